@@ -1,0 +1,49 @@
+"""One BLAS routine in place and without the interpreter's lock: HH += H'H on one triangle."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from scipy.linalg import cython_blas
+
+__all__ = ["add_gram"]
+
+
+def _function(name, *argtypes):
+    """C function behind SciPy's public Cython BLAS; ctypes releases the GIL around it, SciPy's wrappers do not."""
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype = ctypes.c_char_p
+    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    capsule = cython_blas.__pyx_capi__[name]
+    pointer = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+    return ctypes.CFUNCTYPE(None, *argtypes)(pointer)
+
+
+_INT, _DOUBLE, _CHAR = ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_double), ctypes.c_char_p
+_dsyrk = _function("dsyrk", _CHAR, _CHAR, _INT, _INT, _DOUBLE, ctypes.c_void_p, _INT, _DOUBLE, ctypes.c_void_p, _INT)
+
+
+def add_gram(H: np.ndarray, HH: np.ndarray) -> None:
+    """Add H'H to the upper triangle of HH, in place.
+
+    Parameters
+    ----------
+    H : ndarray of shape (rows, n_neurons), float64, C-contiguous
+        Hidden-layer outputs.
+    HH : ndarray of shape (n_neurons, n_neurons), float64, C-contiguous
+        Accumulator; its lower triangle is neither read nor written.
+    """
+    rows, n = H.shape
+    for array in (H, HH):
+        if array.dtype != np.float64 or not array.flags.c_contiguous:
+            raise TypeError(f"add_gram takes C-contiguous float64 arrays; got {array.dtype}, {array.strides}.")
+    if HH.shape != (n, n) or not HH.flags.writeable:
+        raise TypeError(f"add_gram: HH must be a writable array of shape {(n, n)}; got {HH.shape}.")
+    if not rows or not n:
+        return
+    size, one = ctypes.c_int(n), ctypes.c_double(1.0)
+    # Read by columns, as BLAS does, H is H' and the upper triangle of HH is the lower one.
+    _dsyrk(b"L", b"N", size, ctypes.c_int(rows), one, H.ctypes.data, size, one, HH.ctypes.data, size)

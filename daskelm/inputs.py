@@ -1,0 +1,230 @@
+"""Every kind of X and y to row blocks: arrays in memory, dask arrays, rows of HDF5 files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+
+import dask
+import dask.array as da
+import h5py
+import numpy as np
+import scipy.sparse
+
+from .exceptions import DataError, InputTypeError
+from .hdf5 import Hdf5Rows, from_hdf5, open_rows, source_of
+from .ledger import Ledger
+
+__all__ = [
+    "Chunks",
+    "Source",
+    "as_dask",
+    "check_finite",
+    "check_lengths",
+    "column_names",
+    "is_lazy",
+    "ledger_of",
+    "n_columns",
+    "open_input",
+    "probe",
+]
+
+Source = np.ndarray | da.Array | Hdf5Rows
+
+# The input scale is taken from all rows up to this number, beyond it from evenly spaced runs of rows.
+PROBE_ROWS, PROBE_RUNS, PROBE_BYTES = 100_000, 64, 256 * 2**20
+
+
+def is_path(value) -> bool:
+    """Whether a value names HDF5 data: a path, a non-empty list of paths, a dataset, or opened rows."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, str | os.PathLike) for item in value)
+    return isinstance(value, str | os.PathLike | h5py.Dataset | Hdf5Rows)
+
+
+def is_lazy(value) -> bool:
+    """Whether a value is data that is not in memory: HDF5 files, dask arrays and dataframes."""
+    return is_path(value) or dask.is_dask_collection(value)
+
+
+def open_input(value, name: str) -> Source:
+    """One of the three forms that the work is done on.
+
+    Parameters
+    ----------
+    value : array-like, dask collection, h5py.Dataset, path, list of paths or glob
+        Data of shape (n_samples, n_features), (n_samples, n_targets) or (n_samples,).
+    name : str
+        The argument's, for errors.
+
+    Returns
+    -------
+    ndarray, dask array with known chunks and one chunk of columns, or Hdf5Rows
+    """
+    if is_path(value):
+        return value if isinstance(value, Hdf5Rows) else open_rows(value)
+    if scipy.sparse.issparse(value):
+        raise InputTypeError(
+            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
+            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
+            "sklearn.decomposition.TruncatedSVD."
+        )
+    if not dask.is_dask_collection(value):
+        return np.asarray(value)
+    array = value.to_dask_array(lengths=True) if hasattr(value, "to_dask_array") else value
+    if not isinstance(array, da.Array):
+        raise InputTypeError(
+            f"{name}: of dask's collections, arrays and dataframes are taken; got {type(value).__name__}."
+        )
+    if (rows := source_of(array)) is not None:
+        return rows
+    if scipy.sparse.issparse(array._meta):
+        raise InputTypeError(f"{name}: sparse chunks are not supported; use {name}.map_blocks(lambda s: s.toarray()).")
+    if any(np.isnan(size) for sizes in array.chunks for size in sizes):
+        array = array.compute_chunk_sizes()
+    if array.ndim > 1 and array.numblocks[1] > 1:
+        array = array.rechunk({1: -1})
+    return array
+
+
+def column_names(value) -> list[str] | None:
+    """Names of the columns of a dask dataframe with string names, as scikit-learn keeps them; else None."""
+    columns = getattr(value, "columns", None)
+    if columns is None or not dask.is_dask_collection(value):
+        return None
+    names = list(columns)
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def n_columns(source: Source) -> int:
+    """Number of columns; 1 for one dimension."""
+    return 1 if source.ndim == 1 else source.shape[1]
+
+
+def check_lengths(**sources: Source | None) -> int:
+    """Number of rows that all the sources have in common."""
+    lengths = {name: source.shape[0] for name, source in sources.items() if source is not None}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise DataError(f"X, y and sample_weight must have the same number of rows (inconsistent numbers); {got}.")
+    return next(iter(lengths.values()))
+
+
+def check_finite(block: np.ndarray, name: str, first_row: int = 0, source: Source | None = None) -> None:
+    """Refuse NaN and infinity, naming the file and the first row; `first_row` is that of the block in `source`."""
+    if block.dtype.kind not in "fc" or np.isfinite(block).all():
+        return
+    bad = ~np.isfinite(block).reshape(len(block), -1)
+    row = int(np.argmax(bad.any(axis=1)))
+    column = int(np.argmax(bad[row]))
+    value = block.reshape(len(block), -1)[row, column]
+    place = f"row {first_row + row}"
+    if isinstance(source, Hdf5Rows):
+        path, row_in_file = source.where(first_row + row)
+        place = f"row {row_in_file} of {path}"
+    raise DataError(
+        f"{name} must be finite; got {'NaN' if np.isnan(value) else value} first in {place}, column {column}. Fill or "
+        "drop such rows (input contains NaN, infinity or a value too large)."
+    )
+
+
+class Chunks:
+    """Consecutive arrays read as one, by row numbers."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        self.arrays = arrays
+        self.edges = np.cumsum([0] + [len(a) for a in arrays])
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop - 1."""
+        parts = [
+            array[max(start - edge, 0) : stop - edge]
+            for array, edge in zip(self.arrays, self.edges, strict=False)
+            if edge < stop and edge + len(array) > start
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.arrays[0][:0]])
+
+
+def as_dask(source: Source, row_chunks=None) -> da.Array:
+    """The source as a dask array, in the row chunks given."""
+    if isinstance(source, Hdf5Rows):
+        array = from_hdf5(source)
+    elif isinstance(source, np.ndarray):
+        array = da.from_array(source, chunks=(row_chunks or -1,) + (-1,) * (source.ndim - 1))
+    else:
+        array = source
+    return array if row_chunks is None or array.chunks[0] == row_chunks else array.rechunk({0: row_chunks})
+
+
+def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Row ranges of the probe: by row number only, so that chunks do not matter."""
+    most = max(min(PROBE_ROWS, PROBE_BYTES // max(row_bytes, 1)), PROBE_RUNS)
+    if n_rows <= most:
+        yield 0, n_rows
+        return
+    length = most // PROBE_RUNS
+    for i in range(PROBE_RUNS):
+        start = i * (n_rows - length) // (PROBE_RUNS - 1)
+        yield start, start + length
+
+
+def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows that the input scale is taken from, and their weights.
+
+    Parameters
+    ----------
+    X : source of shape (n_samples, n_features)
+        The inputs.
+    weights : source of shape (n_samples,), optional
+        Row weights.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_probe, n_features)
+        All rows up to 100,000, else 64 evenly spaced runs; never more than 256 MiB.
+    weights : ndarray of shape (n_probe,) or None
+        Theirs.
+    """
+    runs = list(probe_runs(X.shape[0], 8 * n_columns(X)))
+    rows = _take(X, runs)
+    for (start, _), block in zip(runs, rows, strict=True):
+        check_finite(block, "X", start, X)
+    taken = None if weights is None else np.concatenate(_take(weights, runs))
+    return np.concatenate(rows), taken
+
+
+def _take(source, runs):
+    if isinstance(source, Hdf5Rows):
+        return [source.read(start, stop) for start, stop in runs]
+    blocks = [source[start:stop] for start, stop in runs]
+    return list(dask.compute(*blocks)) if isinstance(source, da.Array) else blocks
+
+
+def ledger_of(source: Source, ranges: Sequence[tuple[int, int]]) -> Ledger | None:
+    """The ledger of row ranges of a source; None for data in memory, of which nobody can know.
+
+    A file is known by its content, not by its path: number of columns and rows, dtype, and a sample of its rows.
+    """
+    if not isinstance(source, Hdf5Rows):
+        return None
+    rows: dict[str, list[tuple[int, int]]] = {}
+    first = 0
+    for part in source.parts:
+        a, b = max(source.start - first, 0), min(source.stop - first, part.n_rows)
+        mine = [
+            (max(start + source.start - first, a), min(stop + source.start - first, b)) for start, stop in ranges
+        ]
+        mine = [(start, stop) for start, stop in mine if start < stop]
+        if mine:
+            rows.setdefault(_digest(part), []).extend(mine)
+        first += part.n_rows
+    return Ledger(rows)
+
+
+def _digest(part):
+    whole = open_rows(part.path, dataset=part.dataset)
+    digest = hashlib.sha256(f"{whole.shape} {whole.dtype.str}".encode())
+    for row in sorted({int(i) for i in np.linspace(0, whole.n_rows - 1, 64)}):
+        digest.update(np.ascontiguousarray(whole.read(row, row + 1)).tobytes())
+    return digest.hexdigest()

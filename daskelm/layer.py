@@ -1,0 +1,143 @@
+"""The hidden layer as a pure value: scale, clip and neurons; a block of X to a block of H."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from .exceptions import DataError
+from .neurons import Neurons, draw_neurons, is_bounded, kind_from_name, kind_name, parse_neurons
+
+__all__ = ["Layer", "Scale"]
+
+# Standardised inputs are cut at this many standard deviations: one row 20 of them out, carried on by linear neurons,
+# makes errors 4 to 10 times larger (docs/design.md, "Defaults").
+CLIP = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    clip: float = CLIP
+
+    @classmethod
+    def of(cls, X: np.ndarray, weights: np.ndarray | None = None) -> Scale:
+        """Weighted mean and standard deviation of the columns of X (n_samples, n_features).
+
+        A column that is constant to rounding gets scale 1. Rows of weight zero do not count.
+        """
+        if weights is not None and (weights == 0).any():
+            X, weights = X[weights > 0], weights[weights > 0]
+        X = X.astype(np.float64, copy=False)
+        if not len(X):
+            raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+        # Two passes about a first row: columns such as epoch seconds keep all their digits.
+        shifted = X - X[0]
+        mean = np.average(shifted, axis=0, weights=weights)
+        scale = np.sqrt(np.average(np.square(shifted - mean), axis=0, weights=weights))
+        constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(X[0]) + np.abs(mean))
+        return cls(X[0] + mean, np.where(constant, 1.0, scale))
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        Z = np.subtract(X, self.mean, dtype=np.float64)
+        Z /= self.scale
+        return np.clip(Z, -self.clip, self.clip, out=Z)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer of random neurons: H = layer(X).
+
+    Drawn groups act on scaled inputs, given ones (`raw`) on the inputs as they are. The work is done in `dtype`, but
+    for the scaling, which is always float64. Pure, immutable, picklable; equal layers have equal fingerprints.
+    """
+
+    groups: tuple[Neurons, ...]
+    raw: tuple[bool, ...]
+    n_features: int
+    dtype: np.dtype
+    scale: Scale | None = None
+    n_neurons: int = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        object.__setattr__(self, "n_neurons", sum(map(len, self.groups)))
+
+    @classmethod
+    def draw(cls, neurons, n_features: int, seed: int, dtype, scale: Scale | None) -> Layer:
+        """Layer for the parameter `neurons` of an estimator; see `parse_neurons` and `draw_neurons`."""
+        groups = parse_neurons(neurons, n_features)
+        raw = tuple(isinstance(group, Neurons) for group in groups)
+        drawn = draw_neurons(groups, n_features, seed)
+        return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Outputs H (rows, n_neurons), C-ordered, of the layer's dtype, for X (rows, n_features)."""
+        H = np.empty((len(X), self.n_neurons), self.dtype)
+        needs_raw = any(self.raw) or self.scale is None
+        as_is = X.astype(self.dtype, copy=False) if needs_raw else None
+        scaled = None if self.scale is None else self.scale(X).astype(self.dtype, copy=False)
+        start = 0
+        for group, raw in zip(self.groups, self.raw, strict=True):
+            columns = slice(start, start + len(group))
+            group(as_is if raw or scaled is None else scaled, out=H[:, columns])
+            start = columns.stop
+        return H
+
+    @cached_property
+    def unbounded(self) -> np.ndarray:
+        """Mask (n_neurons,) of the columns of H that can be large, and so are summed about a reference row."""
+        return np.repeat([not is_bounded(g.kind) for g in self.groups], [len(g) for g in self.groups])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides H, equal on every machine."""
+        digest = hashlib.sha256(b"daskelm layer 1")
+        for name, value in sorted(self.state().items()):
+            data = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            digest.update(f"{name}:{len(data)}:".encode() + data)
+        return digest.hexdigest()
+
+    @cached_property
+    def feature_names_out(self) -> list[str]:
+        """Names of the columns of H: kind and number within the kind, such as "tanh0"."""
+        counts: dict[str, int] = {}
+        names = []
+        for group in self.groups:
+            kind = kind_name(group.kind).rpartition(".")[2]
+            first = counts.get(kind, 0)
+            names += [f"{kind}{i}" for i in range(first, first + len(group))]
+            counts[kind] = first + len(group)
+        return names
+
+    def state(self) -> dict:
+        """The layer as plain numbers, strings and arrays; `from_state` takes it back, bit for bit."""
+        state: dict = {
+            "kinds": [kind_name(g.kind) for g in self.groups],
+            "raw": [bool(r) for r in self.raw],
+            "n_features": int(self.n_features),
+            "dtype": self.dtype.name,
+        }
+        for i, group in enumerate(self.groups):
+            state[f"W{i}"], state[f"b{i}"] = group.W, group.b
+        if self.scale is not None:
+            state |= {"mean": self.scale.mean, "scale": self.scale.scale, "clip": float(self.scale.clip)}
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict) -> Layer:
+        """The layer whose `state` this is."""
+        groups = tuple(
+            Neurons(kind_from_name(kind), state[f"W{i}"], state[f"b{i}"]) for i, kind in enumerate(state["kinds"])
+        )
+        scale = Scale(state["mean"], state["scale"], state["clip"]) if "mean" in state else None
+        return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale)
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}

@@ -1,0 +1,103 @@
+"""How many rows a block and a task take, and how much memory a worker will need, before the work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .exceptions import InsufficientMemoryError
+
+__all__ = ["Need", "block_rows", "check_memory", "rows_per_task"]
+
+# A block of H of this size keeps the matrix product at full speed (1,000 rows and more up to 8,000 neurons) and
+# stays small beside HH where that matters.
+_BLOCK_BYTES = 64 * 2**20
+# What a worker process holds before any work: the interpreter, NumPy, SciPy, scikit-learn, Dask and its buffers.
+BASE_BYTES = 250 * 2**20
+
+
+def block_rows(n_neurons: int, n_features: int) -> int:
+    """Rows of one block of H and X."""
+    return int(min(max(_BLOCK_BYTES // (8 * (n_neurons + n_features)), 128), 16384))
+
+
+def rows_per_task(n_samples: int, n_neurons: int, n_features: int, n_threads: int) -> int:
+    """Rows of one gram task: several tasks per thread, for balance and cheap retry.
+
+    At least 4 L rows, so that computing (L^2 per row) outweighs moving and merging L^2 / 2 numbers; at most 10^12
+    flops or 2 GiB of input, some tens of seconds.
+    """
+    fair = n_samples // (4 * max(n_threads, 1)) + 1
+    most = min(10**12 // n_neurons**2, 2**31 // (8 * n_features)) + 1
+    return max(min(fair, most), 4 * n_neurons, block_rows(n_neurons, n_features))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Projected memory of one worker process, in bytes, with `n_tasks` gram tasks running at once.
+
+    Parameters
+    ----------
+    n_neurons, n_features, n_targets : int
+        Sizes L, d, c.
+    block : int
+        Rows of one block.
+    n_tasks : int
+        Gram tasks at once in the process.
+    waiting : int
+        Packed partial sums that may wait there to be merged.
+    input_bytes : int
+        Bytes of input chunks that a task holds besides its blocks (dask arrays; zero for files).
+    single : bool
+        Whether H is made in float32 and cast.
+    """
+
+    n_neurons: int
+    n_features: int
+    n_targets: int
+    block: int
+    n_tasks: int
+    waiting: int
+    input_bytes: int = 0
+    single: bool = False
+
+    @property
+    def per_task(self) -> int:
+        """One HH, one block of H, of X as read and scaled, and of T; and the chunks of input."""
+        L, d, c = self.n_neurons, self.n_features, self.n_targets
+        row = 8 * L * (1.5 if self.single else 1) + 8 * 3 * d + 8 * 3 * c
+        return int(8 * L * (L + 2 * c + 4) + self.block * row + self.input_bytes)
+
+    @property
+    def partial(self) -> int:
+        """One packed partial sum."""
+        return 4 * self.n_neurons * (self.n_neurons + 1) + 8 * self.n_neurons * (self.n_targets + 2)
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return BASE_BYTES + self.n_tasks * (self.per_task + self.partial) + self.waiting * self.partial
+
+
+def check_memory(need: Need, available: int, where: str) -> None:
+    """Refuse work that cannot fit.
+
+    Parameters
+    ----------
+    need : Need
+        Projection for one process.
+    available : int
+        Bytes that it may use; 0 when there is no limit.
+    where : str
+        For the message: which process.
+
+    Raises
+    ------
+    InsufficientMemoryError
+        The projection is larger than what is available; the message holds both numbers.
+    """
+    if available and need.total > available:
+        raise InsufficientMemoryError(
+            f"{where} needs about {need.total / 2**30:.2f} GiB for {need.n_neurons} neurons and {need.n_tasks} gram "
+            f"task(s) at once, and has {available / 2**30:.2f} GiB. Use fewer neurons, fewer threads per worker "
+            "(each runs a task with a sum of its own), smaller chunks of dask arrays, or workers with more memory."
+        )

@@ -1,0 +1,429 @@
+"""The sums HH and HT as an immutable value with an algebra: merge, take away, centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+import numpy as np
+
+from .blas import add_gram
+from .exceptions import IncompatibleSumsError
+from .ledger import Ledger
+from .sealed_file import read_sealed, write_sealed
+
+__all__ = ["Accumulator", "Moments", "NormalEquations"]
+
+# A squared error below this part of the total sum of squares is rounding, not error.
+UNRESOLVED = 1e-12
+
+
+def pack(S: np.ndarray) -> np.ndarray:
+    """Upper triangle of S (n, n) as a vector (n (n + 1) / 2,), row by row."""
+    n = len(S)
+    packed, start = np.empty(n * (n + 1) // 2), 0
+    for i in range(n):
+        packed[start : start + n - i] = S[i, i:]
+        start += n - i
+    return packed
+
+
+def unpack(packed: np.ndarray, n: int) -> np.ndarray:
+    """Symmetric matrix (n, n) whose upper triangle `packed` is."""
+    S, start = np.empty((n, n)), 0
+    for i in range(n):
+        S[i, i:] = S[i:, i] = packed[start : start + n - i]
+        start += n - i
+    return S
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a solver needs: sums of squares and products about the means, or about zero without an intercept.
+
+    HH (n_neurons, n_neurons), HT (n_neurons, n_targets), TT (n_targets,), mean_H (n_neurons,), mean_T (n_targets,),
+    and the sum of weights `n`.
+    """
+
+    HH: np.ndarray
+    HT: np.ndarray
+    TT: np.ndarray
+    mean_H: np.ndarray
+    mean_T: np.ndarray
+    n: float
+    centred: bool
+
+
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """Weighted sums over rows of H and T, from which everything is solved; a value that is added and subtracted.
+
+    ``a + b`` is the sums of the rows of both, ``a - b`` those of `a` without the rows of `b`. Estimators make them
+    (`normal_equations_`); the parameters are for those who store them themselves. Sums are about a reference row
+    r = (reference_H, reference_T), so that a target around 1e9 does not drown its residuals; `HH` and `HT` are about
+    zero.
+
+    Parameters
+    ----------
+    packed : ndarray of shape (n_neurons * (n_neurons + 1) / 2,)
+        Upper triangle, row by row, of sum w (h - r)(h - r)', float64.
+    cross : ndarray of shape (n_neurons, n_targets)
+        sum w (h - r)(t - r)', float64.
+    sum_H : ndarray of shape (n_neurons,)
+        sum w (h - r).
+    sum_T : ndarray of shape (n_targets,)
+        sum w (t - r).
+    sum_TT : ndarray of shape (n_targets,)
+        sum w (t - r)^2.
+    reference_H : ndarray of shape (n_neurons,)
+        r for the neurons; zero for bounded ones.
+    reference_T : ndarray of shape (n_targets,)
+        r for the targets.
+    n_samples : int
+        Number of rows counted.
+    sum_weights : float
+        Sum of their weights.
+    fingerprint : str
+        Of the layer; sums of different layers never add.
+    target_dtype : str
+        Of T as given; predictions follow it.
+    ledger : Ledger or None
+        Which rows of which files are counted; None when some came from memory, where nobody can know.
+
+    References
+    ----------
+    Gauss (1809) for the equations; Chan, Golub, LeVeque (1983) for merging sums about different references.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import ELMRegressor
+    >>> X, y = np.random.default_rng(0).random((100, 3)), np.arange(100.0)
+    >>> model = ELMRegressor(20, random_state=0).initialize(X)
+    >>> first = model.partial_fit(X[:50], y[:50]).normal_equations_
+    >>> both = model.partial_fit(X[50:], y[50:]).normal_equations_
+    >>> second = both - first
+    >>> second.n_samples, bool(np.allclose((first + second).HH, both.HH))
+    (50, True)
+    """
+
+    packed: np.ndarray
+    cross: np.ndarray
+    sum_H: np.ndarray
+    sum_T: np.ndarray
+    sum_TT: np.ndarray
+    reference_H: np.ndarray
+    reference_T: np.ndarray
+    n_samples: int
+    sum_weights: float
+    fingerprint: str
+    target_dtype: str
+    ledger: Ledger | None
+
+    def __post_init__(self):
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    @classmethod
+    def zero(cls, fingerprint: str, n_neurons: int, n_targets: int) -> NormalEquations:
+        """Sums of no rows: what leaves any sums of that layer unchanged when added.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the layer.
+        n_neurons, n_targets : int
+            Sizes.
+
+        Returns
+        -------
+        NormalEquations
+        """
+        L, c = n_neurons, n_targets
+        return cls(
+            *map(np.zeros, [L * (L + 1) // 2, (L, c), L, c, c, L, c]),
+            n_samples=0,
+            sum_weights=0.0,
+            fingerprint=fingerprint,
+            target_dtype="float32",
+            ledger=Ledger(),
+        )
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons L."""
+        return len(self.sum_H)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets c."""
+        return len(self.sum_T)
+
+    @cached_property
+    def HH(self) -> np.ndarray:
+        """sum w h h', shape (n_neurons, n_neurons), float64."""
+        return self.moments(centred=False).HH
+
+    @cached_property
+    def HT(self) -> np.ndarray:
+        """sum w h t', shape (n_neurons, n_targets), float64."""
+        return self.moments(centred=False).HT
+
+    def moments(self, *, centred: bool = True) -> Moments:
+        """Sums about the means, or about zero.
+
+        Parameters
+        ----------
+        centred : bool, default=True
+            About the weighted means of H and T (a model with an intercept) or about zero (without).
+
+        Returns
+        -------
+        Moments
+        """
+        if centred and self.sum_weights > 0:
+            about = self._about(
+                self.reference_H + self.sum_H / self.sum_weights, self.reference_T + self.sum_T / self.sum_weights
+            )
+        else:
+            about = self._about(np.zeros(self.n_neurons), np.zeros(self.n_targets))
+        return Moments(
+            unpack(about.packed, self.n_neurons),
+            about.cross,
+            about.sum_TT,
+            about.reference_H,
+            about.reference_T,
+            self.sum_weights,
+            centred,
+        )
+
+    def squared_error(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone: TT - 2 B'HT + B'HH B and the
+        intercept's terms.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_targets, n_neurons)
+            Output weights of any model of the same layer.
+        intercept : ndarray of shape (n_targets,)
+            Its intercept.
+
+        Returns
+        -------
+        ndarray of shape (n_targets,)
+            At least 1e-12 of the total sum of squares, below which it is not resolved; never negative.
+        """
+        m = self.moments(centred=True)
+        B = coef.T
+        error = m.TT - 2 * np.einsum("ij,ij->j", B, m.HT) + np.einsum("ij,ij->j", B, m.HH @ B)
+        error = error + self.sum_weights * np.square(m.mean_T - m.mean_H @ B - intercept)
+        return np.maximum(error, UNRESOLVED * m.TT)
+
+    def _about(self, reference_H, reference_T) -> NormalEquations:
+        """The same sums about another reference row; exact in exact arithmetic."""
+        shift_H, shift_T = self.reference_H - reference_H, self.reference_T - reference_T
+        if not (shift_H.any() or shift_T.any()):
+            return self
+        n, L = self.sum_weights, self.n_neurons
+        packed, start = self.packed.copy(), 0
+        for i in range(L):
+            row = packed[start : start + L - i]
+            if shift_H[i]:
+                row += shift_H[i] * (self.sum_H[i:] + n * shift_H[i:])
+            if self.sum_H[i]:
+                row += self.sum_H[i] * shift_H[i:]
+            start += L - i
+        cross = self.cross + np.outer(shift_H, self.sum_T + n * shift_T) + np.outer(self.sum_H, shift_T)
+        return replace(
+            self,
+            packed=packed,
+            cross=cross,
+            sum_H=self.sum_H + n * shift_H,
+            sum_T=self.sum_T + n * shift_T,
+            sum_TT=self.sum_TT + shift_T * (2 * self.sum_T + n * shift_T),
+            reference_H=np.asarray(reference_H, dtype=np.float64),
+            reference_T=np.asarray(reference_T, dtype=np.float64),
+        )
+
+    def _check_compatible(self, other, verb):
+        for what, remedy in (
+            ("fingerprint", "sums of two different layers never add; use the layer of one saved model everywhere"),
+            ("n_targets", "they must come from the same targets"),
+        ):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                name = "layer fingerprint" if what == "fingerprint" else what
+                raise IncompatibleSumsError(f"cannot {verb}: {name} {str(mine)[:12]} and {str(theirs)[:12]}: {remedy}.")
+
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        if not isinstance(other, NormalEquations):
+            return NotImplemented
+        self._check_compatible(other, "add")
+        ledger = None if self.ledger is None or other.ledger is None else self.ledger | other.ledger
+        if not other.n_samples or not self.n_samples:
+            return replace(self if self.n_samples else other, ledger=ledger)
+        return self._combine(other, 1, ledger, str(np.result_type(self.target_dtype, other.target_dtype)))
+
+    def __sub__(self, other: NormalEquations) -> NormalEquations:
+        if not isinstance(other, NormalEquations):
+            return NotImplemented
+        self._check_compatible(other, "subtract")
+        if other.n_samples > self.n_samples or other.sum_weights > self.sum_weights * (1 + 1e-9):
+            raise IncompatibleSumsError(
+                f"cannot subtract {other.n_samples} rows of weight {other.sum_weights:g} from {self.n_samples} rows of "
+                f"weight {self.sum_weights:g}: the rows to take away must be contained."
+            )
+        ledger = None if self.ledger is None or other.ledger is None else self.ledger - other.ledger
+        if other.n_samples == self.n_samples:
+            return replace(
+                self.zero(self.fingerprint, self.n_neurons, self.n_targets),
+                ledger=ledger,
+                target_dtype=self.target_dtype,
+            )
+        return self._combine(other, -1, ledger, self.target_dtype)
+
+    def _combine(self, other, sign, ledger, target_dtype):
+        other = other._about(self.reference_H, self.reference_T)
+        sums = {
+            name: getattr(self, name) + sign * getattr(other, name)
+            for name in ("packed", "cross", "sum_H", "sum_T", "sum_TT", "n_samples", "sum_weights")
+        }
+        return replace(self, **sums, ledger=ledger, target_dtype=target_dtype)
+
+    def __repr__(self):
+        rows = "unknown rows" if self.ledger is None else f"rows of {len(self.ledger.rows)} source(s)"
+        return (
+            f"NormalEquations(n_samples={self.n_samples}, n_neurons={self.n_neurons}, n_targets={self.n_targets}, "
+            f"fingerprint={self.fingerprint[:12]}, {rows})"
+        )
+
+    def state(self) -> dict:
+        """The sums as plain arrays, numbers and strings.
+
+        Returns
+        -------
+        dict
+            Takes part in `save`; `from_state` reads it.
+        """
+        state = {item.name: getattr(self, item.name) for item in fields(self)}
+        state["ledger"] = None if self.ledger is None else self.ledger.rows
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict) -> NormalEquations:
+        """The sums whose `state` this is.
+
+        Parameters
+        ----------
+        state : dict
+            As `state` gave it, possibly by way of a file.
+
+        Returns
+        -------
+        NormalEquations
+        """
+        state = {item.name: state[item.name] for item in fields(cls)}
+        ledger = state["ledger"]
+        return cls(**(state | {"ledger": None if ledger is None else Ledger(ledger)}))
+
+    def save(self, path) -> None:
+        """Write the sums to one HDF5 file, replacing it at once.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write.
+        """
+        write_sealed(path, "sums", self.state())
+
+    @classmethod
+    def load(cls, path) -> NormalEquations:
+        """Read what `save` wrote; bit for bit, and without running code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        NormalEquations
+
+        Raises
+        ------
+        FileMissingError
+            There is no such file.
+        FileFormatError
+            It is not a sums file, or truncated, altered, or of a newer version.
+        """
+        return cls.from_state(read_sealed(path, "sums"))
+
+    def __getstate__(self):
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+class Accumulator:
+    """Adds blocks of rows into one HH in place; `result` packs it.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the layer.
+    unbounded : ndarray of shape (n_neurons,), bool
+        Columns of H that are summed about a reference.
+    n_targets : int
+        Number of targets c.
+    """
+
+    def __init__(self, fingerprint: str, unbounded: np.ndarray, n_targets: int):
+        L, c = len(unbounded), n_targets
+        self.fingerprint, self.unbounded = fingerprint, unbounded
+        self.HH, self.HT = np.zeros((L, L)), np.zeros((L, c))
+        self.sum_H, self.sum_T, self.sum_TT = np.zeros(L), np.zeros(c), np.zeros(c)
+        self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
+        self.n_samples, self.sum_weights = 0, 0.0
+
+    def add(self, H: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Add rows; H (rows, n_neurons) float64 C-ordered may be overwritten, T is (rows, n_targets), weights (rows,)."""
+        if not len(H):
+            return
+        if not self.n_samples:
+            # The mean of the first rows: near enough to the mean of all for what it is for, and known at once.
+            self.reference_H[self.unbounded] = H[:, self.unbounded].mean(axis=0)
+            self.reference_T[:] = T.mean(axis=0)
+        if self.reference_H.any():
+            H -= self.reference_H
+        T = T - self.reference_T
+        self.n_samples += len(H)
+        if weights is None:
+            self.sum_weights += len(H)
+        else:
+            self.sum_weights += float(weights.sum())
+            root = np.sqrt(weights)[:, None]
+            H *= root
+            T *= root
+        scale = np.ones(len(H)) if weights is None else root[:, 0]
+        add_gram(H, self.HH)
+        self.HT += H.T @ T
+        self.sum_H += scale @ H
+        self.sum_T += scale @ T
+        self.sum_TT += np.einsum("ij,ij->j", T, T)
+
+    def result(self, target_dtype: str, ledger: Ledger | None) -> NormalEquations:
+        """The sums so far."""
+        return NormalEquations(
+            pack(self.HH),
+            self.HT,
+            self.sum_H,
+            self.sum_T,
+            self.sum_TT,
+            self.reference_H,
+            self.reference_T,
+            self.n_samples,
+            self.sum_weights,
+            self.fingerprint,
+            target_dtype,
+            ledger,
+        )

@@ -1,0 +1,132 @@
+"""Named arrays <-> one HDF5 file with a format name, a version and a digest, replaced atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .exceptions import FileFormatError, FileMissingError
+
+__all__ = ["read_sealed", "replace_file", "write_sealed"]
+
+VERSION = 1
+_MAGIC = b"daskelm file\n"
+# Size of the HDF5 user block: the header is one line of JSON in it, padded with spaces.
+_BLOCK = 512
+
+
+def write_sealed(path, format: str, state: Mapping) -> None:
+    """Write `state`, a dict of arrays and of what JSON holds, to one file; an existing file is replaced at once.
+
+    The header in the HDF5 user block holds the format's name, the version, the length of the file and the SHA-256 of
+    all that follows the header: it is verified before HDF5 parses a byte, since HDF5 itself can hang on corrupt files.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=_BLOCK, track_order=True) as file:
+        plain = {}
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                file.create_dataset(name, data=value)
+            else:
+                plain[name] = value
+        file.attrs["format"], file.attrs["version"] = format, VERSION
+        text = np.frombuffer(json.dumps(plain, allow_nan=False).encode(), np.uint8)
+        file.create_dataset("state", data=text)
+    body = buffer.getbuffer()[_BLOCK:]
+    header = {"format": format, "version": VERSION, "length": _BLOCK + len(body)}
+    header["sha256"] = hashlib.sha256(body).hexdigest()
+    line = _MAGIC + json.dumps(header).encode()
+    with replace_file(path) as file:
+        file.write(line.ljust(_BLOCK - 1) + b"\n")
+        file.write(body)
+
+
+def read_sealed(path, format: str) -> dict:
+    """The state that `write_sealed` was given. Runs no code from the file.
+
+    Raises
+    ------
+    FileMissingError
+        There is no such file.
+    FileFormatError
+        It is not such a file, or it was truncated or altered, or was written by a newer version.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FileMissingError(f"{path}: no such file (looked in {path.resolve().parent}).") from None
+    except IsADirectoryError:
+        raise FileFormatError(f"{path} is a folder, not a daskelm {format} file.") from None
+    header = _header(path, format, data)
+    if header["length"] != len(data):
+        raise FileFormatError(
+            f"{path} is truncated or was added to: it must be {header['length']} bytes long, got {len(data)}. Take "
+            "it from a backup or write it again."
+        )
+    if hashlib.sha256(data[_BLOCK:]).hexdigest() != header["sha256"]:
+        raise FileFormatError(
+            f"{path} was altered since it was written: its content does not match its digest. Take it from a backup "
+            "or write it again."
+        )
+    with h5py.File(io.BytesIO(data), "r") as file:
+        state = {name: dataset[()] for name, dataset in file.items() if name != "state"}
+        state |= json.loads(file["state"][()].tobytes())
+    return state
+
+
+def _header(path, format, data):
+    if not data.startswith(_MAGIC):
+        kind = "an HDF5 file of another kind" if data[:8] == b"\x89HDF\r\n\x1a\n" else "something else"
+        raise FileFormatError(f"{path} is not a daskelm {format} file, but {kind}.")
+    try:
+        header = json.loads(data[len(_MAGIC) : _BLOCK])
+        found, version, length, digest = (header[k] for k in ("format", "version", "length", "sha256"))
+        if not (isinstance(version, int) and isinstance(length, int) and isinstance(digest, str)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise FileFormatError(f"{path}: the header of this daskelm file is damaged. Take it from a backup.") from None
+    if version > VERSION:
+        raise FileFormatError(
+            f"{path} was written in version {version} of the format; this daskelm reads up to {VERSION}. Upgrade "
+            "daskelm (pip install -U daskelm)."
+        )
+    if found != format:
+        raise FileFormatError(f"{path} is a daskelm {found} file; expected a {format} file.")
+    return header
+
+
+@contextlib.contextmanager
+def replace_file(path):
+    """Open a binary file beside `path` that takes its place, whole and synced, when the block ends without error."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileMissingError(f"{path}: its folder {path.parent.resolve()} does not exist. Create it first.")
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

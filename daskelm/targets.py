@@ -1,0 +1,132 @@
+"""Targets as columns: numbers as they are, labels and label sets as columns of zeros and ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .exceptions import DataError, InputTypeError, ParameterError
+
+__all__ = ["ClassTargets", "IndicatorTargets", "RegressionTargets", "project_to_simplex"]
+
+
+@dataclass(frozen=True)
+class RegressionTargets:
+    """Targets that are numbers."""
+
+    n_targets: int
+    dtype: str
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """T (rows, n_targets) float64 for y (rows,) or (rows, n_targets)."""
+        return y.reshape(len(y), -1).astype(np.float64, copy=False)
+
+    def class_weights(self, y: np.ndarray) -> None:
+        """Numbers have no classes: None."""
+        return
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTargets:
+    """One label per row: a column per class, or one column, that of the second, when there are two.
+
+    `weights` (n_classes,) multiplies the rows' weights, or is None.
+    """
+
+    classes: np.ndarray
+    weights: np.ndarray | None = None
+    dtype: str = "float32"
+
+    @property
+    def n_targets(self) -> int:
+        """Number of columns."""
+        return 1 if len(self.classes) <= 2 else len(self.classes)
+
+    def indices(self, y: np.ndarray) -> np.ndarray:
+        """Index (rows,) of each label in `classes`; a label that is not there is an error."""
+        y = y.reshape(-1)
+        try:
+            found = np.searchsorted(self.classes, y)
+            found[found == len(self.classes)] = 0
+            unseen = self.classes[found] != y
+        except TypeError:
+            raise InputTypeError(
+                f"y: labels must be of the type of the classes ({self.classes.dtype}); got {y.dtype}."
+            ) from None
+        if np.any(unseen):
+            raise DataError(
+                f"y: every label must be one of the classes {_some(self.classes)}; got {_some(np.unique(y[unseen]))}. "
+                "Fix all classes first, with initialize(X, classes=...) or partial_fit(..., classes=...)."
+            )
+        return found
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """T (rows, n_targets) float64 for labels y (rows,)."""
+        found = self.indices(y)
+        if self.n_targets == 1:
+            return found[:, None].astype(np.float64)
+        return np.eye(len(self.classes))[found]
+
+    def class_weights(self, y: np.ndarray) -> np.ndarray | None:
+        """Weight (rows,) of each row for its class."""
+        return None if self.weights is None else self.weights[self.indices(y)]
+
+    def with_weights(self, class_weight, counts: np.ndarray | None) -> ClassTargets:
+        """The same with the weights that the parameter `class_weight` asks for; `counts` (n_classes,) are weighted."""
+        if class_weight is None:
+            return self
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            if counts is None:
+                raise ParameterError(
+                    "class_weight='balanced' needs all rows at once to count the classes; here they come in parts. "
+                    "Give a dict {label: weight} instead."
+                )
+            seen = np.count_nonzero(counts)
+            weights = np.divide(counts.sum(), seen * counts, out=np.ones(len(counts)), where=counts > 0)
+            return ClassTargets(self.classes, weights)
+        if not isinstance(class_weight, Mapping):
+            raise ParameterError(f"class_weight must be None, 'balanced' or a dict; got {class_weight!r}.")
+        known = set(self.classes.tolist())
+        strange = [label for label in class_weight if label not in known]
+        if strange:
+            raise ParameterError(
+                f"class_weight: its keys must be labels among {_some(self.classes)}; got {strange[0]!r}."
+            )
+        return ClassTargets(self.classes, np.array([class_weight.get(k, 1.0) for k in self.classes.tolist()], float))
+
+
+@dataclass(frozen=True)
+class IndicatorTargets:
+    """Several labels per row (multi-label): a 0/1 indicator matrix as it is."""
+
+    n_targets: int
+    dtype: str = "float32"
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """T (rows, n_targets) float64 for y (rows, n_targets) of zeros and ones."""
+        if not np.isin(y, (0, 1)).all():
+            raise DataError("y: a matrix of labels must hold zeros and ones only; got other values.")
+        return y.astype(np.float64)
+
+    def class_weights(self, y: np.ndarray) -> None:
+        """Label sets have no class of their own: None."""
+        return
+
+
+def project_to_simplex(scores: np.ndarray) -> np.ndarray:
+    """Nearest point with coordinates >= 0 that sum to 1, for each row of scores (rows, n_classes).
+
+    The squared distance to any true class, and so the Brier score, never grows by it. Held, Wolfe, Crowder (1974).
+    """
+    n = scores.shape[1]
+    ordered = -np.sort(-scores, axis=1)
+    thresholds = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, n + 1)
+    last = n - 1 - np.argmax((ordered > thresholds)[:, ::-1], axis=1)
+    return np.maximum(scores - np.take_along_axis(thresholds, last[:, None], axis=1), 0)
+
+
+def _some(values):
+    values = values.tolist()
+    return f"{values[:6]}" + (f" and {len(values) - 6} more" if len(values) > 6 else "")
