@@ -9,8 +9,8 @@ import numpy as np
 
 from .blas import add_gram
 from .exceptions import IncompatibleSumsError
+from .files import read_sealed, write_sealed
 from .ledger import Ledger
-from .sealed_file import read_sealed, write_sealed
 
 __all__ = ["Accumulator", "Moments", "NormalEquations"]
 

@@ -9,12 +9,13 @@ __all__ = ["RowProgress"]
 
 
 class RowProgress:
-    """Counts rows; writes to standard error when `verbose`, at most four times a second and once at the end.
+    """Counts rows; writes to standard error when `verbose`.
 
-    On a terminal the line is rewritten in place; elsewhere (a log file) a line is added at each tenth of the rows.
+    On a terminal one line is rewritten in place, at most four times a second; elsewhere (a log file) a line is added
+    at each tenth of the rows. `total` is None where nobody knows it: then every five seconds.
     """
 
-    def __init__(self, total: int, verbose: int | bool = 0, label: str = "gram"):
+    def __init__(self, total: int | None, verbose: int | bool = 0, label: str = "gram"):
         self.total, self.verbose, self.label = total, bool(verbose), label
         self.n, self._begin, self._shown_at, self._shown_tenth = 0, time.monotonic(), 0.0, 0
 
@@ -23,20 +24,31 @@ class RowProgress:
         self.n += n_rows
         if not self.verbose or not n_rows:
             return
-        now, last = time.monotonic(), self.n >= self.total
+        now = time.monotonic()
+        last = self.n == self.total
         if sys.stderr.isatty():
             if last or now - self._shown_at > 0.25:
                 self._shown_at = now
-                filled = "#" * (30 * self.n // max(self.total, 1))
-                sys.stderr.write(f"\r[{filled:<30}] {self.line(now)}" + ("\n" if last else ""))
+                bar = "" if self.total is None else f"[{'#' * (30 * self.n // self.total):<30}] "
+                sys.stderr.write(f"\r{bar}{self.line(now)}\033[K" + ("\n" if last else ""))
                 sys.stderr.flush()
-        elif last or 10 * self.n // max(self.total, 1) > self._shown_tenth:
-            self._shown_tenth = 10 * self.n // max(self.total, 1)
+        elif self._due(now) or last:
+            self._shown_at = now
             sys.stderr.write(self.line(now) + "\n")
+
+    def _due(self, now):
+        if self.total is None:
+            return now - max(self._shown_at, self._begin) > 5
+        tenth = 10 * self.n // self.total
+        due, self._shown_tenth = tenth > self._shown_tenth, tenth
+        return due
 
     def line(self, now: float) -> str:
         """The text: rows done, rows per second, seconds left."""
-        rate = self.n / max(now - self._begin, 1e-9)
-        left = (self.total - self.n) / max(rate, 1e-9)
+        seconds = max(now - self._begin, 1e-9)
+        rate = self.n / seconds
+        if self.total is None:
+            return f"{self.label}: {self.n:,} rows, {rate:,.0f} rows/s"
         percent = 100 * self.n // max(self.total, 1)
+        left = (self.total - self.n) / max(rate, 1e-9)
         return f"{self.label}: {self.n:,} of {self.total:,} rows ({percent} %), {rate:,.0f} rows/s, {left:.0f} s left"

@@ -1,4 +1,4 @@
-"""Named arrays <-> one HDF5 file with a format name, a version and a digest, replaced atomically."""
+"""Files that are whole at every instant: replaced atomically, and sealed with a format, a version and a digest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from .exceptions import FileFormatError, FileMissingError
 
-__all__ = ["read_sealed", "replace_file", "write_sealed"]
+__all__ = ["read_sealed", "replacing", "write_sealed"]
 
 VERSION = 1
 _MAGIC = b"daskelm file\n"
@@ -45,7 +45,7 @@ def write_sealed(path, format: str, state: Mapping) -> None:
     header = {"format": format, "version": VERSION, "length": _BLOCK + len(body)}
     header["sha256"] = hashlib.sha256(body).hexdigest()
     line = _MAGIC + json.dumps(header).encode()
-    with replace_file(path) as file:
+    with replacing(path) as beside, open(beside, "wb") as file:
         file.write(line.ljust(_BLOCK - 1) + b"\n")
         file.write(body)
 
@@ -106,27 +106,35 @@ def _header(path, format, data):
 
 
 @contextlib.contextmanager
-def replace_file(path):
-    """Open a binary file beside `path` that takes its place, whole and synced, when the block ends without error."""
+def replacing(path):
+    """Path of a hidden file beside `path` that takes its place, synced to disk, when the block ends without error.
+
+    Whatever kills the process, `path` holds what it held before or all of the new.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileMissingError(f"{path}: its folder {path.parent.resolve()} does not exist. Create it first.")
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder; give the name of a file in it.")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)
-        os.replace(beside, path)
+        beside.chmod(0o666 & ~umask)
+        _sync(beside)
+        beside.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+        beside.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

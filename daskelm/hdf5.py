@@ -1,0 +1,458 @@
+"""HDF5 files to row blocks and lazy dask arrays: any number of files as one table, read by path where it is needed."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import dask
+import dask.array as da
+import h5py
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.utils import natural_sort_key, parse_bytes
+
+from .exceptions import (
+    DataError,
+    DatasetNotFoundError,
+    FileFormatError,
+    FileMissingError,
+    InputTypeError,
+    ParameterError,
+)
+
+__all__ = ["Hdf5Reader", "Hdf5Rows", "check_visible", "from_hdf5", "open_rows", "source_of"]
+
+# Most bytes of the cache of file chunks, which spares reading a chunk once per block where chunks are tall.
+_CACHE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset of one file: where it is, its number of rows, the rows of its chunks, and the file's size and date."""
+
+    path: str
+    dataset: str
+    n_rows: int
+    chunk_rows: int
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class Hdf5Rows:
+    """Rows start to stop - 1 of the concatenation of the parts; a description, no open file, so it travels anywhere."""
+
+    parts: tuple[Part, ...]
+    start: int
+    stop: int
+    ndim: int
+    n_columns: int
+    dtype: np.dtype
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_rows, n_columns), or (n_rows,) of 1-D datasets."""
+        return (self.n_rows, self.n_columns) if self.ndim == 2 else (self.n_rows,)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that hold these rows."""
+        return list(dict.fromkeys(part.path for part, _, _ in self.ranges()))
+
+    def ranges(self) -> list[tuple[Part, int, int]]:
+        """(part, first, last + 1) for each part with rows here, in rows of that part."""
+        out, offset = [], 0
+        for part in self.parts:
+            first, last = max(self.start - offset, 0), min(self.stop - offset, part.n_rows)
+            if first < last:
+                out.append((part, first, last))
+            offset += part.n_rows
+        return out
+
+    def rows(self, rows: slice | None) -> Hdf5Rows:
+        """A range of these rows; past the end is an error, an empty range is not."""
+        if rows is None:
+            return self
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            raise ParameterError(f"rows must be a slice of consecutive rows, such as slice(0, 1000); got {rows!r}.")
+        first, last = (
+            default if bound is None else bound + self.n_rows * (bound < 0)
+            for bound, default in ((rows.start, 0), (rows.stop, self.n_rows))
+        )
+        if not 0 <= first <= self.n_rows or not last <= self.n_rows:
+            raise DataError(
+                f"rows must lie within the {self.n_rows} rows of {_some(self.paths)}; got slice({rows.start}, "
+                f"{rows.stop})."
+            )
+        return self._between(first, max(first, last))
+
+    def _between(self, first, last):
+        # Parts outside of the range are left behind: a task carries the names of its own files only.
+        first, last = self.start + first, self.start + last
+        parts, offset, dropped = [], 0, 0
+        for part in self.parts:
+            if offset < max(last, first + 1) and offset + part.n_rows > first:
+                parts.append(part)
+            elif offset + part.n_rows <= first:
+                dropped += part.n_rows
+            offset += part.n_rows
+        return replace(self, parts=tuple(parts), start=first - dropped, stop=last - dropped)
+
+    def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
+        """Row ranges of about `target_rows`, whole file chunks where possible, none across two files."""
+        bounds, here = [], 0
+        for part, first, last in self.ranges():
+            step = target_rows
+            if part.chunk_rows <= target_rows:
+                step = target_rows // part.chunk_rows * part.chunk_rows
+            a = first
+            while a < last:
+                b = min(a // step * step + step, last)
+                bounds.append((here, here + b - a))
+                here += b - a
+                a = b
+        return bounds
+
+    def where(self, row: int) -> tuple[str, int]:
+        """File and row in it, of a row counted from the first one here."""
+        for part, first, last in self.ranges():
+            if row < last - first:
+                return part.path, first + row
+            row -= last - first
+        raise IndexError(row)
+
+    def open(self) -> Hdf5Reader:
+        """Reader of these rows, for use in a `with` statement."""
+        return Hdf5Reader(self)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop - 1, counted from the first one here, of shape (stop - start, n_columns)."""
+        with self.open() as reader:
+            return reader.read(start, stop)
+
+
+class Hdf5Reader:
+    """Reads blocks of rows; keeps the file of the last block open, and with it the cache of its chunks."""
+
+    def __init__(self, source: Hdf5Rows):
+        self.source = source
+        self._ranges = source.ranges()
+        self._part: Part | None = None
+        self._file: h5py.File | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._close()
+
+    def _close(self):
+        if self._file is not None:
+            self._file.close()
+        self._file = self._part = None
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop - 1, counted from the first row of the source; native byte order."""
+        blocks, here = [], 0
+        for part, first, last in self._ranges:
+            a, b = max(start - here, 0), min(stop - here, last - first)
+            if a < b:
+                blocks.append(self._read(part, first + a, first + b))
+            here += last - first
+        if len(blocks) == 1:
+            return blocks[0]
+        return np.concatenate(blocks) if blocks else np.empty((0, *self.source.shape[1:]), self.source.dtype)
+
+    def _read(self, part, first, last):
+        if part is not self._part:
+            self._close()
+            row_bytes = self.source.n_columns * self.source.dtype.itemsize
+            cache = min(max(part.chunk_rows * row_bytes, 2**20), _CACHE_BYTES)
+            self._file, self._part = _open(part.path, rdcc_nbytes=cache), part
+            dataset = self._file.get(part.dataset)
+            if dataset is None or dataset.ndim != self.source.ndim or len(dataset) < part.n_rows:
+                raise FileFormatError(
+                    f"{part.path} changed while it was in use: {part.dataset!r} had {part.n_rows} rows, got "
+                    f"{'no dataset' if dataset is None else dataset.shape}. Start again with the files as they are now."
+                )
+            _need_filters(dataset)
+        try:
+            block = self._file[part.dataset][first:last]
+        except OSError as error:
+            raise FileFormatError(
+                f"{part.path}: rows {first} to {last - 1} of {part.dataset!r} cannot be read; the file is truncated or "
+                f"damaged ({error}). Copy or convert it again."
+            ) from None
+        return block.astype(self.source.dtype, copy=False)
+
+
+def _open(path, **options):
+    try:
+        # Files are only read here; where a file system has no locks, reading needs none.
+        return h5py.File(path, "r", locking="best-effort", **options)
+    except FileNotFoundError:
+        raise FileMissingError(f"{path}: no such file, looked for on {socket.gethostname()}.") from None
+    except PermissionError:
+        raise
+    except OSError as error:
+        if os.path.isdir(path):
+            raise FileFormatError(f"{path} is a folder; give a file, a list of files, or a glob.") from None
+        raise FileFormatError(
+            f"{path} cannot be read as HDF5: it is truncated, open for writing elsewhere, or another kind of file "
+            f"({error}). Other formats are converted with make_hdf5."
+        ) from None
+
+
+def _need_filters(dataset):
+    """Make sure that compressed data can be read: HDF5 has gzip and lzf, hdf5plugin the others."""
+    properties = dataset.id.get_create_plist()
+    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    if all(map(h5py.h5z.filter_avail, codes)):
+        return
+    try:
+        import hdf5plugin  # noqa: F401
+    except ImportError:
+        pass
+    missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
+    if missing:
+        raise FileFormatError(
+            f"{dataset.file.filename} is compressed with HDF5 filter {missing[0]}, which is not installed on "
+            f"{socket.gethostname()}. Install it there: pip install 'daskelm[hdf5plugin]'."
+        )
+
+
+def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hdf5Rows:
+    """Describe the rows of HDF5 data without reading them.
+
+    Parameters
+    ----------
+    path : str, path-like, list of these, h5py.Dataset or Hdf5Rows
+        One file, several in the order of their rows, a glob (in the natural order of names), or an open dataset, of
+        which only file and name are taken.
+    dataset : str, optional
+        Its name, needed unless every file holds exactly one 2-D numeric dataset.
+    rows : slice, optional
+        Consecutive rows of the concatenation.
+
+    Returns
+    -------
+    Hdf5Rows
+    """
+    if isinstance(path, Hdf5Rows):
+        return path.rows(rows)
+    if isinstance(path, h5py.Dataset):
+        path, dataset = _path_of(path), path.name
+    described = [_describe(file, dataset) for file in _files(path)]
+    parts = tuple(part for part, _, _ in described)
+    first_shape = described[0][1]
+    for part, shape, _ in described:
+        if shape[1:] != first_shape[1:]:
+            raise DataError(
+                f"all files must have the same number of columns; got {first_shape} in {parts[0].path} and {shape} in "
+                f"{part.path}."
+            )
+    dtype = np.result_type(*(dtype for _, _, dtype in described))
+    n_rows = sum(part.n_rows for part in parts)
+    n_columns = first_shape[1] if len(first_shape) == 2 else 1
+    return Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype).rows(rows)
+
+
+def _path_of(dataset):
+    if not dataset:
+        raise FileFormatError("the h5py dataset's file is closed; give its path, or open the file again.")
+    if dataset.file.mode != "r":
+        raise ParameterError(
+            f"{dataset.file.filename} is open for writing (mode {dataset.file.mode!r}), and nobody else can read it "
+            "then. Close it and give its path, or open it with mode 'r'."
+        )
+    return dataset.file.filename
+
+
+def _files(path) -> list[str]:
+    if not isinstance(path, str | os.PathLike):
+        if not isinstance(path, Iterable) or not (paths := list(path)):
+            raise ParameterError(f"path must be a file, a non-empty list of files, or a glob; got {path!r}.")
+        return [file for one in paths for file in _files(one)]
+    path = os.path.abspath(os.fspath(path))
+    if not glob.has_magic(path) or os.path.exists(path):
+        return [path]
+    found = sorted(glob.glob(path), key=natural_sort_key)
+    if not found:
+        raise FileMissingError(f"{path}: no file matches this pattern on {socket.gethostname()}.")
+    return found
+
+
+def _describe(path, name) -> tuple[Part, tuple[int, ...], np.dtype]:
+    with _open(path) as file:
+        dataset = _choose(file, path) if name is None else file.get(name)
+        if not isinstance(dataset, h5py.Dataset):
+            raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {_some(_datasets(file))}.")
+        if dataset.dtype.kind not in "fiub":
+            raise InputTypeError(
+                f"{path}: dataset {dataset.name!r} must hold numbers; got {dataset.dtype} (text or records). Code text "
+                "columns as numbers first."
+            )
+        if dataset.ndim not in (1, 2):
+            raise DataError(
+                f"{path}: dataset {dataset.name!r} must be 2-D (rows, columns) or 1-D; got shape {dataset.shape}. "
+                "Reshape it to one row per sample first."
+            )
+        chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        status = os.stat(path)
+        part = Part(path, dataset.name, len(dataset), chunk_rows, status.st_size, status.st_mtime_ns)
+        return part, dataset.shape, dataset.dtype.newbyteorder("=")
+
+
+def _datasets(file) -> dict[str, h5py.Dataset]:
+    found = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    file.visititems(visit)
+    return found
+
+
+def _choose(file, path):
+    found = _datasets(file)
+    fitting = [dataset for dataset in found.values() if dataset.ndim == 2 and dataset.dtype.kind in "fiub"]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(f"{name} {data.shape} {data.dtype}" for name, data in found.items()) or "nothing"
+    raise DatasetNotFoundError(
+        f"{path} must hold exactly one 2-D numeric dataset when none is named; got {len(fitting)} of them (the file "
+        f"holds: {listed}). Name one: from_hdf5(path, dataset=...)."
+    )
+
+
+class _FileLayer(MaterializedLayer):
+    """Graph layer of an array as `from_hdf5` made it, which still knows its source."""
+
+    def __init__(self, mapping, source):
+        super().__init__(mapping)
+        self.source = source
+
+
+def _read_all(source):
+    return source.read(0, source.n_rows)
+
+
+def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunks: int | str = "auto") -> da.Array:
+    """Open HDF5 data as a lazy dask array of row chunks, which are read by path inside the tasks.
+
+    Parameters
+    ----------
+    path : str, path-like, list of these, or h5py.Dataset
+        One file, several in the order of their rows, a glob (in the natural order of names: part2 before part10), or
+        an open dataset, of which only file and name are taken. Workers must see the files at the same path.
+    dataset : str, optional
+        Name of the dataset, 2-D or 1-D; needed unless each file holds exactly one 2-D numeric dataset.
+    rows : slice, optional
+        Consecutive rows of the concatenation of the files.
+    chunks : int or "auto", default="auto"
+        Rows per chunk, rounded to whole chunks of the file; -1 for all rows of a file; "auto" for about the bytes of
+        Dask's setting ``array.chunk-size``.
+
+    Returns
+    -------
+    dask array of shape (n_samples, n_features) or (n_samples,)
+        Of the dtype of the file. No chunk crosses two files.
+
+    Raises
+    ------
+    FileMissingError
+        No such file here.
+    FileFormatError
+        It is not HDF5, is truncated, or needs a filter that is not installed.
+    DatasetNotFoundError
+        No dataset of that name; no 2-D numeric dataset, or several to choose from.
+    DataError
+        Rows past the end, more than two dimensions, or files with different columns.
+    InputTypeError
+        The dataset holds text or records.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import from_hdf5, make_hdf5
+    >>> path = make_hdf5(np.arange(12.0).reshape(6, 2), "numbers.h5")
+    >>> X = from_hdf5(path, rows=slice(2, 6), chunks=2)
+    >>> X.shape, float(X.sum().compute())
+    ((4, 2), 60.0)
+    """
+    source = open_rows(path, dataset, rows)
+    row_bytes = source.n_columns * source.dtype.itemsize
+    if chunks == "auto":
+        step = max(parse_bytes(dask.config.get("array.chunk-size")) // max(row_bytes, 1), 1)
+    elif isinstance(chunks, int | np.integer) and not isinstance(chunks, bool) and (chunks > 0 or chunks == -1):
+        step = int(chunks) if chunks > 0 else max(source.n_rows, 1)
+    else:
+        raise ParameterError(f"chunks must be 'auto', a number of rows, or -1; got {chunks!r}.")
+    tallest = max((part.chunk_rows for part, _, _ in source.ranges()), default=1)
+    bounds = source.block_bounds(max(step, tallest)) or [(0, 0)]
+    name = f"from-hdf5-{tokenize(source, bounds)}"
+    tail = (0,) * (source.ndim - 1)
+    graph = {(name, i, *tail): (_read_all, source._between(a, b)) for i, (a, b) in enumerate(bounds)}
+    row_chunks = tuple(b - a for a, b in bounds)
+    sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
+    return da.Array(
+        HighLevelGraph({name: _FileLayer(graph, source)}, {name: set()}), name, chunks=sizes, dtype=source.dtype
+    )
+
+
+def source_of(array: da.Array) -> Hdf5Rows | None:
+    """The rows that an array stands for, if it is as `from_hdf5` made it; None for any other."""
+    layers = getattr(array.dask, "layers", {})
+    return getattr(layers.get(array.name), "source", None)
+
+
+def check_visible(sources: Sequence[Hdf5Rows], client) -> None:
+    """Refuse before any work if some worker does not see some file, or sees another of that name.
+
+    Parameters
+    ----------
+    sources : sequence of Hdf5Rows
+        What tasks are going to read.
+    client : distributed.Client or None
+        None: files are read in this process, which opened them already.
+
+    Raises
+    ------
+    FileMissingError
+        Names the files and the workers.
+    """
+    sizes = {part.path: part.size for source in sources for part, _, _ in source.ranges()}
+    if client is None or not sizes:
+        return
+    blind: dict[str, list[str]] = {}
+    for worker, seen in client.run(_sizes, list(sizes)).items():
+        for path, size in sizes.items():
+            if seen[path] != size:
+                blind.setdefault(worker, []).append(path)
+    if blind:
+        files = sorted({path for paths in blind.values() for path in paths})
+        raise FileMissingError(
+            f"{_some(files)} must be visible on every worker at this path, with the same size; got a missing or "
+            f"different file on worker(s) {_some(sorted(blind))}. Put the data in a folder that all machines share."
+        )
+
+
+def _sizes(paths):
+    return {path: os.path.getsize(path) if os.path.exists(path) else math.nan for path in paths}
+
+
+def _some(names):
+    names = list(names)
+    return ", ".join(map(str, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

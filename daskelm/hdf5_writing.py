@@ -1,0 +1,243 @@
+"""Arrays, dask collections and text tables to one HDF5 dataset, in bounded memory, atomically."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from numbers import Integral
+
+import dask
+import dask.array as da
+import h5py
+import numpy as np
+import scipy.sparse
+
+from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError
+from .files import replacing
+from .progress import RowProgress
+from .text import is_text_path, read_text
+from .tree import current_client, n_local_threads
+
+__all__ = ["make_hdf5", "to_hdf5"]
+
+# Rows of one file chunk: 1 MiB is small enough to read few rows by, large enough that reading all runs at full speed.
+_CHUNK_BYTES = 2**20
+_BLOCK_BYTES = 32 * 2**20
+
+
+def make_hdf5(
+    data,
+    path,
+    dataset: str = "data",
+    *,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    dtype=None,
+    compression=None,
+    verbose: int | bool = 0,
+) -> str:
+    """Write data to an HDF5 file as one 2-D dataset; in bounded memory, and all of it or nothing.
+
+    Parameters
+    ----------
+    data : array-like, dask array, dask dataframe, path, or tuple of int
+        Numbers of shape (n_samples, n_features), or (n_samples,) for one column; the path of a ``.npy``, ``.csv``,
+        ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; or a shape (n_samples,
+        n_features), for zeros to be filled in later.
+    path : str or path-like
+        File to write; an existing one is replaced when the new one is complete, and not before.
+    dataset : str, default="data"
+        Name of the dataset.
+    delimiter : str, optional
+        Of text files; found from the first line if not given.
+    header : bool, optional
+        Whether a text file's first line names its columns; found from the file if not given.
+    dtype : dtype, optional
+        Of the dataset; that of the data if not given, float64 for text.
+    compression : str or mapping, optional
+        ``"gzip"``, ``"lzf"``, or a filter of the package hdf5plugin, such as ``hdf5plugin.Zstd()``.
+    verbose : int or bool, default=0
+        Whether to show progress.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    DataError
+        More than two dimensions, lines of different length, or empty fields.
+    InputTypeError
+        Text columns, records, or sparse matrices.
+    FileMissingError
+        No such file, or no such folder to write to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import from_hdf5, make_hdf5
+    >>> make_hdf5(np.eye(3), "eye.h5")
+    'eye.h5'
+    >>> from_hdf5("eye.h5").shape
+    (3, 3)
+    """
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(n, Integral) for n in data):
+        with replacing(path) as beside, h5py.File(beside, "w") as file:
+            _create(file, dataset, data, np.dtype(dtype or np.float64), compression)
+        return os.fspath(path)
+    if dask.is_dask_collection(data):
+        return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
+    blocks: Iterable[np.ndarray]
+    total = None
+    if isinstance(data, str | os.PathLike):
+        if is_text_path(data):
+            blocks = read_text(data, delimiter, header)
+        else:
+            array = _load_npy(data)
+            blocks, total = _row_blocks(array), len(array)
+    else:
+        array = _as_numbers(data)
+        blocks, total = _row_blocks(array), len(array)
+    _write(blocks, path, dataset, dtype, compression, RowProgress(total, verbose, "make_hdf5"))
+    return os.fspath(path)
+
+
+def to_hdf5(
+    array, path, dataset: str = "data", *, dtype=None, compression=None, verbose: int | bool = 0
+) -> str:
+    """Stream a dask array to one HDF5 file as a 2-D dataset, in bounded memory, from any scheduler, all or nothing.
+
+    A few chunks more than there are threads are computed at a time, and written here in the order of their rows.
+
+    Parameters
+    ----------
+    array : dask array or dask dataframe of shape (n_samples, n_features) or (n_samples,)
+        Numbers; lengths of chunks may be unknown.
+    path : str or path-like
+        File to write; an existing one is replaced when the new one is complete, and not before.
+    dataset : str, default="data"
+        Name of the dataset.
+    dtype : dtype, optional
+        Of the dataset; that of the array if not given.
+    compression : str or mapping, optional
+        ``"gzip"``, ``"lzf"``, or a filter of the package hdf5plugin.
+    verbose : int or bool, default=0
+        Whether to show progress.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    DataError
+        More than two dimensions.
+    InputTypeError
+        Not a dask array or dataframe, or one of text.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from daskelm import from_hdf5, to_hdf5
+    >>> to_hdf5(da.ones((1000, 3), chunks=(100, 3)), "ones.h5")
+    'ones.h5'
+    >>> from_hdf5("ones.h5").shape
+    (1000, 3)
+    """
+    if hasattr(array, "to_dask_array"):
+        array = array.to_dask_array()
+    if not isinstance(array, da.Array):
+        raise InputTypeError(
+            f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
+        )
+    _check_kind(array.dtype, array.ndim, array.shape)
+    if array.ndim == 2 and array.numblocks[1] > 1:
+        array = array.rechunk({1: -1})
+    total = None if np.isnan(array.shape[0]) else array.shape[0]
+    progress = RowProgress(total, verbose, "to_hdf5")
+    _write(_computed(array), path, dataset, dtype or array.dtype, compression, progress)
+    return os.fspath(path)
+
+
+def _computed(array) -> Iterator[np.ndarray]:
+    """Blocks of rows in order; a bounded number of chunks in flight."""
+    client = current_client()
+    # Optimised once: it fuses what makes each chunk, and one chunk's graph is then cut out of the whole.
+    (array,) = dask.optimize(array)
+    blocks = iter(array.to_delayed(optimize_graph=False).ravel())
+    if client is None:
+        while window := list(itertools.islice(blocks, 2 * n_local_threads())):
+            yield from dask.compute(*window)
+        return
+    width = 2 * sum(client.nthreads().values()) + 2
+    flying: deque = deque()
+    try:
+        for block in blocks:
+            flying.append(client.compute(block))
+            if len(flying) >= width:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+    finally:
+        client.cancel(list(flying))
+
+
+def _write(blocks, path, dataset, dtype, compression, progress):
+    with replacing(path) as beside, h5py.File(beside, "w") as file:
+        target, n_rows = None, 0
+        for block in blocks:
+            block = block.reshape(len(block), -1) if block.ndim == 1 else block
+            if target is None:
+                target = _create(file, dataset, (0, block.shape[1]), np.dtype(dtype or block.dtype), compression)
+            target.resize(n_rows + len(block), axis=0)
+            target[n_rows:] = block
+            n_rows += len(block)
+            progress.advance(len(block))
+
+
+def _create(file, dataset, shape, dtype, compression):
+    rows = max(_CHUNK_BYTES // max(shape[1] * dtype.itemsize, 1), 1)
+    options = {"compression": compression} if isinstance(compression, str) else dict(compression or {})
+    chunks = (rows, max(shape[1], 1))
+    return file.create_dataset(dataset, shape, dtype, chunks=chunks, maxshape=(None, shape[1] or None), **options)
+
+
+def _row_blocks(array):
+    step = max(_BLOCK_BYTES // max(array[:1].nbytes, 1), 1)
+    for start in range(0, max(len(array), 1), step):
+        yield array[start : start + step]
+
+
+def _load_npy(path):
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise FileMissingError(f"{path}: no such file.") from None
+    except ValueError as error:
+        raise FileFormatError(
+            f"{path} must be a .npy file of numbers, or text named .csv, .txt, .tsv or .dat; got another kind of file "
+            f"({error})."
+        ) from None
+    _check_kind(array.dtype, array.ndim, array.shape)
+    return array
+
+
+def _as_numbers(data):
+    if scipy.sparse.issparse(data):
+        raise InputTypeError("data: sparse matrices are not supported; got a sparse one. Use data.toarray().")
+    array = np.asarray(data)
+    _check_kind(array.dtype, array.ndim, array.shape)
+    return array
+
+
+def _check_kind(dtype, ndim, shape):
+    if dtype.kind not in "fiub":
+        raise InputTypeError(
+            f"data must hold numbers; got {dtype} (text, dates or records). Drop such columns or code them as numbers."
+        )
+    if ndim not in (1, 2):
+        raise DataError(f"data must be 2-D (rows, columns) or 1-D; got shape {shape}. Reshape it first.")
