@@ -1,8 +1,22 @@
 """Extreme Learning Machines for tables with too many rows, on Dask."""
 
-from .hdf5 import from_hdf5
+from .classifier import ELMClassifier
+from .hdf5_arrays import from_hdf5
 from .hdf5_writing import make_hdf5, to_hdf5
+from .hidden_layer import HiddenLayer
 from .neurons import Neurons
 from .normal_equations import NormalEquations
+from .persistence import load
+from .regressor import ELMRegressor
 
-__all__ = ["Neurons", "NormalEquations", "from_hdf5", "make_hdf5", "to_hdf5"]
+__all__ = [
+    "ELMClassifier",
+    "ELMRegressor",
+    "HiddenLayer",
+    "Neurons",
+    "NormalEquations",
+    "from_hdf5",
+    "load",
+    "make_hdf5",
+    "to_hdf5",
+]

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
+from .accumulator import Accumulator
 from .exceptions import DataError
-from .hdf5 import Hdf5Rows, check_visible
-from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, ledger_of, n_columns
+from .hdf5 import Hdf5Rows
+from .hdf5_arrays import check_visible
+from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, in_memory, ledger_of, n_columns
 from .layer import Layer
-from .memory import BASE_BYTES, Need, block_rows, check_memory, rows_per_task
-from .normal_equations import Accumulator, NormalEquations
+from .memory import Need, block_rows, check_memory, rows_per_task
+from .normal_equations import NormalEquations
 from .progress import RowProgress
+from .targets import Targets
 from .tree import current_client, n_local_threads, tree_reduce
 
-__all__ = ["accumulate", "gram"]
+__all__ = ["GramTask", "accumulate"]
 
 SPLIT_EVERY = 8
 # Chunks of dask arrays that one task holds at once.
 _CHUNK_BYTES = 128 * 2**20
 
 
-def accumulate(layer: Layer, targets, X: Source, y: Source, weights: Source | None = None, *, verbose=0):
+def accumulate(
+    layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None = None, *, verbose: int | bool = 0
+) -> NormalEquations:
     """The sums of all rows, wherever Dask says; arrays in memory are worked on here.
 
     Parameters
     ----------
     layer : Layer
         The hidden layer.
-    targets : RegressionTargets, ClassTargets or IndicatorTargets
+    targets : Targets
         Turns y into columns of T.
     X : source of shape (n_samples, n_features)
         Inputs.
@@ -52,29 +57,34 @@ def accumulate(layer: Layer, targets, X: Source, y: Source, weights: Source | No
     NormalEquations
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    sources = [s for s in (X, y, weights) if s is not None]
+    ledger = ledger_of(X, [(0, n_samples)])
+    if not n_samples:
+        sums = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets)
+        return replace(sums, target_dtype=targets.dtype, ledger=ledger)
     progress = RowProgress(n_samples, verbose)
-    if all(isinstance(s, np.ndarray) for s in sources):
-        bounds = _bounds(0, n_samples, block_rows(layer.n_neurons, layer.n_features))
-        arrays = [None if s is None else Chunks([s]) for s in (X, y, weights)]
-        sums = gram(layer, targets, *arrays, bounds, on_block=progress.advance)
-        return _finished(sums, layer, None)
+    if isinstance(X, np.ndarray):
+        _check_memory(layer, targets, 0, 1, None)
+        bounds = _bounds(n_samples, block_rows(layer.n_neurons, layer.n_features))
+        task = GramTask(targets, X, in_memory(y), None if weights is None else in_memory(weights), bounds)
+        return _finished(task(layer, progress.advance), layer, ledger)
     client = current_client()
-    files = [s for s in sources if isinstance(s, Hdf5Rows)]
-    check_visible(files, client)
-    if isinstance(X, Hdf5Rows) and all(isinstance(s, Hdf5Rows | np.ndarray) for s in sources):
-        tasks, dependencies, chunk_bytes = _range_tasks(layer, targets, X, y, weights, n_samples, client), [], 0
-    else:
-        tasks, dependencies, chunk_bytes = _chunk_tasks(layer, targets, X, y, weights)
-    _check_memory(layer, targets, chunk_bytes, len(tasks), client)
+    sources = [source for source in (X, y, weights) if source is not None]
+    check_visible([source for source in sources if isinstance(source, Hdf5Rows)], client)
     token = tokenize(layer.fingerprint, targets, *sources)
-    layer_key = f"layer-{token}"
-    graph = {(f"gram-{token}", i): (task[0], layer_key, *task[1:]) for i, (_, task) in enumerate(tasks)}
-    sizes = {(f"gram-{token}", i): rows for i, (rows, _) in enumerate(tasks)}
-    graph[layer_key] = (_same, layer)
-    whole = HighLevelGraph.from_collections(f"gram-{token}", graph, dependencies=dependencies)
-    sums = tree_reduce(whole, sizes, merge, split_every=SPLIT_EVERY, done=progress.advance)
-    return _finished(sums, layer, ledger_of(X, [(0, n_samples)]))
+    name, layer_key = f"gram-{token}", f"layer-{token}"
+    graph: dict = {layer_key: (_same, layer)}
+    if isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in sources):
+        calls, dependencies, chunk_bytes = _range_tasks(layer, targets, X, y, weights, client), [], 0
+    else:
+        calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights)
+    _check_memory(layer, targets, chunk_bytes, len(calls), client)
+    leaves = {}
+    for i, (n_rows, (function, *arguments)) in enumerate(calls):
+        graph[name, i] = (function, layer_key, *arguments)
+        leaves[name, i] = n_rows
+    whole = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
+    sums = tree_reduce(whole, leaves, merge, split_every=SPLIT_EVERY, done=progress.advance)
+    return _finished(sums, layer, ledger)
 
 
 def merge(sums: Sequence[NormalEquations]) -> NormalEquations:
@@ -96,88 +106,117 @@ def _finished(sums, layer, ledger):
     return replace(sums, ledger=ledger)
 
 
-def gram(layer: Layer, targets, X, y, weights, bounds, *, first_row=0, names=(None, None, None), on_block=None):
-    """Sums of the row blocks [start, stop) in `bounds`; X, y and weights are read by row numbers, block by block.
+@dataclass(frozen=True, eq=False)
+class GramTask:
+    """Sums of the row blocks [start, stop) in `bounds` of X, y and weights; of files, just the description travels.
 
-    A pure function of its arguments: it may be run again, anywhere, any number of times.
+    Calling it is a pure function of its fields and the layer: it may run again, anywhere, any number of times.
+    `first_row` is the number of the first row here in the whole input, for errors.
     """
-    sums = Accumulator(layer.fingerprint, layer.unbounded, targets.n_targets)
-    for start, stop in bounds:
-        block, labels = X.read(start, stop), y.read(start, stop)
-        check_finite(block, "X", first_row + start, names[0])
-        check_finite(labels, "y", first_row + start, names[1])
-        w = targets.class_weights(labels)
-        if weights is not None:
-            given = weights.read(start, stop).reshape(-1).astype(np.float64)
-            check_finite(given, "sample_weight", first_row + start, names[2])
-            if (given < 0).any():
-                row = first_row + start + int(np.argmax(given < 0))
-                raise DataError(f"sample_weight must not be negative; got {given.min():g} first in row {row}.")
-            w = given if w is None else w * given
-        H = layer(block)
-        sums.add(H.astype(np.float64, copy=False), targets.encode(labels), w)
-        if on_block is not None:
-            on_block(stop - start)
-    return sums.result(targets.dtype, None)
+
+    targets: Targets
+    X: Source | Chunks
+    y: Source | Chunks
+    weights: Source | Chunks | None
+    bounds: list[tuple[int, int]]
+    first_row: int = 0
+
+    def __call__(self, layer: Layer, on_block: Callable[[int], None] = lambda n_rows: None) -> NormalEquations:
+        """The sums; `on_block` is called with the number of rows after each block."""
+        sums = Accumulator(layer.fingerprint, layer.unbounded, self.targets.n_targets)
+        with ExitStack() as stack:
+            X, y, weights = (self._reader(source, stack) for source in (self.X, self.y, self.weights))
+            for start, stop in self.bounds:
+                block, labels = X.read(start, stop), y.read(start, stop)
+                self._check(block, "X", start)
+                self._check(labels, "y", start)
+                given = None if weights is None else weights.read(start, stop).reshape(-1).astype(np.float64)
+                if given is not None:
+                    self._check_weights(given, start)
+                w = self.targets.row_weights(labels, given)
+                H = layer(block)
+                sums.add(H.astype(np.float64, copy=False), self.targets.encode(labels), w)
+                on_block(stop - start)
+        return sums.result(self.targets.dtype, None)
+
+    @staticmethod
+    def _reader(source, stack):
+        if isinstance(source, Hdf5Rows):
+            return stack.enter_context(source.open())
+        return Chunks([source]) if isinstance(source, np.ndarray) else source
+
+    def _check(self, block, name, start):
+        source = getattr(self, name)
+        if isinstance(source, Hdf5Rows):
+            check_finite(block, name, start, source)
+        else:
+            check_finite(block, name, self.first_row + start)
+
+    def _check_weights(self, given, start):
+        check_finite(given, "sample_weight", self.first_row + start)
+        if (given < 0).any():
+            row = self.first_row + start + int(np.argmax(given < 0))
+            raise DataError(
+                f"sample_weight must not be negative; got {given.min():g}, the first in row {row}. Rows are taken away "
+                "again with NormalEquations: a - b."
+            )
 
 
-def gram_of_rows(layer, targets, X, y, weights, bounds, first_row):
-    """Gram task on rows of files, read block by block; arrays beside them hold just the task's rows."""
-    sources = [s if isinstance(s, Hdf5Rows) else None for s in (X, y, weights)]
-    readers = [Chunks([s]) if isinstance(s, np.ndarray) else s for s in (X, y, weights)]
-    return gram(layer, targets, *readers, bounds, names=[s and _Shifted(s) for s in sources]) if bounds else None
+def _run(layer, task):
+    return task(layer)
 
 
-def gram_of_chunks(layer, targets, X, y, weights, first_row):
+def _run_on_chunks(layer, targets, X, y, weights, first_row):
     """Gram task on consecutive chunks of dask arrays, in blocks whatever the chunks."""
-    X, y = Chunks(X), Chunks(y)
-    bounds = _bounds(0, int(X.edges[-1]), block_rows(layer.n_neurons, layer.n_features))
-    return gram(layer, targets, X, y, weights and Chunks(weights), bounds, first_row=first_row)
+    X, y, weights = Chunks(X), Chunks(y), Chunks(weights) if weights else None
+    bounds = _bounds(X.n_rows, block_rows(layer.n_neurons, layer.n_features))
+    return GramTask(targets, X, y, weights, bounds, first_row)(layer)
 
 
-def _bounds(start, stop, step):
-    return [(a, min(a + step, stop)) for a in range(start, stop, step)]
+def _bounds(n_rows, step):
+    return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
-def _range_tasks(layer, targets, X, y, weights, n_samples, client):
+def _range_tasks(layer, targets, X, y, weights, client):
     """(rows, task) for X in files: each task has whole blocks, and reads them itself."""
     n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads()
-    size = rows_per_task(n_samples, layer.n_neurons, layer.n_features, n_threads)
-    tasks, blocks = [], []
-    bounds = X.block_bounds(block_rows(layer.n_neurons, layer.n_features))
-    for i, (start, stop) in enumerate(bounds):
+    size = rows_per_task(X.n_rows, layer.n_neurons, layer.n_features, n_threads)
+    calls, blocks = [], []
+    for start, stop in X.block_bounds(block_rows(layer.n_neurons, layer.n_features)):
         blocks.append((start, stop))
-        if stop - blocks[0][0] >= size or i + 1 == len(bounds):
-            first, last = blocks[0][0], stop
-            parts = [None if s is None else _cut(s, first, last) for s in (X, y, weights)]
+        if stop - blocks[0][0] >= size or stop == X.n_rows:
+            first = blocks[0][0]
+            X_part, y_part, w_part = (
+                None if source is None else _cut(source, first, stop) for source in (X, y, weights)
+            )
             local = [(a - first, b - first) for a, b in blocks]
-            tasks.append((last - first, (gram_of_rows, targets, *parts, local, first)))
+            calls.append((stop - first, (_run, GramTask(targets, X_part, y_part, w_part, local, first))))
             blocks = []
-    return tasks
+    return calls
 
 
 def _cut(source, start, stop):
     return source.rows(slice(start, stop)) if isinstance(source, Hdf5Rows) else source[start:stop]
 
 
-def _chunk_tasks(layer, targets, X, y, weights):
+def _chunk_tasks(targets, X, y, weights):
     """(rows, task) for dask arrays: as many whole chunks per task as fit, X, y and weights aligned by rows."""
     X = as_dask(X)
-    y = as_dask(y, X.chunks[0])
-    arrays = [X, y] if weights is None else [X, y, as_dask(weights, X.chunks[0])]
+    sizes = X.chunks[0]
+    arrays = [X, *(as_dask(source, sizes) for source in (y, weights) if source is not None)]
     # Fuses what made each chunk into one task, and drops what is not needed.
     arrays = list(dask.optimize(*arrays))
     row_bytes = X.dtype.itemsize * n_columns(X) + 8 * (n_columns(y) + 1)
-    tasks, chunks, first, rows, largest = [], [], 0, 0, 0
-    for i, n_rows in enumerate(X.chunks[0]):
+    calls, chunks, first, n_rows, largest = [], [], 0, 0, 0
+    for i, size in enumerate(sizes):
         chunks.append(i)
-        rows += n_rows
-        last = i + 1 == len(X.chunks[0])
-        if last or (rows + X.chunks[0][i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
-            keys = [[(a.name, j) + (0,) * (a.ndim - 1) for j in chunks] for a in arrays]
-            tasks.append((rows, (gram_of_chunks, targets, *keys, *([None] if weights is None else []), first)))
-            largest, first, chunks, rows = max(largest, rows * row_bytes), first + rows, [], 0
-    return tasks, arrays, largest
+        n_rows += size
+        if i + 1 == len(sizes) or (n_rows + sizes[i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
+            keys = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
+            keys += [None] * (3 - len(keys))
+            calls.append((n_rows, (_run_on_chunks, targets, *keys, first)))
+            largest, first, chunks, n_rows = max(largest, n_rows * row_bytes), first + n_rows, [], 0
+    return calls, arrays, largest
 
 
 def _check_memory(layer, targets, chunk_bytes, n_tasks, client):
@@ -197,7 +236,7 @@ def _check_memory(layer, targets, chunk_bytes, n_tasks, client):
     if client is None:
         from distributed.system import MEMORY_LIMIT
 
-        check_memory(need(n_local_threads()), MEMORY_LIMIT + BASE_BYTES, "This process")
+        check_memory(need(n_local_threads()), MEMORY_LIMIT, "This process")
         return
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
         check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")

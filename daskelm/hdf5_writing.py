@@ -105,9 +105,7 @@ def make_hdf5(
     return os.fspath(path)
 
 
-def to_hdf5(
-    array, path, dataset: str = "data", *, dtype=None, compression=None, verbose: int | bool = 0
-) -> str:
+def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None, verbose: int | bool = 0) -> str:
     """Stream a dask array to one HDF5 file as a 2-D dataset, in bounded memory, from any scheduler, all or nothing.
 
     A few chunks more than there are threads are computed at a time, and written here in the order of their rows.

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse
 
 from .exceptions import DataError, InputTypeError
-from .hdf5 import Hdf5Rows, from_hdf5, open_rows, source_of
+from .hdf5 import Hdf5Rows, open_rows, row_range
+from .hdf5_arrays import from_hdf5, source_of
 from .ledger import Ledger
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "check_finite",
     "check_lengths",
     "column_names",
+    "in_memory",
     "is_lazy",
     "ledger_of",
     "n_columns",
     "open_input",
     "probe",
+    "take_rows",
 ]
 
 Source = np.ndarray | da.Array | Hdf5Rows
@@ -134,16 +137,36 @@ class Chunks:
 
     def __init__(self, arrays: Sequence[np.ndarray]):
         self.arrays = arrays
-        self.edges = np.cumsum([0] + [len(a) for a in arrays])
+        self.edges = np.cumsum([0] + [len(array) for array in arrays])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all."""
+        return int(self.edges[-1])
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1."""
+        first, last = np.searchsorted(self.edges, start, "right") - 1, np.searchsorted(self.edges, stop, "left")
         parts = [
             array[max(start - edge, 0) : stop - edge]
-            for array, edge in zip(self.arrays, self.edges, strict=False)
-            if edge < stop and edge + len(array) > start
+            for array, edge in zip(self.arrays[first:last], self.edges[first:last], strict=False)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.arrays[0][:0]])
+
+
+def in_memory(source: Source) -> np.ndarray:
+    """All of a source as an array here."""
+    if isinstance(source, Hdf5Rows):
+        return source.read(0, source.n_rows)
+    return source.compute() if isinstance(source, da.Array) else source
+
+
+def take_rows(source: Source, rows: slice | None) -> Source:
+    """Consecutive rows of a source; past the end is an error, an empty range is not."""
+    if isinstance(source, Hdf5Rows) or rows is None:
+        return source.rows(rows) if isinstance(source, Hdf5Rows) else source
+    start, stop = row_range(rows, source.shape[0])
+    return source[start:stop]
 
 
 def as_dask(source: Source, row_chunks=None) -> da.Array:
@@ -209,22 +232,19 @@ def ledger_of(source: Source, ranges: Sequence[tuple[int, int]]) -> Ledger | Non
     if not isinstance(source, Hdf5Rows):
         return None
     rows: dict[str, list[tuple[int, int]]] = {}
-    first = 0
-    for part in source.parts:
-        a, b = max(source.start - first, 0), min(source.stop - first, part.n_rows)
-        mine = [
-            (max(start + source.start - first, a), min(stop + source.start - first, b)) for start, stop in ranges
-        ]
-        mine = [(start, stop) for start, stop in mine if start < stop]
-        if mine:
+    here = 0
+    for part, first, last in source.ranges():
+        mine = [(max(a - here, 0) + first, min(b - here + first, last)) for a, b in ranges]
+        if any(a < b for a, b in mine):
             rows.setdefault(_digest(part), []).extend(mine)
-        first += part.n_rows
+        here += last - first
     return Ledger(rows)
 
 
 def _digest(part):
     whole = open_rows(part.path, dataset=part.dataset)
     digest = hashlib.sha256(f"{whole.shape} {whole.dtype.str}".encode())
-    for row in sorted({int(i) for i in np.linspace(0, whole.n_rows - 1, 64)}):
-        digest.update(np.ascontiguousarray(whole.read(row, row + 1)).tobytes())
+    with whole.open() as reader:
+        for row in sorted({int(i) for i in np.linspace(0, whole.n_rows - 1, 64)}):
+            digest.update(np.ascontiguousarray(reader.read(row, row + 1)).tobytes())
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 
 from .exceptions import DataError, InputTypeError, ParameterError
 
-__all__ = ["ClassTargets", "IndicatorTargets", "RegressionTargets", "project_to_simplex"]
+__all__ = ["ClassTargets", "IndicatorTargets", "RegressionTargets", "Targets", "probabilities", "project_to_simplex"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class RegressionTargets:
         """T (rows, n_targets) float64 for y (rows,) or (rows, n_targets)."""
         return y.reshape(len(y), -1).astype(np.float64, copy=False)
 
-    def class_weights(self, y: np.ndarray) -> None:
-        """Numbers have no classes: None."""
-        return
+    def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """Weights (rows,) of the rows: those given, since numbers have no classes."""
+        return given
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,12 @@ class ClassTargets:
             return found[:, None].astype(np.float64)
         return np.eye(len(self.classes))[found]
 
-    def class_weights(self, y: np.ndarray) -> np.ndarray | None:
-        """Weight (rows,) of each row for its class."""
-        return None if self.weights is None else self.weights[self.indices(y)]
+    def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """Weights (rows,) of the rows: those given times that of each row's class."""
+        if self.weights is None:
+            return given
+        of_class = self.weights[self.indices(y)]
+        return of_class if given is None else of_class * given
 
     def with_weights(self, class_weight, counts: np.ndarray | None) -> ClassTargets:
         """The same with the weights that the parameter `class_weight` asks for; `counts` (n_classes,) are weighted."""
@@ -110,9 +113,12 @@ class IndicatorTargets:
             raise DataError("y: a matrix of labels must hold zeros and ones only; got other values.")
         return y.astype(np.float64)
 
-    def class_weights(self, y: np.ndarray) -> None:
-        """Label sets have no class of their own: None."""
-        return
+    def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """Weights (rows,) of the rows: those given, since a set of labels is of no one class."""
+        return given
+
+
+Targets = RegressionTargets | ClassTargets | IndicatorTargets
 
 
 def project_to_simplex(scores: np.ndarray) -> np.ndarray:
@@ -125,6 +131,17 @@ def project_to_simplex(scores: np.ndarray) -> np.ndarray:
     thresholds = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, n + 1)
     last = n - 1 - np.argmax((ordered > thresholds)[:, ::-1], axis=1)
     return np.maximum(scores - np.take_along_axis(thresholds, last[:, None], axis=1), 0)
+
+
+def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
+    """Probabilities (rows, n_classes) from outputs (rows, n_targets); `multi`: each column one of its own."""
+    if multi:
+        # Strictly between 0 and 1, as probabilities of independent labels are expected to be (a finite log loss).
+        return np.clip(outputs, 1e-6, 1 - 1e-6)
+    if outputs.shape[1] == 1:
+        second = np.clip(outputs, 0, 1)
+        return np.concatenate([1 - second, second], axis=1)
+    return project_to_simplex(outputs)
 
 
 def _some(values):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 import dask
 import dask.threaded
 from dask.base import get_scheduler, tokenize
-from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from threadpoolctl import threadpool_limits
 
@@ -120,7 +119,7 @@ def _on_cluster(client, graph, leaves, merge, split_every, name, done):
     from distributed import as_completed
 
     token = tokenize(*leaves)
-    futures = client.compute([Delayed(key, graph) for key in leaves], optimize_graph=False)
+    futures = client.get(graph, list(leaves), sync=False)
     sizes = dict(zip((f.key for f in futures), leaves.values(), strict=True))
     queue = as_completed(futures, with_results=False)
     del futures
@@ -150,9 +149,7 @@ def _on_cluster(client, graph, leaves, merge, split_every, name, done):
                 here[place].append(future)
                 if len(here[place]) >= split_every:
                     queue.add(submit(here.pop(place), place))
-        parts = [
-            futures[0] if len(futures) == 1 else submit(futures, place) for place, futures in here.items()
-        ]
+        parts = [futures[0] if len(futures) == 1 else submit(futures, place) for place, futures in here.items()]
         here.clear()
         while len(parts) > 1:
             parts = [

@@ -25,7 +25,8 @@ from daskelm.exceptions import (
     InputTypeError,
     ParameterError,
 )
-from daskelm.hdf5 import check_visible, open_rows, source_of
+from daskelm.hdf5 import open_rows
+from daskelm.hdf5_arrays import check_visible, source_of
 
 DATA = np.random.default_rng(0).standard_normal((103, 4))
 
@@ -257,7 +258,9 @@ def test_make_hdf5_takes_lists_frames_vectors_shapes_and_filters(tmp_path):
 def test_text_of_every_form(tmp_path, monkeypatch, suffix, header, delimiter):
     # Short blocks, so that this small file is streamed in many.
     monkeypatch.setattr("daskelm.text._LINES", 10)
-    lines = [delimiter.join(["a", '"b"', "c", "d"])] * header + [delimiter.join(map(repr, row)) for row in DATA.tolist()]
+    lines = [delimiter.join(["a", '"b"', "c", "d"])] * header + [
+        delimiter.join(map(repr, row)) for row in DATA.tolist()
+    ]
     text = "\n".join([*lines[:5], "", *lines[5:], ""]).encode()
     packed = {"gz": gzip.compress, "z2": bz2.compress}.get(suffix[-2:], bytes)(text)
     (tmp_path / f"a{suffix}").write_bytes(packed)

@@ -1,0 +1,348 @@
+"""`ELMClassifier`: the scikit-learn face of layer, sums and solution for labels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, column_or_1d
+
+from .exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
+from .inputs import is_lazy, n_columns, open_input
+from .labels import count_classes
+from .scoring import accuracy
+from .sums_estimator import SumsEstimator
+from .targets import ClassTargets, IndicatorTargets, probabilities
+
+__all__ = ["ELMClassifier"]
+
+
+class ELMClassifier(ClassifierMixin, SumsEstimator):
+    """Extreme Learning Machine for classification: ridge regression on 0/1 targets, one per class.
+
+    Class probabilities are the outputs moved to the nearest point of the probability simplex, which never makes their
+    squared error (Brier score) larger. `predict` is the class of the largest. Labels may be of any type that sorts; a
+    0/1 matrix of labels is multi-label.
+
+    Parameters
+    ----------
+    neurons : int, list, or None, default=None
+        An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
+        ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
+        ready `Neurons`; None is all inputs passed through and 200 ``"tanh"``.
+    alpha : float or "gcv", default="gcv"
+        Penalty on the squared output weights, in the units of HH; ``"gcv"`` chooses it by generalised
+        cross-validation from the sums alone.
+    standardize : bool, default=True
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons.
+    fit_intercept : bool, default=True
+        Whether there is an intercept, which is not penalised.
+    class_weight : None, "balanced" or dict, default=None
+        Weights of the classes, {label: weight}; "balanced" makes their sums of weights equal.
+    dtype : {None, "float32", "float64"}, default=None
+        Of the hidden layer; that of X if None. Sums and solution are always float64.
+    random_state : int, RandomState or None, default=None
+        Seed of the neurons.
+    verbose : int, default=0
+        1 shows rows, rows per second and the time left.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels; of multi-label targets, the numbers of the columns.
+    coef_ : ndarray of shape (n_targets, n_neurons)
+        Output weights, float64; one target for two classes.
+    intercept_ : ndarray of shape (n_targets,)
+        Intercept.
+    alpha_ : float
+        The penalty used.
+    rank_ : int
+        Rank kept by the solver.
+    condition_number_ : float
+        Of HH + alpha I.
+    hidden_layer_ : Layer
+        The drawn layer: a function of blocks of X.
+    normal_equations_ : NormalEquations
+        The sums over all rows.
+    n_features_in_ : int
+        Number of inputs.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the inputs, if they had any.
+
+    References
+    ----------
+    Huang, Zhou, Ding, Zhang (2012). Probabilities: Held, Wolfe, Crowder (1974). Penalty: Golub, Heath, Wahba (1979).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from daskelm import ELMClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = ELMClassifier(50, random_state=0).fit(X, y)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 3)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        neurons=None,
+        *,
+        alpha="gcv",
+        standardize=True,
+        fit_intercept=True,
+        class_weight=None,
+        dtype=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.neurons = neurons
+        self.alpha = alpha
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Sorted labels of shape (n_classes,)."""
+        targets = getattr(self, "_targets", None)
+        if targets is None:
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance is not fitted yet: its classes are not known. Call fit, or "
+                "initialize(X, y) or initialize(X, classes=...)."
+            )
+        return targets.classes if isinstance(targets, ClassTargets) else np.arange(targets.n_targets)
+
+    def _read_y(self, y):
+        if is_lazy(y):
+            source = open_input(y, "y")
+            if source.ndim > 2:
+                raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
+            return source
+        y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
+        if y.dtype.kind in "fc" and not np.isfinite(y).all():
+            raise DataError("y must be finite; got NaN or infinity among the labels.")
+        check_classification_targets(y)
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _make_targets(self, y, weights, *, whole, classes=None):
+        known = None if whole else getattr(self, "_targets", None)
+        if y is not None and y.ndim == 2 and n_columns(y) > 1:
+            if self.class_weight is not None:
+                raise ParameterError(
+                    "class_weight does not apply to multi-label targets, where a row is of several classes; got "
+                    f"{self.class_weight!r}. Use sample_weight."
+                )
+            return IndicatorTargets(n_columns(y))
+        counts = None
+        if classes is not None:
+            classes = np.unique(np.asarray(classes))
+            if isinstance(known, ClassTargets) and not np.array_equal(classes, known.classes):
+                raise ParameterError(f"classes must stay the same; got {classes}, before {known.classes}.")
+        elif whole:
+            classes, counts = count_classes(y, weights)
+        elif isinstance(known, ClassTargets):
+            classes = known.classes
+        else:
+            raise ParameterError(
+                "classes must be passed on the first call to partial_fit, or be known from initialize(X, y) or "
+                "initialize(X, classes=...): a part of the rows may miss a class."
+            )
+        if len(classes) < 2:
+            raise DataError(f"y must hold at least two classes; got {len(classes)} class: {classes.tolist()}.")
+        return ClassTargets(classes).with_weights(self.class_weight, counts)
+
+    def _check_sums(self, sums):
+        if getattr(self, "_targets", None) is None:
+            raise NotSolvedError(
+                "the classes are not known: call initialize(X, y) or initialize(X, classes=...) first."
+            )
+        if sums.n_targets != self._targets.n_targets:
+            raise IncompatibleSumsError(
+                f"sums: this model's {len(self.classes_)} classes need {self._targets.n_targets} targets; got sums of "
+                f"{sums.n_targets}."
+            )
+
+    def initialize(self, X, y=None, classes=None, sample_weight=None) -> Self:
+        """Draw the neurons, take the scale of the inputs and fix the classes; trains nothing.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs; of many rows, up to 100,000 are looked at.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels), optional
+            Labels, all of which are looked at for the classes; not needed with `classes`.
+        classes : array-like of shape (n_classes,), optional
+            All labels that will come.
+        sample_weight : the same as X, of shape (n_samples,), optional
+            Weights of the rows in the scale.
+
+        Returns
+        -------
+        self
+            The estimator, not yet fitted.
+        """
+        X = self._open_X(X, reset=True)
+        weights = self._open_weights(sample_weight, X)
+        labels = None if y is None else self._read_y(y)
+        targets = None
+        if classes is not None or labels is not None:
+            if classes is None and not (labels.ndim == 2 and n_columns(labels) > 1):
+                classes, _ = count_classes(labels)
+            # Rows come in parts from here on, so that weights cannot be "balanced".
+            targets = self._make_targets(labels, None, whole=True, classes=classes)
+        self._start(self._draw(X, weights), targets, None)
+        return self
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
+        """Add rows to the sums; the layer is drawn from the first ones and kept. Solved at the first use.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels)
+            Labels.
+        classes : array-like of shape (n_classes,), optional
+            All labels that will come; needed in the first call.
+        sample_weight : the same as X, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def _results(self, what, X, out=None):
+        self._solved()
+        classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
+        dtype = self._output_dtype()
+        n = len(classes)
+        tail = (n,)
+        if what == "predict":
+            finish = partial(_labels, classes=classes, multi=multi, dtype=dtype)
+            tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)
+        elif what == "predict_proba":
+            finish = partial(probabilities, multi=multi)
+        else:
+            finish = partial(_decisions, multi=multi)
+            tail = tail if multi or n > 2 else ()
+        return self._apply(self._outputs(finish, tail, dtype), X, what, out)
+
+    def predict(self, X, out=None):
+        """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the labels to, which must be numbers.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_labels), or str
+            In kind: lazy for dask arrays and files. With `out`, its path.
+
+        Raises
+        ------
+        NotSolvedError
+            Before anything was fitted.
+        """
+        return self._results("predict", X, out)
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples, n_classes)
+            Rows sum to 1; of multi-label targets, each column is a probability of its own.
+        """
+        return self._results("predict_proba", X)
+
+    def decision_function(self, X):
+        """Outputs before they become probabilities.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_classes)
+            For two classes and for labels of multi-label targets positive where predicted, from -1 to 1 or so; else
+            one output per class.
+        """
+        return self._results("decision_function", X)
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : the same, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Between 0 and 1. Lazy inputs are worked off chunk by chunk.
+        """
+        if not any(map(is_lazy, (X, y, sample_weight))):
+            return super().score(X, y, sample_weight)
+        return accuracy(*self._score_inputs(X, y, sample_weight))
+
+    def _state(self):
+        state = super()._state()
+        targets = getattr(self, "_targets", None)
+        if isinstance(targets, ClassTargets):
+            state["classes"] = targets.classes
+        elif targets is not None:
+            state["facts"]["n_labels"] = targets.n_targets
+        return state
+
+    @classmethod
+    def _from_state(cls, state):
+        model = super()._from_state(state)
+        if state["classes"] is not None:
+            model._targets = ClassTargets(state["classes"])
+        elif "n_labels" in state["facts"]:
+            model._targets = IndicatorTargets(state["facts"]["n_labels"])
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _labels(outputs, classes, multi, dtype):
+    # Through the very numbers that predict_proba gives, so that the two never disagree.
+    p = probabilities(outputs, multi).astype(dtype)
+    return (p > 0.5).astype(np.int64) if multi else classes[np.argmax(p, axis=1)]
+
+
+def _decisions(outputs, multi):
+    if multi:
+        return 2 * outputs - 1
+    return 2 * outputs[:, 0] - 1 if outputs.shape[1] == 1 else outputs

@@ -1,0 +1,58 @@
+"""Classes and their counts, from labels of any source in one look at y."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+
+from .exceptions import DataError
+from .inputs import Source, as_dask, check_finite
+
+__all__ = ["count_classes"]
+
+
+def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted classes and the sum of the weights of each.
+
+    Parameters
+    ----------
+    y : source of shape (n_samples,) or (n_samples, 1)
+        Labels.
+    weights : source of shape (n_samples,), optional
+        Row weights; one each if not given.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+    counts : ndarray of shape (n_classes,)
+    """
+    if isinstance(y, np.ndarray) and (weights is None or isinstance(weights, np.ndarray)):
+        parts = [_count(y, weights)]
+    else:
+        y = as_dask(y)
+        blocks = y.to_delayed().ravel()
+        given = [None] * len(blocks)
+        if weights is not None:
+            given = as_dask(weights, y.chunks[0]).to_delayed().ravel()
+        count = dask.delayed(_count, pure=True)
+        tasks = [count(block, w) for block, w in zip(blocks, given, strict=True)]
+        parts = [part for part in dask.compute(*tasks) if len(part[0])]
+    if not parts:
+        return np.empty(0), np.empty(0)
+    classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    return classes, np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(classes))
+
+
+def _count(y, weights):
+    y = np.asarray(y).reshape(-1)
+    check_finite(y, "y")
+    if y.dtype.kind == "f" and (fractions := y != np.floor(y)).any():
+        raise DataError(
+            f"y: labels must be classes; got fractions such as {y[np.argmax(fractions)]} (Unknown label type: "
+            "continuous). Use ELMRegressor for numbers."
+        )
+    try:
+        classes, inverse = np.unique(y, return_inverse=True)
+    except TypeError:
+        raise DataError("y: labels must be of one type that can be sorted; got several types.") from None
+    return classes, np.bincount(inverse, None if weights is None else np.asarray(weights).reshape(-1), len(classes))

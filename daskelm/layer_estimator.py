@@ -1,0 +1,161 @@
+"""What all estimators share: taking data in, drawing the layer, transforming with it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import dask.array as da
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight, validate_data
+
+from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
+from .hdf5_writing import make_hdf5, to_hdf5
+from .inputs import Source, check_lengths, is_lazy, n_columns, open_input, probe
+from .layer import Layer, Scale
+from .prediction import LayerOutput, apply
+
+__all__ = ["LayerEstimator"]
+
+
+class LayerEstimator(TransformerMixin, BaseEstimator):
+    """An estimator with a hidden layer: draws it, transforms with it, is saved with it."""
+
+    neurons: Any
+    standardize: bool
+    dtype: Any
+    random_state: Any
+
+    def _open_X(self, X, reset: bool) -> Source:
+        """X checked and in a form that the work is done on; `reset` takes its number and names of columns."""
+        if not is_lazy(X):
+            if hasattr(X, "toarray"):
+                open_input(X, "X")
+            # Finite or not is seen block by block, with the number of the row.
+            return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        source = open_input(X, "X")
+        if source.ndim != 2:
+            raise DataError(
+                f"X must be 2-D, (n_samples, n_features); got {source.ndim} dimension(s): Expected 2D array, got "
+                f"shape {source.shape} instead. Use X.reshape(-1, 1) for a single feature."
+            )
+        if source.dtype.kind not in "fiub":
+            raise InputTypeError(f"X must hold numbers; got {source.dtype}. Drop or code text columns first.")
+        names = X._meta if hasattr(X, "_meta") and hasattr(X, "columns") else np.empty((1, n_columns(source)))
+        validate_data(self, names, reset=reset, skip_check_array=True)
+        if not n_columns(source):
+            raise DataError(f"X must have at least one column; got 0 feature(s) (shape={source.shape}).")
+        return source
+
+    def _open_weights(self, sample_weight, X: Source) -> Source | None:
+        if sample_weight is None:
+            return None
+        if not is_lazy(sample_weight):
+            if isinstance(X, np.ndarray):
+                return _check_sample_weight(sample_weight, X, dtype=np.float64)
+            sample_weight = np.asarray(sample_weight, np.float64)
+        weights = open_input(sample_weight, "sample_weight")
+        if weights.ndim != 1 and n_columns(weights) != 1:
+            raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.")
+        check_lengths(X=X, sample_weight=weights)
+        return weights
+
+    def _draw(self, X: Source, weights: Source | None) -> Layer:
+        if not X.shape[0]:
+            raise DataError(f"X must have at least one row; got shape {X.shape}: 0 sample(s).")
+        if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
+            raise ParameterError(f"dtype must be None (that of X), float32 or float64; got {self.dtype!r}.")
+        follows = np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64
+        scale = None
+        if self.standardize:
+            rows, probed_weights = probe(X, weights)
+            scale = Scale.of(rows, probed_weights)
+        return Layer.draw(self.neurons, n_columns(X), self._seed(), np.dtype(self.dtype or follows), scale)
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
+            check_random_state(self.random_state)
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31))
+
+    def _need_layer(self, what: str) -> Layer:
+        layer = getattr(self, "hidden_layer_", None)
+        if layer is None:
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance is not fitted yet: {what} needs the hidden layer. Call "
+                "initialize or fit first, or load a saved model."
+            )
+        return layer
+
+    def _apply(self, function, X, name, out=None):
+        result = apply(function, self._open_X(X, reset=False), name)
+        if out is None:
+            return result
+        if isinstance(result, da.Array):
+            return to_hdf5(result, out, verbose=getattr(self, "verbose", 0))
+        return make_hdf5(result, out)
+
+    def transform(self, X):
+        """Outputs of the hidden layer.
+
+        Parameters
+        ----------
+        X : array-like, dask array, or HDF5 path, of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples, n_neurons)
+            H, of the layer's dtype; lazy for dask arrays and files.
+
+        Raises
+        ------
+        NotSolvedError
+            Before the layer was drawn.
+        """
+        return self._apply(LayerOutput(self._need_layer("transform")), X, "transform")
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names of the neurons: kind and number within the kind.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (n_features,), optional
+            Checked against the names seen in fit, if any.
+
+        Returns
+        -------
+        ndarray of shape (n_neurons,), object
+            Such as "lin0", "tanh0", "tanh1".
+        """
+        layer = self._need_layer("get_feature_names_out")
+        _check_feature_names_in(self, input_features)
+        return np.array(layer.feature_names_out, dtype=object)
+
+    def _state(self) -> dict:
+        params = self.get_params(deep=False)
+        facts = {}
+        if hasattr(self, "hidden_layer_"):
+            if isinstance(params["random_state"], np.random.RandomState | np.random.Generator):
+                params["random_state"] = None
+            facts["n_features_in"] = int(self.n_features_in_)
+            if hasattr(self, "feature_names_in_"):
+                facts["feature_names_in"] = list(self.feature_names_in_)
+        layer = getattr(self, "hidden_layer_", None)
+        return {"class": type(self).__name__, "params": params, "facts": facts, "layer": layer}
+
+    @classmethod
+    def _from_state(cls, state: dict) -> Self:
+        model = cls(**state["params"])
+        facts = state["facts"]
+        if state["layer"] is not None:
+            model.hidden_layer_, model.n_features_in_ = state["layer"], facts["n_features_in"]
+            if "feature_names_in" in facts:
+                model.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

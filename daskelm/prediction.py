@@ -1,0 +1,148 @@
+"""A function of row blocks applied to any source: at once in memory, lazily on dask arrays and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+
+from .hdf5 import Hdf5Rows
+from .inputs import Source, check_finite
+from .layer import Layer
+from .memory import block_rows
+
+__all__ = ["LayerOutput", "RowFunction", "WeightedOutput", "apply"]
+
+# Bytes of results per chunk of a lazy prediction from files: large enough to keep the number of tasks small.
+_RESULT_BYTES = 32 * 2**20
+_ROWS_PER_CHUNK = 2**20
+
+
+class RowFunction(Protocol):
+    """What `apply` applies: blocks (rows, n_features) to (rows, *tail) of a dtype."""
+
+    layer: Layer
+    tail: tuple[int, ...]
+    dtype: np.dtype
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Results of a few thousand rows."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LayerOutput:
+    """H itself."""
+
+    layer: Layer
+
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """(n_neurons,)."""
+        return (self.layer.n_neurons,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The layer's."""
+        return self.layer.dtype
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """H (rows, n_neurons)."""
+        return self.layer(X)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedOutput:
+    """finish(H coef' + intercept): the product in float64, cast last.
+
+    `finish` turns (rows, n_targets) float64 into the result, (rows, *tail), and is followed by a cast to `dtype`.
+    """
+
+    layer: Layer
+    coef: np.ndarray
+    intercept: np.ndarray
+    finish: Callable[[np.ndarray], np.ndarray]
+    tail: tuple[int, ...]
+    dtype: np.dtype
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Results (rows, *tail)."""
+        return self.finish(self.layer(X).astype(np.float64, copy=False) @ self.coef.T + self.intercept)
+
+
+def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
+    """Results for the rows of X, in kind.
+
+    Parameters
+    ----------
+    function : RowFunction
+        Of blocks of rows; picklable.
+    X : source of shape (n_samples, n_features)
+        Inputs.
+    name : str
+        First word of the names of tasks.
+
+    Returns
+    -------
+    ndarray or dask array of shape (n_samples, *function.tail)
+        An ndarray for an ndarray, else lazy; of dtype `function.dtype`.
+    """
+    if isinstance(X, np.ndarray):
+        return _in_blocks(function, X, 0, None)
+    token = tokenize(type(function).__name__, function.layer.fingerprint, function, X)
+    # One task holds the weights, so that they travel once per worker and not once per chunk.
+    shared = dask.delayed(function, name=f"weights-{token}", pure=True, traverse=False)
+    meta = np.empty((0,) * (1 + len(function.tail)), function.dtype)
+    if isinstance(X, Hdf5Rows):
+        bounds = X.block_bounds(_chunk_rows(function, X)) or [(0, 0)]
+        tail = (0,) * len(function.tail)
+        key = f"{name}-{token}"
+        graph = {
+            (key, i, *tail): (_of_rows, shared.key, X.rows(slice(start, stop)))
+            for i, (start, stop) in enumerate(bounds)
+        }
+        chunks = (tuple(stop - start for start, stop in bounds), *((n,) for n in function.tail))
+        return da.Array(HighLevelGraph.from_collections(key, graph, [shared]), key, chunks, meta=meta)
+    return da.map_blocks(
+        _of_block,
+        X,
+        function=shared,
+        name=f"{name}-{token}",
+        chunks=(X.chunks[0], *((n,) for n in function.tail)),
+        drop_axis=() if function.tail else 1,
+        meta=meta,
+    )
+
+
+def _chunk_rows(function, X):
+    result = max(int(np.prod(function.tail)), 1) * function.dtype.itemsize
+    return max(min(_RESULT_BYTES // result, _ROWS_PER_CHUNK), 1)
+
+
+def _of_rows(function, rows):
+    with rows.open() as reader:
+        return _in_blocks(function, reader, 0, rows)
+
+
+def _of_block(block, function=None, block_info=None):
+    # Dask gives the place of the block in the array, which errors name.
+    first_row = block_info[0]["array-location"][0][0] if block_info else 0
+    return _in_blocks(function, np.asarray(block), first_row, None)
+
+
+def _in_blocks(function, X, first_row, rows):
+    n_rows = len(X) if rows is None else rows.n_rows
+    out = np.empty((n_rows, *function.tail), function.dtype)
+    step = block_rows(function.layer.n_neurons, function.layer.n_features)
+    bounds = [(a, min(a + step, n_rows)) for a in range(0, n_rows, step)] if rows is None else rows.block_bounds(step)
+    for start, stop in bounds:
+        block = X[start:stop] if rows is None else X.read(start, stop)
+        check_finite(block, "X", first_row + start, rows)
+        out[start:stop] = function(block)
+    return out

@@ -1,0 +1,90 @@
+"""R2 and accuracy of lazy predictions, chunk by chunk, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import dask
+import dask.array as da
+import numpy as np
+
+from .inputs import Source, as_dask
+
+__all__ = ["accuracy", "r2"]
+
+
+def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
+    """Coefficient of determination, the mean over targets of 1 - SSE / SST; as scikit-learn's ``r2_score``.
+
+    Parameters
+    ----------
+    y : source of shape (n_samples,) or (n_samples, n_targets)
+        True targets.
+    predicted : dask array of shape (n_samples,) or (n_samples, n_targets)
+        Predictions.
+    weights : source of shape (n_samples,), optional
+        Row weights.
+
+    Returns
+    -------
+    float
+    """
+    _, _, squares, errors = reduce(_merge, _over_chunks(_moments, y, predicted, weights))
+    resolved = squares > 0
+    ratio = np.divide(errors, squares, where=resolved, out=(errors > 0).astype(float))
+    return float(np.mean(1 - ratio))
+
+
+def accuracy(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
+    """Weighted part of the rows whose label, or whose whole set of labels, is right.
+
+    Parameters
+    ----------
+    y : source of shape (n_samples,) or (n_samples, n_labels)
+        True labels.
+    predicted : dask array of shape (n_samples,) or (n_samples, n_labels)
+        Predictions.
+    weights : source of shape (n_samples,), optional
+        Row weights.
+
+    Returns
+    -------
+    float
+    """
+    right, total = np.sum(_over_chunks(_hits, y, predicted, weights), axis=0)
+    return float(right / total)
+
+
+def _over_chunks(function, y, predicted, weights):
+    sizes = predicted.chunks[0]
+    columns = [predicted, as_dask(y, sizes)] + ([] if weights is None else [as_dask(weights, sizes)])
+    blocks = [column.to_delayed().ravel() for column in columns]
+    task = dask.delayed(function, pure=True)
+    return dask.compute(*(task(*row) for row in zip(*blocks, strict=True)))
+
+
+def _weights(weights, n):
+    return np.ones(n) if weights is None else np.asarray(weights, np.float64).reshape(-1)
+
+
+def _moments(predicted, y, weights=None):
+    y, predicted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (y, predicted))
+    w = _weights(weights, len(y))
+    total = w.sum()
+    mean = w @ y / total if total else np.zeros(y.shape[1])
+    return total, mean, w @ np.square(y - mean), w @ np.square(y - predicted)
+
+
+def _merge(a, b):
+    """Chan, Golub, LeVeque (1983): sums of squares about the common mean."""
+    total = a[0] + b[0]
+    if not total:
+        return a
+    step = b[1] - a[1]
+    return total, a[1] + step * b[0] / total, a[2] + b[2] + np.square(step) * a[0] * b[0] / total, a[3] + b[3]
+
+
+def _hits(predicted, y, weights=None):
+    right = (np.asarray(y).reshape(predicted.shape) == predicted).reshape(len(predicted), -1).all(axis=1)
+    w = _weights(weights, len(right))
+    return w @ right, w.sum()

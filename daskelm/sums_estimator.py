@@ -1,0 +1,285 @@
+"""What estimators share that are solved from sums over rows: adding rows, solving, saving."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils import metadata_routing
+
+from .accumulation import accumulate
+from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
+from .hdf5 import Hdf5Rows
+from .inputs import Source, as_dask, check_lengths, in_memory, n_columns, take_rows
+from .layer_estimator import LayerEstimator
+from .model_file import write_model
+from .normal_equations import NormalEquations
+from .prediction import WeightedOutput
+from .solvers import Solution, solve
+from .sums_file import add_to_file, read_sums
+from .targets import Targets
+
+__all__ = ["SumsEstimator"]
+
+
+class SumsEstimator(LayerEstimator):
+    """An estimator that is solved from sums over rows."""
+
+    # Where a result goes is no metadata of the rows.
+    __metadata_request__predict = {"out": metadata_routing.UNUSED}
+
+    alpha: Any
+    fit_intercept: bool
+    verbose: Any
+
+    def _read_y(self, y) -> Source:
+        """y in a form that the work is done on."""
+        raise NotImplementedError
+
+    def _make_targets(self, y: Source, weights: Source | None, *, whole: bool, classes=None) -> Targets:
+        """Columns of T for these labels; `whole` when they are all there will be."""
+        raise NotImplementedError
+
+    def _open(self, X, y, sample_weight, reset):
+        if y is None:
+            raise ParameterError(
+                f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        X, y = self._open_X(X, reset), self._read_y(y)
+        check_lengths(X=X, y=y)
+        if isinstance(X, np.ndarray):
+            y = in_memory(y)
+        weights = self._open_weights(sample_weight, X)
+        return X, y, weights
+
+    def _note_shape(self, y: Source):
+        # Files are always 2-D: one column there is a vector of targets.
+        self._vector_target = y.ndim == 1 or (isinstance(y, Hdf5Rows) and n_columns(y) == 1)
+
+    def fit(self, X, y, sample_weight=None) -> Self:
+        """Draw the hidden layer, sum over all rows in one pass, and solve.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_targets)
+            Targets or labels.
+        sample_weight : the same, of shape (n_samples,), optional
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            NaN or infinity, lengths that differ, no rows.
+        InputTypeError
+            Sparse or text inputs.
+        FileMissingError
+            A file that is not here, or that some worker does not see.
+        InsufficientMemoryError
+            The sums do not fit into the memory of the workers.
+        """
+        X, y, weights = self._open(X, y, sample_weight, reset=True)
+        layer = self._draw(X, weights)
+        targets = self._make_targets(y, weights, whole=True)
+        sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+        solution = solve(sums, self.alpha, fit_intercept=self.fit_intercept)
+        self._start(layer, targets, y)
+        self._keep(sums, solution)
+        return self
+
+    def _keep(self, sums, solution):
+        self.normal_equations_, self._solution, self._target_dtype = sums, solution, sums.target_dtype
+
+    def _start(self, layer, targets, y):
+        for name in ("normal_equations_", "_solution", "_vector_target"):
+            self.__dict__.pop(name, None)
+        self.hidden_layer_, self._targets = layer, targets
+        if y is not None:
+            self._note_shape(y)
+
+    def _add(self, sums: NormalEquations, targets: Targets, y: Source):
+        own = getattr(self, "normal_equations_", None)
+        self.normal_equations_ = sums if own is None else own + sums
+        self._targets, self._solution = targets, None
+        if not hasattr(self, "_vector_target"):
+            self._note_shape(y)
+
+    def solve(self, sums=None) -> Self:
+        """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
+
+        Parameters
+        ----------
+        sums : NormalEquations, str, path-like, or list of these, optional
+            Sums, a sums file, several, or a glob; the model's own sums if not given.
+
+        Returns
+        -------
+        self
+            The solved estimator.
+
+        Raises
+        ------
+        NotSolvedError
+            There is no layer, or nothing was added yet.
+        IncompatibleSumsError
+            The sums are of another layer or other targets.
+        """
+        layer = self._need_layer("solve")
+        if sums is None:
+            sums = getattr(self, "normal_equations_", None)
+            if sums is None:
+                raise NotSolvedError(
+                    f"This {type(self).__name__} instance is not fitted yet: it has no sums to solve. Call fit, "
+                    "partial_fit or accumulate first, or give a sums file: solve('sums.h5')."
+                )
+        sums = read_sums(sums)
+        if sums.fingerprint != layer.fingerprint:
+            raise IncompatibleSumsError(
+                f"sums: they are of another hidden layer (fingerprint {sums.fingerprint[:12]}) than this model's "
+                f"({layer.fingerprint[:12]}). Use the one saved model everywhere: save it after initialize, load it in "
+                "every script."
+            )
+        self._check_sums(sums)
+        self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
+        return self
+
+    def _check_sums(self, sums):
+        """Whether the sums' targets are those of this model."""
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        first = not hasattr(self, "hidden_layer_")
+        X, y, weights = self._open(X, y, sample_weight, reset=first)
+        layer = self._draw(X, weights) if first else self.hidden_layer_
+        targets = self._make_targets(y, weights, whole=False, classes=classes)
+        sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+        if first:
+            self._start(layer, targets, y)
+        self._add(sums, targets, y)
+        return self
+
+    def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None) -> Self:
+        """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        T : the same, of shape (n_samples,) or (n_samples, n_targets)
+            Targets or labels.
+        rows : slice, optional
+            Which rows of X, T and sample_weight; past the end is an error, an empty range is not.
+        into : str or path-like, optional
+            Sums file, made when missing; the model's own sums if not given.
+        sample_weight : the same as X, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+            The estimator; with `into`, unchanged.
+
+        Raises
+        ------
+        NotSolvedError
+            Before `initialize`: all processes need the same layer, from one saved model.
+        IncompatibleSumsError
+            The file holds sums of another layer, or these rows already.
+        """
+        layer = self._need_layer("accumulate")
+        X, y, weights = self._open(X, T, sample_weight, reset=False)
+        X, y, weights = (None if source is None else take_rows(source, rows) for source in (X, y, weights))
+        targets = self._make_targets(y, weights, whole=False)
+        sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+        if into is not None:
+            add_to_file(into, sums)
+            return self
+        self._add(sums, targets, y)
+        return self
+
+    def _solved(self) -> Solution:
+        if getattr(self, "_solution", None) is None:
+            self.solve()
+        return self._solution
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return getattr(self, "_solution", None) is not None or hasattr(self, "normal_equations_")
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """Output weights B', float64, of shape (n_targets, n_neurons)."""
+        return self._solved().coef
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Intercept, float64, of shape (n_targets,)."""
+        return self._solved().intercept
+
+    @property
+    def alpha_(self) -> float:
+        """The penalty used."""
+        return self._solved().alpha
+
+    @property
+    def rank_(self) -> int:
+        """Rank of HH + alpha I, as kept by the solver."""
+        return self._solved().rank
+
+    @property
+    def condition_number_(self) -> float:
+        """Condition number of HH + alpha I: an estimate in the 1-norm after Cholesky, else in the 2-norm."""
+        return self._solved().condition_number
+
+    def _outputs(self, finish, tail, dtype) -> WeightedOutput:
+        solution = self._solved()
+        return WeightedOutput(
+            self.hidden_layer_, solution.coef, solution.intercept, finish, tuple(tail), np.dtype(dtype)
+        )
+
+    def _output_dtype(self) -> np.dtype:
+        return np.result_type(self.hidden_layer_.dtype, self._target_dtype)
+
+    def _score_inputs(self, X, y, sample_weight):
+        """(y, lazy predictions, weights) where some of the inputs are lazy."""
+        source, y = self._open_X(X, reset=False), self._read_y(y)
+        check_lengths(X=source, y=y)
+        weights = self._open_weights(sample_weight, source)
+        return y, as_dask(self.predict(source)), weights
+
+    def save(self, path, sums: bool = False) -> None:
+        """Write the model to one HDF5 file that holds numbers and strings only; `daskelm.load` reads it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write, replaced at once.
+        sums : bool, default=False
+            Whether to keep the sums inside, for another penalty or more rows later.
+        """
+        state = self._state()
+        write_model(path, state if sums else state | {"sums": None})
+
+    def _state(self) -> dict:
+        state = super()._state()
+        state["solution"], state["sums"] = getattr(self, "_solution", None), getattr(self, "normal_equations_", None)
+        for name in ("vector_target", "target_dtype"):
+            if hasattr(self, f"_{name}"):
+                state["facts"][name] = getattr(self, f"_{name}")
+        return state
+
+    @classmethod
+    def _from_state(cls, state: dict) -> Self:
+        model = super()._from_state(state)
+        if state["layer"] is not None:
+            model._targets, model._solution = None, state["solution"]
+            if state["sums"] is not None:
+                model.normal_equations_ = state["sums"]
+            for name in ("vector_target", "target_dtype"):
+                if name in state["facts"]:
+                    setattr(model, f"_{name}", state["facts"][name])
+        return model
