@@ -45,6 +45,7 @@ class Scale:
         return cls(X[0] + mean, np.where(constant, 1.0, scale))
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""
         Z = np.subtract(X, self.mean, dtype=np.float64)
         Z /= self.scale
         return np.clip(Z, -self.clip, self.clip, out=Z)
@@ -80,13 +81,12 @@ class Layer:
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Outputs H (rows, n_neurons), C-ordered, of the layer's dtype, for X (rows, n_features)."""
         H = np.empty((len(X), self.n_neurons), self.dtype)
-        needs_raw = any(self.raw) or self.scale is None
-        as_is = X.astype(self.dtype, copy=False) if needs_raw else None
-        scaled = None if self.scale is None else self.scale(X).astype(self.dtype, copy=False)
+        as_is = X.astype(self.dtype, copy=False) if any(self.raw) or self.scale is None else X
+        scaled = as_is if self.scale is None else self.scale(X).astype(self.dtype, copy=False)
         start = 0
         for group, raw in zip(self.groups, self.raw, strict=True):
             columns = slice(start, start + len(group))
-            group(as_is if raw or scaled is None else scaled, out=H[:, columns])
+            group(as_is if raw else scaled, out=H[:, columns])
             start = columns.stop
         return H
 

@@ -142,7 +142,13 @@ class NormalEquations:
         """
         L, c = n_neurons, n_targets
         return cls(
-            *map(np.zeros, [L * (L + 1) // 2, (L, c), L, c, c, L, c]),
+            packed=np.zeros(L * (L + 1) // 2),
+            cross=np.zeros((L, c)),
+            sum_H=np.zeros(L),
+            sum_T=np.zeros(c),
+            sum_TT=np.zeros(c),
+            reference_H=np.zeros(L),
+            reference_T=np.zeros(c),
             n_samples=0,
             sum_weights=0.0,
             fingerprint=fingerprint,
@@ -199,8 +205,9 @@ class NormalEquations:
         )
 
     def squared_error(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-        """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone: TT - 2 B'HT + B'HH B and the
-        intercept's terms.
+        """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone.
+
+        TT - 2 B'HT + B'HH B and the intercept's terms.
 
         Parameters
         ----------

@@ -43,7 +43,7 @@ def check_alpha(alpha) -> float | str:
     """The penalty, checked: a finite number >= 0 or "gcv"."""
     if isinstance(alpha, str) and alpha == "gcv":
         return alpha
-    if isinstance(alpha, Real) and not isinstance(alpha, bool) and 0 <= alpha < math.inf:
+    if isinstance(alpha, Real) and not isinstance(alpha, bool) and 0 <= float(alpha) < math.inf:
         return float(alpha)
     raise ParameterError(f"alpha must be a finite number >= 0, or 'gcv' to have it chosen; got {alpha!r}.")
 
@@ -108,7 +108,7 @@ class EigenFactor:
         squares = np.square(self.vectors.T @ moments.HT)
         informative = moments.TT > 0
         squares = (squares[:, informative] / moments.TT[informative]).sum(axis=1)
-        total = max(np.count_nonzero(informative), 1)
+        total = max(int(np.count_nonzero(informative)), 1)
         shifted = self.values + grid[:, None]
         dof = (self.values / shifted).sum(axis=1) + moments.centred
         explained = (squares * (self.values + 2 * grid[:, None]) / np.square(shifted)).sum(axis=1)
@@ -149,7 +149,7 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
             "fit, partial_fit or accumulate first."
         )
     moments = sums.moments(centred=fit_intercept)
-    if alpha == "gcv":
+    if isinstance(alpha, str):
         factor = EigenFactor(moments.HH)
         return _by_eigen(factor, factor.gcv(moments), moments)
     cholesky = CholeskyFactor(moments.HH, alpha)

@@ -6,7 +6,7 @@ import bz2
 import gzip
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .exceptions import DataError, FileMissingError, InputTypeError, ParameterEr
 
 __all__ = ["is_text_path", "read_text"]
 
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
+_OPENERS: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open}
 _SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
 _LINES = 50_000
 
@@ -61,8 +61,8 @@ def read_text(path, delimiter: str | None = None, header: bool | None = None) ->
             raise DataError(f"{path} must hold at least one row of numbers; got a header only.")
         n_columns = len(fields[-1] if header else fields[0])
         names = fields[0] if header else [str(i) for i in range(n_columns)]
-        lines = itertools.chain(first, lines)
-        while block := list(itertools.islice(lines, _LINES)):
+        rows = itertools.chain(first, lines)
+        while block := list(itertools.islice(rows, _LINES)):
             yield _parse(path, block, delimiter, names, n_columns)
 
 

@@ -134,7 +134,7 @@ def _on_cluster(client, graph, leaves, merge, split_every, name, done):
             list(parts),
             key=f"{name}-{token}-{n_merges}",
             workers=where,
-            allow_other_workers=True,
+            allow_other_workers=where is not None,
             priority=10,
         )
 

@@ -1,0 +1,130 @@
+"""Examples and benchmarks run, at tiny sizes, as users run them; and what the flights' files hold."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+BENCHMARKS = ROOT / "benchmarks"
+
+pytest.importorskip("pandas", reason="the examples need the extra 'examples'")
+pytest.importorskip("matplotlib", reason="the examples need the extra 'examples'")
+
+
+def run(script, *arguments, cwd):
+    """What a script printed, and its exit status; in a folder of its own."""
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def flights_data():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        import flights_data
+
+        yield flights_data
+
+
+@pytest.fixture(scope="module")
+def built(flights_data, tmp_path_factory):
+    return flights_data.build(tmp_path_factory.mktemp("flights"))
+
+
+def table_rows(text):
+    """Cells of a Markdown table's rows, without its head."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line] for line in lines[2:]]
+
+
+def test_every_flight_is_counted(built):
+    assert built.n_flights == 336_776
+    assert built.n_without_delay == 9_430
+    with h5py.File(built.X) as X, h5py.File(built.y) as y:
+        assert len(X["data"]) + built.n_without_delay == built.n_flights
+        assert X["data"].shape == (built.n_rows, len(built.columns))
+        assert y["data"].shape == (built.n_rows, 1)
+
+
+def test_files_are_complete_and_in_order_of_time(built):
+    with h5py.File(built.X) as X, h5py.File(built.y) as y:
+        assert np.isfinite(X["data"][:]).all()
+        delay = y["data"][:, 0]
+    assert (np.diff(built.month) >= 0).all()
+    assert set(built.month) == set(range(1, 13))
+    # As the tables say: mean of arr_delay over all flights that have one.
+    assert delay.mean() == pytest.approx(6.895, abs=5e-4)
+
+
+def test_nothing_is_predicted_from_what_is_known_only_later(flights_data, built):
+    assert not set(flights_data.FORBIDDEN) & set(built.columns)
+    assert len(set(built.columns)) == len(built.columns)
+
+
+def test_predictors_do_not_change_with_what_is_known_only_later(flights_data):
+    flights = flights_data.read_flights().iloc[::1000].copy()
+    before = flights_data.predictors(flights)
+    flights[list(flights_data.FORBIDDEN)] = np.random.default_rng(0).normal(size=(len(flights), 5))
+    assert flights_data.predictors(flights).equals(before)
+
+
+def test_predictors_of_a_month_do_not_change_with_later_months(flights_data):
+    flights = flights_data.read_flights().iloc[::500]
+    early = flights[flights["month"] <= 6]
+    assert flights_data.predictors(flights).loc[early.index].equals(flights_data.predictors(early))
+
+
+def test_weather_is_filled_from_the_past_only(flights_data, monkeypatch):
+    read_table = flights_data.read_table
+    whole = flights_data.hourly_weather()
+    monkeypatch.setattr(flights_data, "read_table", lambda name: read_table(name).query("month <= 6"))
+    half = flights_data.hourly_weather()
+    early = whole["departure"] < "2013-07-01"
+    assert half[early].equals(whole[early])
+
+
+def test_flights_demo(tmp_path):
+    done = run(EXAMPLES / "flights.py", "--rows", 4000, "--output", "demo", "--neurons", 20, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for pattern in (
+        r"Dask dashboard: http",
+        r"4,000 flights read and written in",
+        r"without arrival delay: left out",
+        r"fit, s +predict, s +R2 +MAE, min",
+        r"daskelm, 75 neurons( +-?[\d.]+){4}\n",
+        r"linear ridge( +-?[\d.]+){4}\n",
+        r"mean( +-?[\d.]+){4}\n",
+    ):
+        assert re.search(pattern, done.stdout), (pattern, done.stdout)
+    assert "rows/s" in done.stderr, "no progress was shown"
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"flights_X.h5", "flights_y.h5", "predicted.h5", "model.h5", "flights.png"} <= written
+    n_test = int(re.search(r"([\d,]+) rows of November and December", done.stdout).group(1).replace(",", ""))
+    with h5py.File(tmp_path / "demo" / "predicted.h5") as file:
+        assert file["data"].shape == (n_test, 1)
+        assert np.isfinite(file["data"][:]).all()
+    assert (tmp_path / "demo" / "flights.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_flights_by_month(tmp_path):
+    done = run(BENCHMARKS / "flights_by_month.py", "--quick", cwd=tmp_path)
+    rows = table_rows(done.stdout)
+    assert [row[0] for row in rows] == [*map(str, range(1, 13)), "mean"], done.stderr
+    # With few rows either may win; the exit status must say which did.
+    ridge, elm = map(float, rows[-1][2:4])
+    assert done.returncode == (0 if elm > ridge else 1)
+
+
+def test_worker_memory(tmp_path):
+    done = run(BENCHMARKS / "worker_memory.py", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    small, large = table_rows(done.stdout)
+    as_number = [int(row[0].replace(",", "")) for row in (small, large)]
+    assert as_number[1] == 4 * as_number[0]
+    assert not list(tmp_path.iterdir()), "files were left behind"
