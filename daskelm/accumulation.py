@@ -135,7 +135,9 @@ class GramTask:
                     self._check_weights(given, start)
                 w = self.targets.row_weights(labels, given)
                 H = layer(block)
-                sums.add(H.astype(np.float64, copy=False), self.targets.encode(labels), w)
+                # Class weights say how much a row matters, not how many rows it stands for.
+                counts = float(len(H)) if given is None else float(given.sum())
+                sums.add(H.astype(np.float64, copy=False), self.targets.encode(labels), w, counts)
                 on_block(stop - start)
         return sums.result(self.targets.dtype, None)
 

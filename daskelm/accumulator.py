@@ -30,10 +30,13 @@ class Accumulator:
         self.HH, self.HT = np.zeros((L, L)), np.zeros((L, c))
         self.sum_H, self.sum_T, self.sum_TT = np.zeros(L), np.zeros(c), np.zeros(c)
         self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
-        self.n_samples, self.sum_weights = 0, 0.0
+        self.n_samples, self.sum_weights, self.sum_counts = 0, 0.0, 0.0
 
-    def add(self, H: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Add rows: H (rows, n_neurons) float64 C-ordered, overwritten; T (rows, n_targets); weights (rows,)."""
+    def add(self, H: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None, counts: float | None = None) -> None:
+        """Add rows: H (rows, n_neurons) float64 C-ordered, overwritten; T (rows, n_targets); weights (rows,).
+
+        `counts` is how many rows they count for, if that is not the sum of the weights.
+        """
         if not len(H):
             return
         if not self.n_samples:
@@ -45,12 +48,14 @@ class Accumulator:
         T = T - self.reference_T
         self.n_samples += len(H)
         if weights is None:
-            self.sum_weights += len(H)
+            added = float(len(H))
         else:
-            self.sum_weights += float(weights.sum())
+            added = float(weights.sum())
             root = np.sqrt(weights)[:, None]
             H *= root
             T *= root
+        self.sum_weights += added
+        self.sum_counts += added if counts is None else counts
         scale = np.ones(len(H)) if weights is None else root[:, 0]
         add_gram(H, self.HH)
         self.HT += H.T @ T
@@ -70,6 +75,7 @@ class Accumulator:
             self.reference_T,
             self.n_samples,
             self.sum_weights,
+            self.sum_counts,
             self.fingerprint,
             target_dtype,
             ledger,

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from .exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
-from .inputs import is_lazy, n_columns, open_input
+from .inputs import is_lazy, is_path, n_columns, open_input
 from .labels import count_classes
 from .scoring import accuracy
 from .sums_estimator import SumsEstimator
@@ -120,7 +120,8 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
             )
         return targets.classes if isinstance(targets, ClassTargets) else np.arange(targets.n_targets)
 
-    def _read_y(self, y):
+    def _read_y(self, y, X):
+        y = _not_files(y, X)
         if is_lazy(y):
             source = open_input(y, "y")
             if source.ndim > 2:
@@ -191,7 +192,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         X = self._open_X(X, reset=True)
         weights = self._open_weights(sample_weight, X)
-        labels = None if y is None else self._read_y(y)
+        labels = None if y is None else self._read_y(y, X)
         targets = None
         if classes is not None or labels is not None:
             if classes is None and not (labels.ndim == 2 and n_columns(labels) > 1):
@@ -308,6 +309,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         float
             Between 0 and 1. Lazy inputs are worked off chunk by chunk.
         """
+        y = _not_files(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             return super().score(X, y, sample_weight)
         return accuracy(*self._score_inputs(X, y, sample_weight))
@@ -334,6 +336,11 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _not_files(y, X):
+    """A list of words is a list of files beside files, but labels beside data."""
+    return np.asarray(y) if isinstance(y, list | tuple) and not is_path(X) else y
 
 
 def _labels(outputs, classes, multi, dtype):

@@ -41,7 +41,7 @@ class Moments:
     """What a solver needs: sums of squares and products about the means, or about zero without an intercept.
 
     HH (n_neurons, n_neurons), HT (n_neurons, n_targets), TT (n_targets,), mean_H (n_neurons,), mean_T (n_targets,),
-    and the sum of weights `n`.
+    and the number `n` of rows that they count for.
     """
 
     HH: np.ndarray
@@ -82,6 +82,8 @@ class NormalEquations:
         Number of rows counted.
     sum_weights : float
         Sum of their weights.
+    sum_counts : float
+        Sum of their sample weights alone, without class weights: the number of rows that they count for.
     fingerprint : str
         Of the layer; sums of different layers never add.
     target_dtype : str
@@ -115,6 +117,7 @@ class NormalEquations:
     reference_T: np.ndarray
     n_samples: int
     sum_weights: float
+    sum_counts: float
     fingerprint: str
     target_dtype: str
     ledger: Ledger | None
@@ -151,6 +154,7 @@ class NormalEquations:
             reference_T=np.zeros(c),
             n_samples=0,
             sum_weights=0.0,
+            sum_counts=0.0,
             fingerprint=fingerprint,
             target_dtype="float32",
             ledger=Ledger(),
@@ -200,7 +204,7 @@ class NormalEquations:
             about.sum_TT,
             about.reference_H,
             about.reference_T,
-            self.sum_weights,
+            self.sum_counts,
             centred,
         )
 
@@ -294,7 +298,7 @@ class NormalEquations:
         other = other._about(self.reference_H, self.reference_T)
         sums = {
             name: getattr(self, name) + sign * getattr(other, name)
-            for name in ("packed", "cross", "sum_H", "sum_T", "sum_TT", "n_samples", "sum_weights")
+            for name in ("packed", "cross", "sum_H", "sum_T", "sum_TT", "n_samples", "sum_weights", "sum_counts")
         }
         return replace(self, **sums, ledger=ledger, target_dtype=target_dtype)
 

@@ -95,7 +95,7 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _read_y(self, y):
+    def _read_y(self, y, X):
         if not is_lazy(y):
             return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
         source = open_input(y, "y")
@@ -127,7 +127,7 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         """
         X = self._open_X(X, reset=True)
         layer = self._draw(X, self._open_weights(sample_weight, X))
-        self._start(layer, None, None if y is None else self._read_y(y))
+        self._start(layer, None, None if y is None else self._read_y(y, X))
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:

@@ -89,7 +89,7 @@ class EigenFactor:
         """Penalty of least generalised cross-validation error on a fixed grid relative to trace(HH) / L.
 
         GCV(alpha) = sum over targets of [RSS / TT] / n / (1 - dof / n)^2, with dof = sum values / (values + alpha),
-        one more for the intercept, and n the sum of weights. Candidates with more than 98 % of n as degrees of
+        one more for the intercept, and n the sum of sample weights. Candidates with more than 98 % of n as degrees of
         freedom, or too small to lift HH + alpha I above rounding, are refused.
 
         Craven, Wahba (1979); Golub, Heath, Wahba (1979).

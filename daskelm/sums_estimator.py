@@ -32,8 +32,8 @@ class SumsEstimator(LayerEstimator):
     fit_intercept: bool
     verbose: Any
 
-    def _read_y(self, y) -> Source:
-        """y in a form that the work is done on."""
+    def _read_y(self, y, X) -> Source:
+        """y, given beside X, in a form that the work is done on."""
         raise NotImplementedError
 
     def _make_targets(self, y: Source, weights: Source | None, *, whole: bool, classes=None) -> Targets:
@@ -45,7 +45,7 @@ class SumsEstimator(LayerEstimator):
             raise ParameterError(
                 f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
-        X, y = self._open_X(X, reset), self._read_y(y)
+        X, y = self._open_X(X, reset), self._read_y(y, X)
         check_lengths(X=X, y=y)
         if isinstance(X, np.ndarray):
             y = in_memory(y)
@@ -246,7 +246,7 @@ class SumsEstimator(LayerEstimator):
 
     def _score_inputs(self, X, y, sample_weight):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""
-        source, y = self._open_X(X, reset=False), self._read_y(y)
+        source, y = self._open_X(X, reset=False), self._read_y(y, X)
         check_lengths(X=source, y=y)
         weights = self._open_weights(sample_weight, source)
         return y, as_dask(self.predict(source)), weights
