@@ -1,0 +1,159 @@
+"""Sealed files: exact, whole at every instant, and any damage is one clear error before HDF5 looks at a byte."""
+
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daskelm import ELMRegressor, NormalEquations, load
+from daskelm.exceptions import FileFormatError, FileMissingError
+from daskelm.files import VERSION, read_sealed, replacing, write_sealed
+
+STATE = {
+    "matrix": np.random.default_rng(0).standard_normal((30, 4)),
+    "empty": np.empty((0, 3)),
+    "single": np.arange(5, dtype="f4"),
+    "flags": np.array([True, False]),
+    "text": "häuser",
+    "number": 0.1,
+    "none": None,
+    "nested": {"a": [1, [2, "x"]]},
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_sealed(tmp_path / "s.h5", "model", STATE)
+    return tmp_path / "s.h5"
+
+
+def test_a_state_comes_back_exactly(path):
+    state = read_sealed(path, "model")
+    assert state.keys() == STATE.keys()
+    for name, value in STATE.items():
+        if isinstance(value, np.ndarray):
+            assert state[name].dtype == value.dtype
+            np.testing.assert_array_equal(state[name], value)
+        else:
+            assert state[name] == value
+
+
+def test_other_tools_can_read_it(path):
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["matrix"], STATE["matrix"])
+        assert (file.attrs["format"], file.attrs["version"]) == ("model", VERSION)
+
+
+@given(data=st.data())
+def test_any_flipped_bit_is_an_error(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "flipped.h5"
+    write_sealed(path, "model", STATE)
+    content = bytearray(path.read_bytes())
+    header_end = content.index(b"}", 13)
+    positions = [i for i in range(len(content)) if i <= header_end or i >= 512]
+    i = data.draw(st.sampled_from(positions))
+    content[i] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        state = read_sealed(path, "model")
+    except FileFormatError as error:
+        assert str(path) in str(error)
+    else:
+        # Only the JSON's own white space may change without a trace.
+        np.testing.assert_array_equal(state["matrix"], STATE["matrix"])
+        assert i <= header_end
+
+
+@given(length=st.integers(0, 5000))
+def test_any_truncation_is_an_error(tmp_path_factory, length):
+    path = tmp_path_factory.getbasetemp() / "cut.h5"
+    write_sealed(path, "model", STATE)
+    content = path.read_bytes()
+    path.write_bytes(content[: min(length, len(content) - 1)])
+    with pytest.raises(FileFormatError, match=r"is truncated|damaged|is not a daskelm model file"):
+        read_sealed(path, "model")
+
+
+def test_added_bytes_are_an_error(path):
+    with open(path, "ab") as file:
+        file.write(b"x")
+    with pytest.raises(FileFormatError, match="is truncated or was added to: it must be .* bytes long"):
+        read_sealed(path, "model")
+
+
+def test_a_newer_version_says_what_to_do(path):
+    content = path.read_bytes()
+    header = json.loads(content[13:512])
+    header["version"] = VERSION + 1
+    path.write_bytes((b"daskelm file\n" + json.dumps(header).encode()).ljust(511) + b"\n" + content[512:])
+    with pytest.raises(
+        FileFormatError, match=rf"version {VERSION + 1} of the format; this daskelm reads up to.*Upgrade"
+    ):
+        read_sealed(path, "model")
+
+
+def test_one_kind_is_not_the_other(tmp_path):
+    model = ELMRegressor(3, random_state=0).fit(np.eye(4), np.arange(4.0))
+    model.save(tmp_path / "m.h5")
+    model.normal_equations_.save(tmp_path / "s.h5")
+    with pytest.raises(FileFormatError, match="is a daskelm sums file; expected a model file"):
+        load(tmp_path / "s.h5")
+    with pytest.raises(FileFormatError, match="is a daskelm model file; expected a sums file"):
+        NormalEquations.load(tmp_path / "m.h5")
+    state = {"class": "Oracle", "facts": {}, "params": {}}
+    write_sealed(tmp_path / "o.h5", "model", state)
+    with pytest.raises(FileFormatError, match="class 'Oracle', which this daskelm does not have"):
+        load(tmp_path / "o.h5")
+    with pytest.raises(FileMissingError, match=r"none\.h5: no such file"):
+        load(tmp_path / "none.h5")
+    with pytest.raises(FileFormatError, match="is a folder"):
+        load(tmp_path)
+    (tmp_path / "e.h5").touch()
+    with pytest.raises(FileFormatError, match="is not a daskelm model file, but something else"):
+        load(tmp_path / "e.h5")
+
+
+def test_loading_runs_no_code(path):
+    # No pickle anywhere in the file: neither its opcodes' module names nor h5py's opaque objects.
+    content = path.read_bytes()
+    assert b"pickle" not in content
+    with h5py.File(path) as file:
+        assert all(dataset.dtype.kind in "fiub" for dataset in file.values())
+
+
+def test_an_error_keeps_what_was_there(path):
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="stop"), replacing(path) as beside:
+        beside.write_bytes(b"half")
+        raise RuntimeError("stop")
+    with pytest.raises(ValueError, match="Out of range float values"):
+        write_sealed(path, "model", {"x": float("nan")})
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["s.h5"]
+
+
+def test_a_killed_write_keeps_what_was_there(path):
+    before = path.read_bytes()
+    code = (
+        "import os, signal, sys; from daskelm.files import replacing\n"
+        "with replacing(sys.argv[1]) as beside:\n"
+        "    beside.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    assert path.read_bytes() == before
+    assert [name for name in os.listdir(path.parent) if not name.startswith(".")] == ["s.h5"]
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_sealed(tmp_path / "s.h5", "model", STATE)
+    finally:
+        os.umask(old)
+    assert (tmp_path / "s.h5").stat().st_mode & 0o777 == 0o640

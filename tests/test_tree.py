@@ -1,0 +1,110 @@
+"""The merge tree knows nothing of ELM: any number of leaves, any scheduler, each leaf counted once."""
+
+import contextlib
+import threading
+
+import dask
+import numpy as np
+import pytest
+from dask.highlevelgraph import HighLevelGraph
+from distributed import Client
+from threadpoolctl import threadpool_info
+
+from daskelm.tree import current_client, in_task, n_local_threads, tree_reduce
+
+
+def leaves(n, function=lambda i: [i]):
+    graph = {("leaf", i): (function, i) for i in range(n)}
+    return HighLevelGraph.from_collections("leaf", graph), {("leaf", i): 10 for i in range(n)}
+
+
+def concatenate(parts):
+    assert len(parts) <= 4
+    return sum(parts, [])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 16, 17, 61])
+@pytest.mark.parametrize("where", ["threads", "sync", "client", "one_worker"])
+def test_every_leaf_counts_once(request, n, where):
+    progress = []
+    with contextlib.ExitStack() as stack:
+        if where in ("client", "one_worker"):
+            request.getfixturevalue(where)
+        else:
+            stack.enter_context(dask.config.set(scheduler=where))
+        found = tree_reduce(*leaves(n), concatenate, split_every=4, done=progress.append)
+    assert sorted(found) == list(range(n))
+    assert sum(progress) == 10 * n
+
+
+@pytest.mark.parametrize("where", ["threads", "client"])
+def test_an_error_in_a_leaf_is_raised_as_it_is(request, where):
+    def fail(i):
+        if i == 5:
+            raise LookupError("row 5")
+        return [i]
+
+    if where == "client":
+        request.getfixturevalue(where)
+    with pytest.raises(LookupError, match="row 5"):
+        tree_reduce(*leaves(9, fail), concatenate, split_every=4)
+
+
+def test_a_cluster_holds_nothing_afterwards(client):
+    tree_reduce(*leaves(20), concatenate, split_every=4)
+    client.sync(_settle, client)
+    assert not client.futures
+
+
+async def _settle(client):
+    import asyncio
+
+    for _ in range(100):
+        if not client.futures:
+            break
+        await asyncio.sleep(0.02)
+
+
+def test_local_threads_work_at_once_and_share_the_cores():
+    barrier = threading.Barrier(2, timeout=20)
+
+    def meet(i):
+        barrier.wait()
+        return [max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)]
+
+    with dask.config.set(scheduler="threads", num_workers=2):
+        assert n_local_threads() == 2
+        assert tree_reduce(*leaves(2, meet), concatenate, split_every=4) == [1, 1]
+
+
+def test_dask_says_where(client):
+    assert current_client() is client
+    with dask.config.set(scheduler="threads"):
+        assert current_client() is None
+    assert not in_task()
+    assert client.submit(in_task, pure=False).result()
+    assert client.submit(lambda: current_client() is None, pure=False).result()
+
+
+def test_no_client_no_cluster(no_client):
+    assert current_client() is None
+    assert n_local_threads() >= 1
+
+
+def test_merges_stay_on_the_worker_that_has_the_parts(client):
+    # 24 partials of 1 MB, 12 or so on each of 2 workers: one merged partial has to cross, and few do by accident.
+    def partial(i):
+        return np.full(125_000, float(i))
+
+    def moved(dask_worker):
+        return sum(transfer["total"] for transfer in dask_worker.transfer_incoming_log)
+
+    before = sum(client.run(moved).values())
+    total = tree_reduce(*leaves(24, partial), lambda parts: sum(parts[1:], parts[0]), split_every=4)
+    assert (total == sum(range(24))).all()
+    assert sum(client.run(moved).values()) - before < 8e6
+
+
+def test_a_client_that_is_not_the_current_one_is_left_alone(cluster):
+    with Client(cluster, set_as_default=False):
+        assert current_client() is None
