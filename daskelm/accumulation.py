@@ -188,9 +188,8 @@ def _range_tasks(layer, targets, X, y, weights, client):
         blocks.append((start, stop))
         if stop - blocks[0][0] >= size or stop == X.n_rows:
             first = blocks[0][0]
-            X_part, y_part, w_part = (
-                None if source is None else _cut(source, first, stop) for source in (X, y, weights)
-            )
+            X_part, y_part = _cut(X, first, stop), _cut(y, first, stop)
+            w_part = None if weights is None else _cut(weights, first, stop)
             local = [(a - first, b - first) for a, b in blocks]
             calls.append((stop - first, (_run, GramTask(targets, X_part, y_part, w_part, local, first))))
             blocks = []
@@ -214,7 +213,7 @@ def _chunk_tasks(targets, X, y, weights):
         chunks.append(i)
         n_rows += size
         if i + 1 == len(sizes) or (n_rows + sizes[i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
-            keys = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
+            keys: list = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
             keys += [None] * (3 - len(keys))
             calls.append((n_rows, (_run_on_chunks, targets, *keys, first)))
             largest, first, chunks, n_rows = max(largest, n_rows * row_bytes), first + n_rows, [], 0

@@ -195,7 +195,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         labels = None if y is None else self._read_y(y, X)
         targets = None
         if classes is not None or labels is not None:
-            if classes is None and not (labels.ndim == 2 and n_columns(labels) > 1):
+            if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
                 classes, _ = count_classes(labels)
             # Rows come in parts from here on, so that weights cannot be "balanced".
             targets = self._make_targets(labels, None, whole=True, classes=classes)
@@ -228,7 +228,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
         dtype = self._output_dtype()
         n = len(classes)
-        tail = (n,)
+        tail: tuple[int, ...] = (n,)
         if what == "predict":
             finish = partial(_labels, classes=classes, multi=multi, dtype=dtype)
             tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)

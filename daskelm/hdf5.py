@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -148,6 +150,7 @@ class Hdf5Reader:
         self._ranges = source.ranges()
         self._part: Part | None = None
         self._file: h5py.File | None = None
+        self._dataset: Any = None
 
     def __enter__(self):
         return self
@@ -158,7 +161,7 @@ class Hdf5Reader:
     def _close(self):
         if self._file is not None:
             self._file.close()
-        self._file = self._part = None
+        self._file = self._part = self._dataset = None
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1, counted from the first row of the source; native byte order."""
@@ -178,7 +181,7 @@ class Hdf5Reader:
             row_bytes = self.source.n_columns * self.source.dtype.itemsize
             cache = min(max(part.chunk_rows * row_bytes, 2**20), _CACHE_BYTES)
             self._file, self._part = _open(part.path, rdcc_nbytes=cache), part
-            dataset = self._file.get(part.dataset)
+            self._dataset = dataset = self._file.get(part.dataset)
             if dataset is None or dataset.ndim != self.source.ndim or len(dataset) < part.n_rows:
                 raise FileFormatError(
                     f"{part.path} changed while it was in use: {part.dataset!r} had {part.n_rows} rows, got "
@@ -186,7 +189,7 @@ class Hdf5Reader:
                 )
             _need_filters(dataset)
         try:
-            block = self._file[part.dataset][first:last]
+            block = self._dataset[first:last]
         except OSError as error:
             raise FileFormatError(
                 f"{part.path}: rows {first} to {last - 1} of {part.dataset!r} cannot be read; the file is truncated or "
@@ -218,10 +221,8 @@ def _need_filters(dataset):
     codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if all(map(h5py.h5z.filter_avail, codes)):
         return
-    try:
+    with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401
-    except ImportError:
-        pass
     missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
     if missing:
         raise FileFormatError(

@@ -26,6 +26,7 @@ __all__ = [
     "column_names",
     "in_memory",
     "is_lazy",
+    "is_path",
     "ledger_of",
     "n_columns",
     "open_input",
@@ -146,7 +147,8 @@ class Chunks:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1."""
-        first, last = np.searchsorted(self.edges, start, "right") - 1, np.searchsorted(self.edges, stop, "left")
+        first = int(np.searchsorted(self.edges, start, "right")) - 1
+        last = int(np.searchsorted(self.edges, stop, "left"))
         parts = [
             array[max(start - edge, 0) : stop - edge]
             for array, edge in zip(self.arrays[first:last], self.edges[first:last], strict=False)

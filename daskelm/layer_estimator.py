@@ -135,7 +135,7 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
 
     def _state(self) -> dict:
         params = self.get_params(deep=False)
-        facts = {}
+        facts: dict = {}
         if hasattr(self, "hidden_layer_"):
             if isinstance(params["random_state"], np.random.RandomState | np.random.Generator):
                 params["random_state"] = None

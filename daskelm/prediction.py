@@ -103,7 +103,7 @@ def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
         bounds = X.block_bounds(_chunk_rows(function, X)) or [(0, 0)]
         tail = (0,) * len(function.tail)
         key = f"{name}-{token}"
-        graph = {
+        graph: dict = {
             (key, i, *tail): (_of_rows, shared.key, X.rows(slice(start, stop)))
             for i, (start, stop) in enumerate(bounds)
         }

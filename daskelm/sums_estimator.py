@@ -193,7 +193,8 @@ class SumsEstimator(LayerEstimator):
         """
         layer = self._need_layer("accumulate")
         X, y, weights = self._open(X, T, sample_weight, reset=False)
-        X, y, weights = (None if source is None else take_rows(source, rows) for source in (X, y, weights))
+        X, y = take_rows(X, rows), take_rows(y, rows)
+        weights = None if weights is None else take_rows(weights, rows)
         targets = self._make_targets(y, weights, whole=False)
         sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
         if into is not None:

@@ -1,5 +1,6 @@
 """The one promise: wherever and however the rows are cut, the fit is that of a dense solve on H in memory."""
 
+import itertools
 import pickle
 
 import dask
@@ -43,7 +44,7 @@ def files(tmp_path_factory):
     one = make_hdf5(X, folder / "X.h5"), make_hdf5(Y, folder / "Y.h5")
     edges = [0, 1, 400, 401, 800, N]
     many = ([], [])
-    for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(edges)):
         for paths, data, name in zip(many, (X, Y), "XY", strict=True):
             path = folder / f"part{name}{i}.h5"
             with h5py.File(path, "w") as file:
@@ -234,7 +235,7 @@ def test_missing_files_are_refused_before_any_work(client, files, tmp_path):
         accumulate(layer, RegressionTargets(2, "float64"), rows, open_rows(files["one"][1]))
 
 
-def test_jobs_that_cannot_fit_are_refused_with_both_numbers(client, files, no_client=None):
+def test_jobs_that_cannot_fit_are_refused_with_both_numbers(client, files):
     with pytest.raises(InsufficientMemoryError, match=r"needs about [2-9]\.\d+ GiB for 16000 neurons.* has 2\.00 GiB"):
         ELMRegressor(16_000, random_state=0).fit(*files["one"])
     with pytest.raises(MemoryError, match=r"This process needs about \d+\.\d+ GiB for 400000 neurons"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_iris, make_multilabel_classification
+from sklearn.datasets import load_breast_cancer, make_multilabel_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.metrics import brier_score_loss
@@ -332,13 +332,13 @@ def test_classes_from_parts():
 
 def test_class_weights():
     weights = {"a": 3.0, "b": 0.5}
-    # The scale of the inputs takes row weights only, and so does GCV's number of rows; but for these, they are the same.
+    # But for the scale of the inputs and GCV's number of rows, which take row weights only, they are the same.
     given = Neurons("tanh", X[:10].T, np.zeros(10))
     by_class = ELMClassifier(given, alpha=1.0, class_weight=weights).fit(X, LABELS)
     by_row = ELMClassifier(given, alpha=1.0).fit(X, LABELS, [weights.get(label, 1.0) for label in LABELS])
     np.testing.assert_allclose(by_class.predict_proba(X), by_row.predict_proba(X), atol=1e-9)
     balanced = ELMClassifier(given, class_weight="balanced").fit(X, LABELS)
-    counts = {label: 400 / 3 / (LABELS == label).sum() for label in "abc"}
+    counts = {label: 400 / 3 / (label == LABELS).sum() for label in "abc"}
     np.testing.assert_allclose(
         balanced.coef_, ELMClassifier(given, class_weight=counts).fit(X, LABELS).coef_, rtol=1e-7
     )
@@ -416,7 +416,11 @@ def test_brier_score_of_a_real_table():
         (lambda p: ELMClassifier(5).fit(X, Y), ValueError, "Unknown label type"),
         (lambda p: ELMClassifier(5).fit(X, da.from_array(Y)), ValueError, "Unknown label type: continuous"),
         (lambda p: ELMClassifier(5).fit(X, np.ones(400)), ValueError, "at least two classes; got 1 class"),
-        (lambda p: ELMClassifier(5, random_state=0).initialize(X).solve(p / "sums.h5"), NotFittedError, "classes are not known"),
+        (
+            lambda p: ELMClassifier(5, random_state=0).initialize(X).solve(p / "sums.h5"),
+            NotFittedError,
+            "classes are not known",
+        ),
         (lambda p: ELMClassifier(5).classes_, NotFittedError, "its classes are not known"),
         (lambda p: ELMRegressor(5).initialize(X).solve(p / "sums.h5"), ValueError, "of another hidden layer"),
         (lambda p: ELMRegressor(5).initialize(X).solve(p / "none*.h5"), FileNotFoundError, "no sums file matches"),

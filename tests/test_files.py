@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -60,14 +61,8 @@ def test_any_flipped_bit_is_an_error(tmp_path_factory, data):
     i = data.draw(st.sampled_from(positions))
     content[i] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
-    try:
-        state = read_sealed(path, "model")
-    except FileFormatError as error:
-        assert str(path) in str(error)
-    else:
-        # Only the JSON's own white space may change without a trace.
-        np.testing.assert_array_equal(state["matrix"], STATE["matrix"])
-        assert i <= header_end
+    with pytest.raises(FileFormatError, match=re.escape(str(path))):
+        read_sealed(path, "model")
 
 
 @given(length=st.integers(0, 5000))
@@ -129,9 +124,14 @@ def test_loading_runs_no_code(path):
 
 def test_an_error_keeps_what_was_there(path):
     before = path.read_bytes()
-    with pytest.raises(RuntimeError, match="stop"), replacing(path) as beside:
-        beside.write_bytes(b"half")
-        raise RuntimeError("stop")
+
+    def stop():
+        with replacing(path) as beside:
+            beside.write_bytes(b"half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stop()
     with pytest.raises(ValueError, match="Out of range float values"):
         write_sealed(path, "model", {"x": float("nan")})
     assert path.read_bytes() == before

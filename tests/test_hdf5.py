@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import itertools
 import os
 import pickle
 import subprocess
@@ -42,7 +43,7 @@ def pieces(tmp_path):
     edges = [0, 20, 21, 60, 60, 103]
     return [
         write(tmp_path / f"part{i + 7}.h5", DATA[a:b], chunks=(7, 4) if b > a else None, maxshape=(None, 4))
-        for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
+        for i, (a, b) in enumerate(itertools.pairwise(edges))
     ]
 
 

@@ -1,10 +1,10 @@
 """The layer: scale and clip in float64, fingerprints, states."""
 
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from fractions import Fraction
 
 from daskelm import Neurons
 from daskelm.exceptions import DataError
@@ -38,7 +38,7 @@ def test_weighted_scale_is_that_of_repeated_rows_and_zero_weights_do_not_count()
 
 def test_epoch_seconds_keep_their_digits():
     seconds = 1_700_000_000 + np.arange(1000)[:, None] / 1000
-    exact = [Fraction(int(round(s * 1000)), 1000) for s in seconds[:, 0]]
+    exact = [Fraction(round(s * 1000), 1000) for s in seconds[:, 0]]
     mean = sum(exact) / 1000
     variance = sum((e - mean) ** 2 for e in exact) / 1000
     scale = Scale.of(seconds)

@@ -1,5 +1,6 @@
 """The sums: any split and order adds up to the same, what was added is taken away again, files are exact."""
 
+import itertools
 import pickle
 from fractions import Fraction
 
@@ -82,7 +83,7 @@ def test_sums_are_those_of_exact_arithmetic():
 @given(cuts=st.lists(st.integers(0, N), max_size=6), data=st.data())
 def test_any_split_and_order_of_merging(cuts, data):
     edges = sorted({0, N, *cuts})
-    parts = [sums(slice(a, b), blocks=1 + a % 3) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [sums(slice(a, b), blocks=1 + a % 3) for a, b in itertools.pairwise(edges)]
     parts.append(NormalEquations.zero("f", L, C))
     while len(parts) > 1:
         i = data.draw(st.integers(0, len(parts) - 1))

@@ -1,0 +1,48 @@
+# `make` lists the targets. They work in .venv, which is made, in the versions of constraints.txt, when it is needed.
+
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BENCHMARKS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test campaign lint types bench clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
+	$(BIN)/python examples/flights.py
+
+test: .venv/.dev  ## Run the tests, with few random examples each
+	$(BIN)/pytest
+
+campaign: .venv/.dev  ## Run the property tests, with many random examples each
+	DASKELM_CAMPAIGN=full $(BIN)/pytest -m campaign
+
+lint: .venv/.dev  ## Check style and layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev  ## Check types
+	$(BIN)/mypy
+
+bench: .venv/.dev  ## Run the benchmarks; each fails if it misses what the documentation claims
+	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
+
+clean:  ## Remove all that was made, .venv too
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.examples: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[examples]'
+	@touch $@
+
+# The extra `dev` holds the extra `examples`.
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[dev]'
+	@touch .venv/.examples $@

@@ -1,0 +1,128 @@
+"""The README and the pages in docs/ are true: their Python runs, their commands and links lead somewhere."""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+# Of these, only python is run. Others ("py", "pycon", none at all) would look like code that is run, and are refused.
+LANGUAGES = {"python", "console", "dockerfile", "text", "toml", "yaml"}
+
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)(?P<language>.*?)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S
+)
+NOT_RUN = re.compile(r"<!-- not run:(?P<reason>[^\n]*?)-->\s*\Z")
+INLINE_CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:src|href)=\"([^\"]+)\"")
+
+
+class Block(NamedTuple):
+    language: str
+    code: str
+    line: int
+    opt_out: re.Match | None
+
+
+def blocks(text):
+    """Fenced blocks of a page; an opt-out is a comment with a reason, directly before the block."""
+    return [
+        Block(
+            fence["language"].strip(),
+            textwrap.dedent(fence["code"]),
+            text.count("\n", 0, fence.start("code")) + 1,
+            NOT_RUN.search(text[: fence.start()]),
+        )
+        for fence in FENCE.finditer(text)
+    ]
+
+
+def run(text, filename):
+    """Execute the Python blocks of a page one after the other, as one script with the page's line numbers."""
+    namespace = {"__name__": "page"}
+    for block in blocks(text):
+        if block.language == "python" and block.opt_out is None:
+            exec(compile("\n" * (block.line - 1) + block.code, filename, "exec"), namespace)
+
+
+def links(text):
+    """Targets of relative links and images, without anchors."""
+    prose = INLINE_CODE.sub("", FENCE.sub("", text))
+    targets = [(a or b).partition("#")[0] for a, b in LINK.findall(prose)]
+    return [target for target in targets if target and not re.match(r"[a-z]+:", target)]
+
+
+def make_targets(text):
+    """X and Y of each `make X Y` in code, inline or in blocks."""
+    code = [block.code for block in blocks(text)] + INLINE_CODE.findall(FENCE.sub("", text))
+    return {t for line in re.findall(r"^(?:\$ )?make +([a-z][a-z -]*)$", "\n".join(code), re.M) for t in line.split()}
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@every_page
+def test_python_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(page.read_text(encoding="utf-8"), str(page))
+
+
+@every_page
+def test_every_block_is_run_or_says_why_not(page):
+    for block in blocks(page.read_text(encoding="utf-8")):
+        assert block.language in LANGUAGES, f"{page.name}, line {block.line}: {block.language!r} is not in {LANGUAGES}"
+        assert block.opt_out is None or block.opt_out["reason"].strip(), f"{page.name}, line {block.line}: no reason"
+
+
+@every_page
+def test_links_lead_to_files(page):
+    missing = [target for target in links(page.read_text(encoding="utf-8")) if not (page.parent / target).exists()]
+    assert not missing
+
+
+@every_page
+def test_make_targets_exist(page):
+    makefile = (ROOT / "Makefile").read_text()
+    missing = [t for t in make_targets(page.read_text(encoding="utf-8")) if not re.search(rf"^{t}:", makefile, re.M)]
+    assert not missing
+
+
+SAMPLE = """
+Prose, `make this`, and [a page](docs/page.md#part), ![a picture](a.png), [a site](https://example.org), [up](#up).
+
+```python
+x = 1
+```
+
+<!-- not run: it needs a cluster -->
+```python
+raise RuntimeError
+```
+
+1. In a list:
+
+   ```python
+   x += 1 / 0
+   ```
+
+```console
+$ make that
+```
+"""
+
+
+def test_pages_are_read_as_they_should_be():
+    assert [(b.language, b.line, b.opt_out is not None) for b in blocks(SAMPLE)] == [
+        ("python", 5, False),
+        ("python", 10, True),
+        ("python", 16, False),
+        ("console", 20, False),
+    ]
+    assert links(SAMPLE) == ["docs/page.md", "a.png"]
+    assert make_targets(SAMPLE) == {"this", "that"}
+    with pytest.raises(ZeroDivisionError) as error:
+        run(SAMPLE, "sample.md")
+    assert error.traceback[-1].lineno + 1 == 16

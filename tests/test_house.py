@@ -1,0 +1,183 @@
+"""Rules of the house that no linter knows: floors, sizes, public names, what is imported, what no file may hold."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import daskelm
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "daskelm"
+MAX_LINES = 400
+
+# A module imports only from lines above its own, in functions too.
+FLOORS = (
+    # Floor 0: what a table, a file, a neuron is.
+    {"exceptions"},
+    {"blas", "files", "hdf5", "ledger", "neurons", "progress", "text"},
+    # Floor 1: values, and arrays on Dask.
+    {"hdf5_arrays", "layer", "normal_equations", "tree"},
+    # Floor 2: all kinds of data in, solutions out.
+    {"accumulator", "hdf5_writing", "inputs", "memory", "solvers", "targets"},
+    # Floor 3: one pass over the rows.
+    {"accumulation", "labels", "model_file", "prediction", "scoring", "selection", "sums_file"},
+    # Floor 4: faces for scikit-learn.
+    {"layer_estimator"},
+    {"sums_estimator"},
+    {"classifier", "hidden_layer", "regressor"},
+    # Floor 5: what is made of estimators.
+    {"display", "persistence"},
+    {"cli", "hpelm"},
+    {"__init__"},
+)
+HEIGHT = {module: height for height, floor in enumerate(FLOORS) for module in floor}
+
+HEAVY = {"bokeh", "dask.dataframe", "distributed", "hdf5plugin", "matplotlib", "pandas", "pytest"}
+
+# Written so that they do not match themselves.
+MACHINE_PATH = re.compile(rb"(?<![\w.~)}\]-])/(?:home|root|work|opt|Users)/")
+PACKAGE_INDEX = re.compile(rb"--(?:extra-)?index-ur[l]|--find-link[s]|--trusted-hos[t]|PIP_[A-Z_]*(?:URL|HOS[T])")
+
+
+def module_name(path):
+    """Name below the package: "layer", "hpelm", "hpelm.modules", and "__init__" for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+every_module = pytest.mark.parametrize("module", MODULES)
+
+
+def imports_of(module):
+    """(module, name) of each import from daskelm anywhere in a module; name is None where all of a module is taken."""
+    folder = MODULES[module].parent.relative_to(ROOT)
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found = [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), ".".join(folder.parts))
+            found = [(source, alias.name) for alias in node.names]
+        else:
+            continue
+        for source, name in found:
+            if f"{source}.{name}".removeprefix("daskelm.") in MODULES:
+                source, name = f"{source}.{name}", None
+            if source == "daskelm":
+                yield "__init__", name
+            elif source.startswith("daskelm."):
+                yield source.removeprefix("daskelm."), name
+
+
+def imported(module):
+    return importlib.import_module("daskelm" if module == "__init__" else f"daskelm.{module}")
+
+
+@every_module
+def test_every_module_has_a_floor(module):
+    assert module in HEIGHT, f"{MODULES[module].name} stands on no floor: add it to FLOORS"
+
+
+@every_module
+def test_imports_come_from_lower_floors(module):
+    height = HEIGHT.get(module, len(FLOORS))
+    wrong = {source for source, _ in imports_of(module) if HEIGHT.get(source, len(FLOORS)) >= height}
+    assert not wrong, f"{module} imports {sorted(wrong)}, which are not on a lower floor"
+
+
+@every_module
+def test_no_module_is_long(module):
+    n_lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
+    assert n_lines <= MAX_LINES, f"{module} has {n_lines} lines"
+
+
+@every_module
+def test_public_names_are_listed_in_order_and_exist(module):
+    [names] = [
+        ast.literal_eval(node.value)
+        for node in TREES[module].body
+        if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == ["__all__"]
+    ]
+    # CONSTANTS, then Classes, then functions.
+    assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert len(set(names)) == len(names)
+    missing = [name for name in names if not hasattr(imported(module), name)]
+    assert not missing, f"{module}.__all__ lists {missing}, which it does not have"
+
+
+@every_module
+def test_modules_take_only_public_names_from_each_other(module):
+    private = [
+        f"{source}.{name}"
+        for source, name in imports_of(module)
+        if name is not None and name not in imported(source).__all__
+    ]
+    assert not private, f"{module} imports {private}: list them in __all__ there, or do not import them"
+
+
+@every_module
+def test_no_print_assert_or_bare_except(module):
+    wrong = [
+        f"line {node.lineno}: {type(node).__name__}"
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Assert)
+        or (isinstance(node, ast.ExceptHandler) and node.type is None)
+        or (isinstance(node, ast.Name) and node.id == "print")
+    ]
+    assert not wrong
+
+
+def test_importing_daskelm_imports_nothing_heavy():
+    # What scikit-learn, Dask and h5py bring along by themselves (scikit-learn: pandas, if it is there) is not ours.
+    code = (
+        "import sys, dask.array, h5py, scipy.linalg, sklearn.base, sklearn.utils.validation\n"
+        "before = set(sys.modules)\n"
+        "import daskelm\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(run.stdout.split())
+
+
+def files_of_the_project():
+    """Files that git tracks, or would if asked to."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    return [path for name in listed.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the list of files that git keeps")
+@pytest.mark.parametrize("pattern", [MACHINE_PATH, PACKAGE_INDEX], ids=["machine path", "package index"])
+def test_no_file_names_a_machine(pattern):
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0].decode()}"
+        for path in files_of_the_project()
+        if (match := pattern.search(path.read_bytes()))
+    ]
+    assert not found
+
+
+def test_constraints_are_pins_and_nothing_else():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+
+
+def test_package_is_typed_and_its_version_is_told_once():
+    assert (PACKAGE / "py.typed").is_file()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert getattr(daskelm, "__version__", project["version"]) == project["version"]
+    assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
