@@ -109,11 +109,11 @@ _UFUNC_WEIGHTS = _projection_weights(0.5, 2.0, 1.0)
 KINDS: dict[str, Kind] = {
     "lin": Kind(_project, _identity, False, lambda Z, d: (np.eye(d)[:, : len(Z)], np.zeros(len(Z)))),
     "sigm": Kind(_project, scipy.special.expit, True, _projection_weights(1.0, 4.0, 2.0)),
-    "tanh": Kind(_project, np.tanh, True, _projection_weights(0.5, 2.0, 1.0)),
-    "relu": Kind(_project, _relu, False, _projection_weights(0.5, 2.0, 1.0)),
-    "rbf_l1": Kind(_squared_metric("cityblock"), np.exp, True, _centre_weights(_median_l1, 0.3, 3.0)),
-    "rbf_l2": Kind(_squared_l2, np.exp, True, _centre_weights(_median_l2, 0.3, 3.0)),
-    "rbf_linf": Kind(_squared_metric("chebyshev"), np.exp, True, _centre_weights(_median_linf, 0.3, 3.0)),
+    "tanh": Kind(_project, np.tanh, True, _projection_weights(0.25, 1.0, 0.7)),
+    "relu": Kind(_project, _relu, False, _projection_weights(0.5, 0.5, 0.5)),
+    "rbf_l1": Kind(_squared_metric("cityblock"), np.exp, True, _centre_weights(_median_l1, 0.5, 5.0)),
+    "rbf_l2": Kind(_squared_l2, np.exp, True, _centre_weights(_median_l2, 0.5, 5.0)),
+    "rbf_linf": Kind(_squared_metric("chebyshev"), np.exp, True, _centre_weights(_median_linf, 0.5, 5.0)),
 }
 
 _UFUNC_HOMES = {"numpy": np, "scipy.special": scipy.special}

@@ -21,6 +21,10 @@ GCV_GRID = 10.0 ** np.arange(-12, 6.01, 0.25)
 # Above this part of the rows as degrees of freedom the criterion degenerates: leverages reach 1 and it asks for no
 # penalty at all.
 MAX_DOF = 0.98
+# A degree of freedom is charged this often. Charged once, the criterion of small tables has a second, false minimum near
+# as many degrees of freedom as rows: on iris, the error was 1.17 times that of linear ridge over forty splits, with 1.2
+# it is 0.29, and no other table changes by more than 3 % (docs/design.md, "Penalty").
+DOF_CHARGE = 1.2
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,11 @@ class EigenFactor:
     def gcv(self, moments: Moments) -> float:
         """Penalty of least generalised cross-validation error on a fixed grid relative to trace(HH) / L.
 
-        GCV(alpha) = sum over targets of [RSS / TT] / n / (1 - dof / n)^2, with dof = sum values / (values + alpha),
-        one more for the intercept, and n the sum of sample weights. Candidates with more than 98 % of n as degrees of
-        freedom, or too small to lift HH + alpha I above rounding, are refused.
+        GCV(alpha) = sum over targets of [RSS / TT] / n / (1 - 1.2 dof / n)^2, with dof = sum values / (values + alpha),
+        one more for the intercept, and n the sum of sample weights. Candidates with 1.2 dof above 98 % of n, or too
+        small to lift HH + alpha I above rounding, are refused.
 
-        Craven, Wahba (1979); Golub, Heath, Wahba (1979).
+        Craven, Wahba (1979); Golub, Heath, Wahba (1979). The factor: Cummins, Filloon, Nychka (2001); Kim, Gu (2004).
         """
         n = moments.n
         if n < 2:
@@ -110,7 +114,7 @@ class EigenFactor:
         squares = (squares[:, informative] / moments.TT[informative]).sum(axis=1)
         total = max(int(np.count_nonzero(informative)), 1)
         shifted = self.values + grid[:, None]
-        dof = (self.values / shifted).sum(axis=1) + moments.centred
+        dof = DOF_CHARGE * ((self.values / shifted).sum(axis=1) + moments.centred)
         explained = (squares * (self.values + 2 * grid[:, None]) / np.square(shifted)).sum(axis=1)
         error = np.maximum(total - explained, UNRESOLVED * total)
         allowed = (dof <= MAX_DOF * n) & (grid > self.noise)

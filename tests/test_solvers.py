@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from daskelm.accumulator import Accumulator
 from daskelm.exceptions import DataError, IllConditionedWarning, ParameterError
 from daskelm.normal_equations import NormalEquations
-from daskelm.solvers import GCV_GRID, EigenFactor, check_alpha, solve
+from daskelm.solvers import DOF_CHARGE, GCV_GRID, EigenFactor, check_alpha, solve
 
 RNG = np.random.default_rng(0)
 H = RNG.standard_normal((200, 8))
@@ -92,7 +92,7 @@ def test_gcv_is_the_least_of_its_definition(fit_intercept, weighted):
         penalty = np.diag([a] * 8 + [0.0] * fit_intercept)
         hat = design @ np.linalg.solve(design.T @ design + penalty, design.T)
         residual = np.square(t - hat @ t).sum(axis=0) / np.square(t - t.mean(axis=0) * fit_intercept).sum(axis=0)
-        criterion.append(residual.sum() / n / (1 - np.trace(hat) / n) ** 2)
+        criterion.append(residual.sum() / n / (1 - DOF_CHARGE * np.trace(hat) / n) ** 2)
     assert np.isclose(alpha, grid[np.argmin(criterion)])
 
 
@@ -111,7 +111,7 @@ def test_gcv_refuses_to_interpolate():
     s = sums(wide, target)
     solution = solve(s, "gcv")
     values = EigenFactor(s.moments().HH).values
-    assert 1 + (values / (values + solution.alpha)).sum() <= 0.98 * 30
+    assert DOF_CHARGE * (1 + (values / (values + solution.alpha)).sum()) <= 0.98 * 30
 
 
 def test_penalty_does_not_depend_on_the_units_of_a_target():
