@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from uuid import uuid4
 
 import dask
 import numpy as np
-from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from .accumulator import Accumulator
 from .exceptions import DataError
 from .hdf5 import Hdf5Rows
 from .hdf5_arrays import check_visible
-from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, in_memory, ledger_of, n_columns
+from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_weights, in_memory, ledger_of, n_columns
 from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task
 from .normal_equations import NormalEquations
@@ -57,10 +57,10 @@ def accumulate(
     NormalEquations
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    ledger = ledger_of(X, [(0, n_samples)])
     if not n_samples:
-        sums = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets)
-        return replace(sums, target_dtype=targets.dtype, ledger=ledger)
+        sums = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
+        return replace(sums, target_dtype=targets.dtype)
+    ledger = ledger_of(X, [(0, n_samples)])
     progress = RowProgress(n_samples, verbose)
     if isinstance(X, np.ndarray):
         _check_memory(layer, targets, 0, 1, None)
@@ -70,8 +70,9 @@ def accumulate(
     client = current_client()
     sources = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in sources if isinstance(source, Hdf5Rows)], client)
-    token = tokenize(layer.fingerprint, targets, *sources)
-    name, layer_key = f"gram-{token}", f"layer-{token}"
+    # Names of this run alone: a failed task of an earlier try must not answer for this one.
+    run = uuid4().hex
+    name, layer_key = f"gram-{run}", f"layer-{run}"
     graph: dict = {layer_key: (_same, layer)}
     if isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in sources):
         calls, dependencies, chunk_bytes = _range_tasks(layer, targets, X, y, weights, client), [], 0
@@ -123,7 +124,7 @@ class GramTask:
 
     def __call__(self, layer: Layer, on_block: Callable[[int], None] = lambda n_rows: None) -> NormalEquations:
         """The sums; `on_block` is called with the number of rows after each block."""
-        sums = Accumulator(layer.fingerprint, layer.unbounded, self.targets.n_targets)
+        sums = Accumulator(layer.fingerprint, layer.unbounded, self.targets.n_targets, self.targets.meaning)
         with ExitStack() as stack:
             X, y, weights = (self._reader(source, stack) for source in (self.X, self.y, self.weights))
             for start, stop in self.bounds:
@@ -132,7 +133,7 @@ class GramTask:
                 self._check(labels, "y", start)
                 given = None if weights is None else weights.read(start, stop).reshape(-1).astype(np.float64)
                 if given is not None:
-                    self._check_weights(given, start)
+                    check_weights(given, self.first_row + start)
                 w = self.targets.row_weights(labels, given)
                 H = layer(block)
                 # Class weights say how much a row matters, not how many rows it stands for.
@@ -153,15 +154,6 @@ class GramTask:
             check_finite(block, name, start, source)
         else:
             check_finite(block, name, self.first_row + start)
-
-    def _check_weights(self, given, start):
-        check_finite(given, "sample_weight", self.first_row + start)
-        if (given < 0).any():
-            row = self.first_row + start + int(np.argmax(given < 0))
-            raise DataError(
-                f"sample_weight must not be negative; got {given.min():g}, the first in row {row}. Rows are taken away "
-                "again with NormalEquations: a - b."
-            )
 
 
 def _run(layer, task):

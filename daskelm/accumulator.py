@@ -22,11 +22,13 @@ class Accumulator:
         Columns of H that are summed about a reference.
     n_targets : int
         Number of targets c.
+    targets : str
+        What they mean; sums of different meanings never add.
     """
 
-    def __init__(self, fingerprint: str, unbounded: np.ndarray, n_targets: int):
+    def __init__(self, fingerprint: str, unbounded: np.ndarray, n_targets: int, targets: str = "numbers"):
         L, c = len(unbounded), n_targets
-        self.fingerprint, self.unbounded = fingerprint, unbounded
+        self.fingerprint, self.unbounded, self.targets = fingerprint, unbounded, targets
         self.HH, self.HT = np.zeros((L, L)), np.zeros((L, c))
         self.sum_H, self.sum_T, self.sum_TT = np.zeros(L), np.zeros(c), np.zeros(c)
         self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
@@ -37,16 +39,21 @@ class Accumulator:
 
         `counts` is how many rows they count for, if that is not the sum of the weights.
         """
+        self.n_samples += len(H)
+        if weights is not None and not weights.all():
+            # Rows of weight zero may hold anything: fill values squared would swamp the sums of all others.
+            counted = weights > 0
+            H, T, weights = np.ascontiguousarray(H[counted]), T[counted], weights[counted]
         if not len(H):
             return
-        if not self.n_samples:
+        if not self.sum_weights:
             # The mean of the first rows: near enough to the mean of all for what it is for, and known at once.
-            self.reference_H[self.unbounded] = H[:, self.unbounded].mean(axis=0)
-            self.reference_T[:] = T.mean(axis=0)
+            share = np.full(len(H), 1 / len(H)) if weights is None else weights / weights.sum()
+            self.reference_H[self.unbounded] = share @ H[:, self.unbounded]
+            self.reference_T[:] = share @ T
         if self.reference_H.any():
             H -= self.reference_H
         T = T - self.reference_T
-        self.n_samples += len(H)
         if weights is None:
             added = float(len(H))
         else:
@@ -77,6 +84,7 @@ class Accumulator:
             self.sum_weights,
             self.sum_counts,
             self.fingerprint,
+            self.targets,
             target_dtype,
             ledger,
         )

@@ -165,10 +165,9 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
             raise NotSolvedError(
                 "the classes are not known: call initialize(X, y) or initialize(X, classes=...) first."
             )
-        if sums.n_targets != self._targets.n_targets:
+        if sums.targets != self._targets.meaning:
             raise IncompatibleSumsError(
-                f"sums: this model's {len(self.classes_)} classes need {self._targets.n_targets} targets; got sums of "
-                f"{sums.n_targets}."
+                f"sums: they must be of this model's targets, {self._targets.meaning}; got {sums.targets}."
             )
 
     def initialize(self, X, y=None, classes=None, sample_weight=None) -> Self:
@@ -190,16 +189,17 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         self
             The estimator, not yet fitted.
         """
-        X = self._open_X(X, reset=True)
-        weights = self._open_weights(sample_weight, X)
-        labels = None if y is None else self._read_y(y, X)
-        targets = None
-        if classes is not None or labels is not None:
-            if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
-                classes, _ = count_classes(labels)
-            # Rows come in parts from here on, so that weights cannot be "balanced".
-            targets = self._make_targets(labels, None, whole=True, classes=classes)
-        self._start(self._draw(X, weights), targets, None)
+        with self._unchanged_on_error():
+            X = self._open_X(X, reset=True)
+            weights = self._open_weights(sample_weight, X)
+            labels = None if y is None else self._read_y(y, X)
+            targets = None
+            if classes is not None or labels is not None:
+                if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
+                    classes, _ = count_classes(labels)
+                # Rows come in parts from here on, so that weights cannot be "balanced".
+                targets = self._make_targets(labels, None, whole=True, classes=classes)
+            self._start(self._draw(X, weights), targets, None)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
@@ -223,7 +223,10 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _results(self, what, X, out=None):
+    def _prediction(self):
+        return self._function("predict")
+
+    def _function(self, what):
         self._solved()
         classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
         dtype = self._output_dtype()
@@ -237,7 +240,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         else:
             finish = partial(_decisions, multi=multi)
             tail = tail if multi or n > 2 else ()
-        return self._apply(self._outputs(finish, tail, dtype), X, what, out)
+        return self._outputs(finish, tail, dtype)
 
     def predict(self, X, out=None):
         """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
@@ -259,7 +262,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         NotSolvedError
             Before anything was fitted.
         """
-        return self._results("predict", X, out)
+        return self._apply(self._prediction(), X, "predict", out)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -274,7 +277,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         ndarray or dask array of shape (n_samples, n_classes)
             Rows sum to 1; of multi-label targets, each column is a probability of its own.
         """
-        return self._results("predict_proba", X)
+        return self._apply(self._function("predict_proba"), X, "predict_proba")
 
     def decision_function(self, X):
         """Outputs before they become probabilities.
@@ -290,7 +293,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
             For two classes and for labels of multi-label targets positive where predicted, from -1 to 1 or so; else
             one output per class.
         """
-        return self._results("decision_function", X)
+        return self._apply(self._function("decision_function"), X, "decision_function")
 
     def score(self, X, y, sample_weight=None) -> float:
         """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.

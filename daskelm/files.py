@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,7 +117,9 @@ def replacing(path):
         raise FileMissingError(f"{path}: its folder {path.parent.resolve()} does not exist. Create it first.")
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; give the name of a file in it.")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
+    _remove_leftovers(path)
+    prefix = f".{path.name}.{socket.gethostname()}.{os.getpid()}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:
@@ -130,6 +133,25 @@ def replacing(path):
         beside.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def _remove_leftovers(path):
+    """Remove hidden files that writers of `path` left on this machine when they were killed."""
+    start = f".{path.name}.{socket.gethostname()}."
+    for item in path.parent.iterdir():
+        pid = item.name.removeprefix(start).split(".")[0]
+        if item.name.startswith(start) and item.name.endswith(".tmp") and pid.isdigit() and not _lives(int(pid)):
+            item.unlink(missing_ok=True)
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _sync(path):

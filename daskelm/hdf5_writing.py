@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 import scipy.sparse
 
-from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError
+from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
+from .frames import frame_to_dask, frame_to_numpy, is_frame
 from .progress import RowProgress
 from .text import is_text_path, read_text
 from .tree import current_client, n_local_threads
@@ -84,9 +85,12 @@ def make_hdf5(
     >>> from_hdf5("eye.h5").shape
     (3, 3)
     """
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(n, Integral) for n in data):
+    dtype = _number_dtype(dtype)
+    if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
+        if len(data) != 2 or min(data) < 0:
+            raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {data}.")
         with replacing(path) as beside, h5py.File(beside, "w") as file:
-            _create(file, dataset, data, np.dtype(dtype or np.float64), compression)
+            _create(file, dataset, data, dtype or np.dtype(np.float64), compression)
         return os.fspath(path)
     if dask.is_dask_collection(data):
         return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
@@ -146,8 +150,8 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
     >>> from_hdf5("ones.h5").shape
     (1000, 3)
     """
-    if hasattr(array, "to_dask_array"):
-        array = array.to_dask_array()
+    if is_frame(array) and dask.is_dask_collection(array):
+        array = frame_to_dask(array)
     if not isinstance(array, da.Array):
         raise InputTypeError(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
@@ -157,7 +161,7 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
         array = array.rechunk({1: -1})
     total = None if np.isnan(array.shape[0]) else array.shape[0]
     progress = RowProgress(total, verbose, "to_hdf5")
-    _write(_computed(array), path, dataset, dtype or array.dtype, compression, progress)
+    _write(_computed(array), path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
     return os.fspath(path)
 
 
@@ -177,9 +181,11 @@ def _computed(array) -> Iterator[np.ndarray]:
         for block in blocks:
             flying.append(client.compute(block))
             if len(flying) >= width:
-                yield flying.popleft().result()
+                yield flying[0].result()
+                flying.popleft()
         while flying:
-            yield flying.popleft().result()
+            yield flying[0].result()
+            flying.popleft()
     finally:
         client.cancel(list(flying))
 
@@ -188,20 +194,42 @@ def _write(blocks, path, dataset, dtype, compression, progress):
     with replacing(path) as beside, h5py.File(beside, "w") as file:
         target, n_rows = None, 0
         for block in blocks:
-            block = block.reshape(len(block), -1) if block.ndim == 1 else block
+            block = block[:, None] if block.ndim == 1 else block
             if target is None:
                 target = _create(file, dataset, (0, block.shape[1]), np.dtype(dtype or block.dtype), compression)
             target.resize(n_rows + len(block), axis=0)
-            target[n_rows:] = block
+            target[n_rows:] = _cast(block, target.dtype, n_rows)
             n_rows += len(block)
             progress.advance(len(block))
+
+
+def _cast(block, dtype, first_row):
+    """The block in the dtype asked for; floats may lose digits, but integers must hold what there is."""
+    if dtype.kind == "f" or block.dtype == dtype:
+        return block
+    with np.errstate(invalid="ignore"):
+        cast = block.astype(dtype)
+    if (changed := (cast != block).any(axis=1)).any():
+        row = int(np.argmax(changed))
+        raise DataError(
+            f"dtype: {dtype} must hold all values unchanged; got {block[row].tolist()[:6]} first in row "
+            f"{first_row + row}. Use a wider dtype, or round and clip first."
+        )
+    return cast
 
 
 def _create(file, dataset, shape, dtype, compression):
     rows = max(_CHUNK_BYTES // max(shape[1] * dtype.itemsize, 1), 1)
     options = {"compression": compression} if isinstance(compression, str) else dict(compression or {})
     chunks = (rows, max(shape[1], 1))
-    return file.create_dataset(dataset, shape, dtype, chunks=chunks, maxshape=(None, shape[1] or None), **options)
+    if not isinstance(dataset, str) or not dataset.strip("/"):
+        raise ParameterError(f"dataset must be a name, such as 'data'; got {dataset!r}.")
+    try:
+        return file.create_dataset(dataset, shape, dtype, chunks=chunks, maxshape=(None, shape[1] or None), **options)
+    except ValueError as error:
+        raise ParameterError(
+            f"compression must be None, 'gzip', 'lzf' or a filter of hdf5plugin; got {compression!r} ({error})."
+        ) from None
 
 
 def _row_blocks(array):
@@ -210,15 +238,27 @@ def _row_blocks(array):
         yield array[start : start + step]
 
 
+def _number_dtype(dtype):
+    if dtype is None:
+        return None
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in "fiub":
+        raise ParameterError(f"dtype must be one of numbers, such as 'float32' or 'int16'; got {dtype!r}.")
+    return found
+
+
 def _load_npy(path):
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise FileMissingError(f"{path}: no such file.") from None
-    except ValueError as error:
+    except (ValueError, IsADirectoryError):
         raise FileFormatError(
-            f"{path} must be a .npy file of numbers, or text named .csv, .txt, .tsv or .dat; got another kind of file "
-            f"({error})."
+            f"{path} must be a .npy file of numbers, or text named .csv, .txt, .tsv or .dat; got another kind of file, "
+            "or a damaged one. Load it yourself and give the array."
         ) from None
     _check_kind(array.dtype, array.ndim, array.shape)
     return array
@@ -227,7 +267,12 @@ def _load_npy(path):
 def _as_numbers(data):
     if scipy.sparse.issparse(data):
         raise InputTypeError("data: sparse matrices are not supported; got a sparse one. Use data.toarray().")
-    array = np.asarray(data)
+    if isinstance(data, np.ma.MaskedArray):
+        raise InputTypeError("data: masked arrays are not supported; got one. Use data.filled(value).")
+    try:
+        array = frame_to_numpy(data) if is_frame(data) else np.asarray(data)
+    except ValueError as error:
+        raise DataError(f"data must be a table, with rows of equal length ({error}).") from None
     _check_kind(array.dtype, array.ndim, array.shape)
     return array
 

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse
 
 from .exceptions import DataError, InputTypeError
-from .hdf5 import Hdf5Rows, open_rows, row_range
+from .frames import frame_to_dask, is_frame
+from .hdf5 import Hdf5Rows, open_rows, row_range, some
 from .hdf5_arrays import from_hdf5, source_of
 from .ledger import Ledger
 
@@ -23,6 +24,7 @@ __all__ = [
     "as_dask",
     "check_finite",
     "check_lengths",
+    "check_weights",
     "column_names",
     "in_memory",
     "is_lazy",
@@ -31,6 +33,7 @@ __all__ = [
     "n_columns",
     "open_input",
     "probe",
+    "refuse_unusable",
     "take_rows",
 ]
 
@@ -38,6 +41,8 @@ Source = np.ndarray | da.Array | Hdf5Rows
 
 # The input scale is taken from all rows up to this number, beyond it from evenly spaced runs of rows.
 PROBE_ROWS, PROBE_RUNS, PROBE_BYTES = 100_000, 64, 256 * 2**20
+# Files up to this size are told apart by all of their bytes.
+_DIGEST_BYTES = 16 * 2**20
 
 
 def is_path(value) -> bool:
@@ -68,28 +73,41 @@ def open_input(value, name: str) -> Source:
     """
     if is_path(value):
         return value if isinstance(value, Hdf5Rows) else open_rows(value)
-    if scipy.sparse.issparse(value):
-        raise InputTypeError(
-            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
-            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
-            "sklearn.decomposition.TruncatedSVD."
-        )
+    refuse_unusable(value, name)
     if not dask.is_dask_collection(value):
         return np.asarray(value)
-    array = value.to_dask_array(lengths=True) if hasattr(value, "to_dask_array") else value
+    array = frame_to_dask(value, lengths=True) if is_frame(value) else value
     if not isinstance(array, da.Array):
         raise InputTypeError(
             f"{name}: of dask's collections, arrays and dataframes are taken; got {type(value).__name__}."
         )
     if (rows := source_of(array)) is not None:
         return rows
-    if scipy.sparse.issparse(array._meta):
-        raise InputTypeError(f"{name}: sparse chunks are not supported; use {name}.map_blocks(lambda s: s.toarray()).")
+    refuse_unusable(array._meta, f"{name} (its chunks)")
     if any(np.isnan(size) for sizes in array.chunks for size in sizes):
         array = array.compute_chunk_sizes()
     if array.ndim > 1 and array.numblocks[1] > 1:
         array = array.rechunk({1: -1})
     return array
+
+
+def refuse_unusable(value, name: str) -> None:
+    """Refuse what would be read as something else, or not at all: sparse, masked, an HDF5 file without a dataset."""
+    if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
+        raise InputTypeError(
+            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
+            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
+            "sklearn.decomposition.TruncatedSVD."
+        )
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputTypeError(
+            f"{name}: masked arrays are not supported, since what is behind the mask would be used; got "
+            f"{type(value).__name__}. Fill them, {name}.filled(value), or drop these rows."
+        )
+    if isinstance(value, h5py.Group):
+        raise InputTypeError(
+            f"{name}: an HDF5 file or group holds datasets by name; got {value!r}. Give one: file[name], or its path."
+        )
 
 
 def column_names(value) -> list[str] | None:
@@ -131,6 +149,17 @@ def check_finite(block: np.ndarray, name: str, first_row: int = 0, source: Sourc
         f"{name} must be finite; got {'NaN' if np.isnan(value) else value} first in {place}, column {column}. Fill or "
         "drop such rows (input contains NaN, infinity or a value too large)."
     )
+
+
+def check_weights(weights: np.ndarray, first_row: int = 0) -> None:
+    """Refuse row weights (rows,) that are negative or not finite, naming the first row."""
+    check_finite(weights, "sample_weight", first_row)
+    if (weights < 0).any():
+        row = first_row + int(np.argmax(weights < 0))
+        raise DataError(
+            f"sample_weight must not be negative; got {weights.min():g}, the first in row {row}. Rows are taken away "
+            "again with NormalEquations: a - b."
+        )
 
 
 class Chunks:
@@ -215,8 +244,12 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
     rows = _take(X, runs)
     for (start, _), block in zip(runs, rows, strict=True):
         check_finite(block, "X", start, X)
-    taken = None if weights is None else np.concatenate(_take(weights, runs))
-    return np.concatenate(rows), taken
+    if weights is None:
+        return np.concatenate(rows), None
+    taken = [block.reshape(-1).astype(np.float64) for block in _take(weights, runs)]
+    for (start, _), block in zip(runs, taken, strict=True):
+        check_weights(block, start)
+    return np.concatenate(rows), np.concatenate(taken)
 
 
 def _take(source, runs):
@@ -229,24 +262,36 @@ def _take(source, runs):
 def ledger_of(source: Source, ranges: Sequence[tuple[int, int]]) -> Ledger | None:
     """The ledger of row ranges of a source; None for data in memory, of which nobody can know.
 
-    A file is known by its content, not by its path: number of columns and rows, dtype, and a sample of its rows.
+    A file is known by its content, not by its path: number of columns and rows, dtype, and all of its rows if they
+    are 16 MiB or less, else a sample of them.
     """
     if not isinstance(source, Hdf5Rows):
         return None
     rows: dict[str, list[tuple[int, int]]] = {}
+    asked = 0
     here = 0
     for part, first, last in source.ranges():
         mine = [(max(a - here, 0) + first, min(b - here + first, last)) for a, b in ranges]
         if any(a < b for a, b in mine):
             rows.setdefault(_digest(part), []).extend(mine)
+            asked += sum(max(b - a, 0) for a, b in mine)
         here += last - first
-    return Ledger(rows)
+    ledger = Ledger(rows)
+    if ledger.n_rows != asked:
+        raise DataError(
+            f"X: every row must count once; got {asked - ledger.n_rows} rows twice, since files among "
+            f"{some(source.paths)} hold the same rows. Name each file once."
+        )
+    return ledger
 
 
 def _digest(part):
     whole = open_rows(part.path, dataset=part.dataset)
     digest = hashlib.sha256(f"{whole.shape} {whole.dtype.str}".encode())
     with whole.open() as reader:
+        if whole.n_rows * n_columns(whole) * whole.dtype.itemsize <= _DIGEST_BYTES:
+            digest.update(np.ascontiguousarray(reader.read(0, whole.n_rows)).tobytes())
+            return digest.hexdigest()
         for row in sorted({int(i) for i in np.linspace(0, whole.n_rows - 1, 64)}):
             digest.update(np.ascontiguousarray(reader.read(row, row + 1)).tobytes())
     return digest.hexdigest()

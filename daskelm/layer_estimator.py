@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any, Self
 
 import dask.array as da
@@ -11,8 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight, validate_data
 
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
+from .hdf5 import Hdf5Rows
 from .hdf5_writing import make_hdf5, to_hdf5
-from .inputs import Source, check_lengths, is_lazy, n_columns, open_input, probe
+from .inputs import Source, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
 from .prediction import LayerOutput, apply
 
@@ -30,8 +33,7 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
     def _open_X(self, X, reset: bool) -> Source:
         """X checked and in a form that the work is done on; `reset` takes its number and names of columns."""
         if not is_lazy(X):
-            if hasattr(X, "toarray"):
-                open_input(X, "X")
+            refuse_unusable(X, "X")
             # Finite or not is seen block by block, with the number of the row.
             return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
         source = open_input(X, "X")
@@ -55,6 +57,8 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
             if isinstance(X, np.ndarray):
                 return _check_sample_weight(sample_weight, X, dtype=np.float64)
             sample_weight = np.asarray(sample_weight, np.float64)
+            if sample_weight.ndim == 0:
+                sample_weight = np.full(X.shape[0], sample_weight)
         weights = open_input(sample_weight, "sample_weight")
         if weights.ndim != 1 and n_columns(weights) != 1:
             raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.")
@@ -64,9 +68,9 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
     def _draw(self, X: Source, weights: Source | None) -> Layer:
         if not X.shape[0]:
             raise DataError(f"X must have at least one row; got shape {X.shape}: 0 sample(s).")
-        if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
+        if self.dtype not in (None, "float32", "float64", np.float32, np.float64):
             raise ParameterError(f"dtype must be None (that of X), float32 or float64; got {self.dtype!r}.")
-        follows = np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64
+        follows = np.float32 if X.dtype == np.float32 else np.float64
         scale = None
         if self.standardize:
             rows, probed_weights = probe(X, weights)
@@ -89,12 +93,30 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         return layer
 
     def _apply(self, function, X, name, out=None):
-        result = apply(function, self._open_X(X, reset=False), name)
+        source = self._open_X(X, reset=False)
+        result = apply(function, source, name)
         if out is None:
             return result
+        if isinstance(source, Hdf5Rows) and os.path.abspath(os.fspath(out)) in source.paths:
+            raise ParameterError(f"out: {out} is one of the files that X is read from. Give another name.")
+        if function.dtype.kind not in "fiub":
+            raise InputTypeError(
+                f"out: HDF5 files hold numbers here, and labels of type {function.dtype} are none. Write "
+                "predict_proba's numbers with to_hdf5, or code the labels as numbers before fit."
+            )
         if isinstance(result, da.Array):
             return to_hdf5(result, out, verbose=getattr(self, "verbose", 0))
         return make_hdf5(result, out)
+
+    @contextlib.contextmanager
+    def _unchanged_on_error(self):
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def transform(self, X):
         """Outputs of the hidden layer.

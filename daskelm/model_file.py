@@ -94,7 +94,7 @@ def _encode(name, value, arrays):
         return int(value)
     if isinstance(value, Real):
         return float(value)
-    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+    if isinstance(value, np.dtype | type):
         return {"dtype": np.dtype(value).name}
     if isinstance(value, np.ufunc):
         return {"kind": kind_name(value)}

@@ -86,6 +86,8 @@ class NormalEquations:
         Sum of their sample weights alone, without class weights: the number of rows that they count for.
     fingerprint : str
         Of the layer; sums of different layers never add.
+    targets : str
+        What the targets mean: "numbers", "labels", or the classes; different ones never add.
     target_dtype : str
         Of T as given; predictions follow it.
     ledger : Ledger or None
@@ -119,6 +121,7 @@ class NormalEquations:
     sum_weights: float
     sum_counts: float
     fingerprint: str
+    targets: str
     target_dtype: str
     ledger: Ledger | None
 
@@ -129,7 +132,7 @@ class NormalEquations:
                 value.setflags(write=False)
 
     @classmethod
-    def zero(cls, fingerprint: str, n_neurons: int, n_targets: int) -> NormalEquations:
+    def zero(cls, fingerprint: str, n_neurons: int, n_targets: int, targets: str = "numbers") -> NormalEquations:
         """Sums of no rows: what leaves any sums of that layer unchanged when added.
 
         Parameters
@@ -138,6 +141,8 @@ class NormalEquations:
             Of the layer.
         n_neurons, n_targets : int
             Sizes.
+        targets : str, default="numbers"
+            What the targets mean.
 
         Returns
         -------
@@ -156,6 +161,7 @@ class NormalEquations:
             sum_weights=0.0,
             sum_counts=0.0,
             fingerprint=fingerprint,
+            targets=targets,
             target_dtype="float32",
             ledger=Ledger(),
         )
@@ -261,11 +267,12 @@ class NormalEquations:
         for what, remedy in (
             ("fingerprint", "sums of two different layers never add; use the layer of one saved model everywhere"),
             ("n_targets", "they must come from the same targets"),
+            ("targets", "they must come from the same targets, with the same classes"),
         ):
             mine, theirs = getattr(self, what), getattr(other, what)
             if mine != theirs:
                 name = "layer fingerprint" if what == "fingerprint" else what
-                raise IncompatibleSumsError(f"cannot {verb}: {name} {str(mine)[:12]} and {str(theirs)[:12]}: {remedy}.")
+                raise IncompatibleSumsError(f"cannot {verb}: {name} {str(mine)[:40]} and {str(theirs)[:40]}: {remedy}.")
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
         if not isinstance(other, NormalEquations):
@@ -288,7 +295,7 @@ class NormalEquations:
         ledger = None if self.ledger is None or other.ledger is None else self.ledger - other.ledger
         if other.n_samples == self.n_samples:
             return replace(
-                self.zero(self.fingerprint, self.n_neurons, self.n_targets),
+                self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets),
                 ledger=ledger,
                 target_dtype=self.target_dtype,
             )

@@ -27,13 +27,20 @@ _ROWS_PER_CHUNK = 2**20
 class RowFunction(Protocol):
     """What `apply` applies: blocks (rows, n_features) to (rows, *tail) of a dtype."""
 
-    layer: Layer
-    tail: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def layer(self) -> Layer:
+        """The hidden layer."""
+
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """Shape of the result of one row."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the results."""
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Results of a few thousand rows."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Self
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
-from .exceptions import DataError, InputTypeError
+from .exceptions import DataError, IncompatibleSumsError, InputTypeError
 from .inputs import is_lazy, n_columns, open_input
 from .scoring import r2
 from .sums_estimator import SumsEstimator
@@ -108,6 +108,10 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
     def _make_targets(self, y, weights, *, whole, classes=None):
         return RegressionTargets(n_columns(y), y.dtype.name)
 
+    def _check_sums(self, sums):
+        if sums.targets != RegressionTargets.meaning:
+            raise IncompatibleSumsError(f"sums: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
+
     def initialize(self, X, y=None, sample_weight=None) -> Self:
         """Draw the neurons and take the scale of the inputs; trains nothing.
 
@@ -125,9 +129,10 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         self
             The estimator, not yet fitted.
         """
-        X = self._open_X(X, reset=True)
-        layer = self._draw(X, self._open_weights(sample_weight, X))
-        self._start(layer, None, None if y is None else self._read_y(y, X))
+        with self._unchanged_on_error():
+            X = self._open_X(X, reset=True)
+            layer = self._draw(X, self._open_weights(sample_weight, X))
+            self._start(layer, None, None if y is None else self._read_y(y, X))
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:
@@ -169,11 +174,13 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         NotSolvedError
             Before anything was fitted.
         """
+        return self._apply(self._prediction(), X, "predict", out)
+
+    def _prediction(self):
         coef = self._solved().coef
         vector = getattr(self, "_vector_target", len(coef) == 1)
-        finish = partial(_numbers, vector=vector)
         tail = () if vector else (len(coef),)
-        return self._apply(self._outputs(finish, tail, self._output_dtype()), X, "predict", out)
+        return self._outputs(partial(_numbers, vector=vector), tail, self._output_dtype())
 
     def score(self, X, y, sample_weight=None) -> float:
         """Coefficient of determination R2 of the predictions.

@@ -8,7 +8,8 @@ import dask
 import dask.array as da
 import numpy as np
 
-from .inputs import Source, as_dask
+from .exceptions import DataError
+from .inputs import Source, as_dask, check_finite, check_weights, n_columns
 
 __all__ = ["accuracy", "r2"]
 
@@ -29,7 +30,14 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
     -------
     float
     """
-    _, _, squares, errors = reduce(_merge, _over_chunks(_moments, y, predicted, weights))
+    if n_columns(y) != n_columns(predicted):
+        raise DataError(
+            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}: "
+            "different number of output."
+        )
+    total, _, squares, errors = reduce(_merge, _over_chunks(_moments, y, predicted, weights))
+    if not total:
+        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     resolved = squares > 0
     ratio = np.divide(errors, squares, where=resolved, out=(errors > 0).astype(float))
     return float(np.mean(1 - ratio))
@@ -51,11 +59,19 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None) -> f
     -------
     float
     """
+    if n_columns(y) != n_columns(predicted):
+        raise DataError(
+            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
+        )
     right, total = np.sum(_over_chunks(_hits, y, predicted, weights), axis=0)
+    if not total:
+        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     return float(right / total)
 
 
 def _over_chunks(function, y, predicted, weights):
+    if not predicted.shape[0]:
+        raise DataError("X must have at least one row to score; got 0.")
     sizes = predicted.chunks[0]
     columns = [predicted, as_dask(y, sizes)] + ([] if weights is None else [as_dask(weights, sizes)])
     blocks = [column.to_delayed().ravel() for column in columns]
@@ -64,11 +80,16 @@ def _over_chunks(function, y, predicted, weights):
 
 
 def _weights(weights, n):
-    return np.ones(n) if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    if weights is None:
+        return np.ones(n)
+    weights = np.asarray(weights, np.float64).reshape(-1)
+    check_weights(weights)
+    return weights
 
 
 def _moments(predicted, y, weights=None):
-    y, predicted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (y, predicted))
+    check_finite(np.asarray(y), "y")
+    y, predicted = (np.asarray(a, np.float64).reshape(len(a), n_columns(predicted)) for a in (y, predicted))
     w = _weights(weights, len(y))
     total = w.sum()
     mean = w @ y / total if total else np.zeros(y.shape[1])
@@ -85,6 +106,7 @@ def _merge(a, b):
 
 
 def _hits(predicted, y, weights=None):
-    right = (np.asarray(y).reshape(predicted.shape) == predicted).reshape(len(predicted), -1).all(axis=1)
+    right = np.asarray(y).reshape(predicted.shape) == predicted
+    right = right.all(axis=1) if right.ndim == 2 else right
     w = _weights(weights, len(right))
     return w @ right, w.sum()

@@ -14,7 +14,7 @@ from .inputs import Source, as_dask, check_lengths, in_memory, n_columns, take_r
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
 from .normal_equations import NormalEquations
-from .prediction import WeightedOutput
+from .prediction import WeightedOutput, apply
 from .solvers import Solution, solve
 from .sums_file import add_to_file, read_sums
 from .targets import Targets
@@ -48,13 +48,13 @@ class SumsEstimator(LayerEstimator):
         X, y = self._open_X(X, reset), self._read_y(y, X)
         check_lengths(X=X, y=y)
         if isinstance(X, np.ndarray):
-            y = in_memory(y)
+            # Files are always 2-D: one column there is a vector.
+            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
         weights = self._open_weights(sample_weight, X)
         return X, y, weights
 
     def _note_shape(self, y: Source):
-        # Files are always 2-D: one column there is a vector of targets.
-        self._vector_target = y.ndim == 1 or (isinstance(y, Hdf5Rows) and n_columns(y) == 1)
+        self._vector_target = y.ndim == 1 or _is_file_of_one_column(y)
 
     def fit(self, X, y, sample_weight=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
@@ -84,13 +84,14 @@ class SumsEstimator(LayerEstimator):
         InsufficientMemoryError
             The sums do not fit into the memory of the workers.
         """
-        X, y, weights = self._open(X, y, sample_weight, reset=True)
-        layer = self._draw(X, weights)
-        targets = self._make_targets(y, weights, whole=True)
-        sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
-        solution = solve(sums, self.alpha, fit_intercept=self.fit_intercept)
-        self._start(layer, targets, y)
-        self._keep(sums, solution)
+        with self._unchanged_on_error():
+            X, y, weights = self._open(X, y, sample_weight, reset=True)
+            layer = self._draw(X, weights)
+            targets = self._make_targets(y, weights, whole=True)
+            sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+            solution = solve(sums, self.alpha, fit_intercept=self.fit_intercept)
+            self._start(layer, targets, y)
+            self._keep(sums, solution)
         return self
 
     def _keep(self, sums, solution):
@@ -153,15 +154,24 @@ class SumsEstimator(LayerEstimator):
         """Whether the sums' targets are those of this model."""
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
+        self._can_add()
         first = not hasattr(self, "hidden_layer_")
-        X, y, weights = self._open(X, y, sample_weight, reset=first)
-        layer = self._draw(X, weights) if first else self.hidden_layer_
-        targets = self._make_targets(y, weights, whole=False, classes=classes)
-        sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
-        if first:
-            self._start(layer, targets, y)
-        self._add(sums, targets, y)
+        with self._unchanged_on_error():
+            X, y, weights = self._open(X, y, sample_weight, reset=first)
+            layer = self._draw(X, weights) if first else self.hidden_layer_
+            targets = self._make_targets(y, weights, whole=False, classes=classes)
+            sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+            if first:
+                self._start(layer, targets, y)
+            self._add(sums, targets, y)
         return self
+
+    def _can_add(self):
+        if getattr(self, "_solution", None) is not None and not hasattr(self, "normal_equations_"):
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance was saved without its sums, so that rows cannot be added to it. "
+                "Save it with save(path, sums=True), or begin anew with initialize or fit."
+            )
 
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
@@ -192,6 +202,8 @@ class SumsEstimator(LayerEstimator):
             The file holds sums of another layer, or these rows already.
         """
         layer = self._need_layer("accumulate")
+        if into is None:
+            self._can_add()
         X, y, weights = self._open(X, T, sample_weight, reset=False)
         X, y = take_rows(X, rows), take_rows(y, rows)
         weights = None if weights is None else take_rows(weights, rows)
@@ -250,7 +262,11 @@ class SumsEstimator(LayerEstimator):
         source, y = self._open_X(X, reset=False), self._read_y(y, X)
         check_lengths(X=source, y=y)
         weights = self._open_weights(sample_weight, source)
-        return y, as_dask(self.predict(source)), weights
+        return y, as_dask(apply(self._prediction(), source, "predict")), weights
+
+    def _prediction(self) -> WeightedOutput:
+        """What `predict` does with a block of rows."""
+        raise NotImplementedError
 
     def save(self, path, sums: bool = False) -> None:
         """Write the model to one HDF5 file that holds numbers and strings only; `daskelm.load` reads it.
@@ -260,10 +276,11 @@ class SumsEstimator(LayerEstimator):
         path : str or path-like
             File to write, replaced at once.
         sums : bool, default=False
-            Whether to keep the sums inside, for another penalty or more rows later.
+            Whether to keep the sums inside, for another penalty or more rows later. Sums that are not solved yet are
+            always kept.
         """
         state = self._state()
-        write_model(path, state if sums else state | {"sums": None})
+        write_model(path, state if sums or state["solution"] is None else state | {"sums": None})
 
     def _state(self) -> dict:
         state = super()._state()
@@ -284,3 +301,7 @@ class SumsEstimator(LayerEstimator):
                 if name in state["facts"]:
                     setattr(model, f"_{name}", state["facts"][name])
         return model
+
+
+def _is_file_of_one_column(y):
+    return isinstance(y, Hdf5Rows) and n_columns(y) == 1

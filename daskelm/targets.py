@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,10 +21,11 @@ class RegressionTargets:
 
     n_targets: int
     dtype: str
+    meaning: ClassVar[str] = "numbers"
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for y (rows,) or (rows, n_targets)."""
-        return y.reshape(len(y), -1).astype(np.float64, copy=False)
+        return y.reshape(len(y), self.n_targets).astype(np.float64, copy=False)
 
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
         """Weights (rows,) of the rows: those given, since numbers have no classes."""
@@ -43,6 +47,12 @@ class ClassTargets:
     def n_targets(self) -> int:
         """Number of columns."""
         return 1 if len(self.classes) <= 2 else len(self.classes)
+
+    @property
+    def meaning(self) -> str:
+        """The classes, or a digest of them where they are many."""
+        text = f"classes {self.classes.tolist()}"
+        return text if len(text) <= 200 else f"classes {hashlib.sha256(text.encode()).hexdigest()}"
 
     def indices(self, y: np.ndarray) -> np.ndarray:
         """Index (rows,) of each label in `classes`; a label that is not there is an error."""
@@ -97,6 +107,9 @@ class ClassTargets:
             raise ParameterError(
                 f"class_weight: its keys must be labels among {_some(self.classes)}; got {strange[0]!r}."
             )
+        for label, weight in class_weight.items():
+            if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+                raise ParameterError(f"class_weight must hold finite numbers >= 0; got {weight!r} for {label!r}.")
         return ClassTargets(self.classes, np.array([class_weight.get(k, 1.0) for k in self.classes.tolist()], float))
 
 
@@ -106,6 +119,7 @@ class IndicatorTargets:
 
     n_targets: int
     dtype: str = "float32"
+    meaning: ClassVar[str] = "labels"
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for y (rows, n_targets) of zeros and ones."""

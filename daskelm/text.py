@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import itertools
 import os
@@ -10,13 +11,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .exceptions import DataError, FileMissingError, InputTypeError, ParameterError
+from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 
 __all__ = ["is_text_path", "read_text"]
 
 _OPENERS: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open}
 _SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
 _LINES = 50_000
+_MISSING = {"", "na", "n/a", "null", "none", "?", "-"}
 
 
 def is_text_path(path) -> bool:
@@ -42,7 +44,9 @@ def read_text(path, delimiter: str | None = None, header: bool | None = None) ->
         file = opener(path, "rt", encoding="utf-8-sig", newline=None)
     except FileNotFoundError:
         raise FileMissingError(f"{path}: no such file.") from None
-    with file:
+    except IsADirectoryError:
+        raise FileFormatError(f"{path} is a folder; give the name of a file in it.") from None
+    with file, _readable(path):
         # Line numbers in errors are those of the file, so blank lines are counted and then dropped.
         lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
         first = list(itertools.islice(lines, 2))
@@ -54,7 +58,8 @@ def read_text(path, delimiter: str | None = None, header: bool | None = None) ->
             raise ParameterError(f"delimiter must be one character, or None to find it; got {delimiter!r}.")
         fields = [_split(line, delimiter) for _, line in first]
         if header is None:
-            header = not all(map(_is_number, fields[0]))
+            # One number, or one missing value, and the line is data: a header must never cost a row.
+            header = not any(_is_number(field) or field.lower() in _MISSING for field in fields[0])
         if header:
             first = first[1:]
         if not first:
@@ -64,6 +69,16 @@ def read_text(path, delimiter: str | None = None, header: bool | None = None) ->
         rows = itertools.chain(first, lines)
         while block := list(itertools.islice(rows, _LINES)):
             yield _parse(path, block, delimiter, names, n_columns)
+
+
+@contextlib.contextmanager
+def _readable(path):
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} must be text in UTF-8 ({error}). Convert it, for example with iconv.") from None
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise FileFormatError(f"{path} is truncated or not compressed as its name says ({error}).") from None
 
 
 def _parse(path, block, delimiter, names, n_columns):
@@ -91,7 +106,10 @@ def _parse(path, block, delimiter, names, n_columns):
                     f"{path}, line {number}: column {name!r} must hold numbers; got text {field!r}. Drop text columns "
                     "or code them as numbers first."
                 )
-    raise DataError(f"{path}: lines {block[0][0]} to {block[-1][0]} cannot be read as numbers.")
+    raise DataError(
+        f"{path}: lines {block[0][0]} to {block[-1][0]} cannot be read as numbers, though each field looks like one. "
+        "Write numbers as 1234.5 or 1.2e3, without thousands separators and comments."
+    )
 
 
 def _split(line, delimiter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from uuid import uuid4
 
 import dask
 import dask.threaded
@@ -118,25 +119,30 @@ def _on_cluster(client, graph, leaves, merge, split_every, name, done):
     """
     from distributed import as_completed
 
-    token = tokenize(*leaves)
-    futures = client.get(graph, list(leaves), sync=False)
-    sizes = dict(zip((f.key for f in futures), leaves.values(), strict=True))
-    queue = as_completed(futures, with_results=False)
-    del futures
+    # Of this run alone: which partials meet in which merge depends on the order in which they appear.
+    run = uuid4().hex
+    sizes = dict(leaves)
+    # All that this run still needs; what is not in here may be forgotten by the scheduler.
+    alive = {future.key: future for future in client.get(graph, list(leaves), sync=False)}
+    queue = as_completed(list(alive.values()), loop=client.loop, with_results=False)
     here = defaultdict(list)
     n_merges = 0
 
-    def submit(parts: Sequence, where=None):
+    def submit(keys: Sequence, where=None):
         nonlocal n_merges
         n_merges += 1
-        return client.submit(
+        future = client.submit(
             merge,
-            list(parts),
-            key=f"{name}-{token}-{n_merges}",
+            [alive[key] for key in keys],
+            key=f"{name}-{run}-{n_merges}",
             workers=where,
             allow_other_workers=where is not None,
             priority=10,
         )
+        for key in keys:
+            del alive[key]
+        alive[future.key] = future
+        return future
 
     try:
         for batch in queue.batches():
@@ -146,17 +152,16 @@ def _on_cluster(client, graph, leaves, merge, split_every, name, done):
                     future.result()
                 done(sizes.pop(future.key, 0))
                 place = next(iter(places.get(future.key) or ()), None)
-                here[place].append(future)
+                here[place].append(future.key)
                 if len(here[place]) >= split_every:
                     queue.add(submit(here.pop(place), place))
-        parts = [futures[0] if len(futures) == 1 else submit(futures, place) for place, futures in here.items()]
-        here.clear()
+        del batch, future
+        parts = [keys[0] if len(keys) == 1 else submit(keys, place).key for place, keys in here.items()]
         while len(parts) > 1:
-            parts = [
-                group[0] if len(group) == 1 else submit(group)
-                for group in (parts[i : i + split_every] for i in range(0, len(parts), split_every))
-            ]
-        return parts[0].result()
+            groups = [parts[i : i + split_every] for i in range(0, len(parts), split_every)]
+            parts = [keys[0] if len(keys) == 1 else submit(keys).key for keys in groups]
+        return alive[parts[0]].result()
     finally:
+        # After an error or an interrupt nothing of this goes on, and nothing of it is there to meet the next try.
         queue.clear()
-        client.cancel([f for futures in here.values() for f in futures])
+        client.cancel(list(alive.values()))

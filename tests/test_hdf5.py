@@ -277,7 +277,7 @@ def test_text_errors_name_line_and_column_and_leave_no_file(tmp_path):
         (good + "\n3,\n", DataError, r"line 23: column 'b' is empty"),
         ("", DataError, "got an empty file"),
         ("a,b\n", DataError, "got a header only"),
-        ("2020-01-01,1\n2020-01-02,2\n", InputTypeError, "got text '2020-01-02'"),
+        ("2020-01-01,1\n2020-01-02,2\n", InputTypeError, "line 1: column '0' must hold numbers; got text '2020-01-01'"),
     ]:
         (tmp_path / "a.csv").write_text(text)
         with pytest.raises(error, match=message):
