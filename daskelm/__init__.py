@@ -8,6 +8,7 @@ from .neurons import Neurons
 from .normal_equations import NormalEquations
 from .persistence import load
 from .regressor import ELMRegressor
+from .sums_file import merge
 
 __all__ = [
     "ELMClassifier",
@@ -18,5 +19,6 @@ __all__ = [
     "from_hdf5",
     "load",
     "make_hdf5",
+    "merge",
     "to_hdf5",
 ]

@@ -17,11 +17,12 @@ from .accumulator import Accumulator
 from .exceptions import DataError
 from .hdf5 import Hdf5Rows
 from .hdf5_arrays import check_visible
-from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_weights, in_memory, ledger_of, n_columns
+from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_weights, in_memory, n_columns
 from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task
 from .normal_equations import NormalEquations
 from .progress import RowProgress
+from .sources import Notes, Origin, Table, origins_of
 from .targets import Targets
 from .tree import current_client, n_local_threads, tree_reduce
 
@@ -33,9 +34,19 @@ _CHUNK_BYTES = 128 * 2**20
 
 
 def accumulate(
-    layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None = None, *, verbose: int | bool = 0
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None = None,
+    *,
+    origins: Sequence[Origin] | None = None,
+    ranges: Sequence[tuple[int, int]] | None = None,
+    due: Callable[[], bool] = lambda: False,
+    take: Callable[[NormalEquations], None] | None = None,
+    verbose: int | bool = 0,
 ) -> NormalEquations:
-    """The sums of all rows, wherever Dask says; arrays in memory are worked on here.
+    """The sums of rows, wherever Dask says; arrays in memory are worked on here.
 
     Parameters
     ----------
@@ -49,24 +60,35 @@ def accumulate(
         Targets or labels.
     weights : source of shape (n_samples,), optional
         Row weights.
+    origins : sequence of Origin, optional
+        Where the rows of X in files come from, if that is known already.
+    ranges : sequence of (start, stop), optional
+        Which rows of X; all if not given.
+    due : callable
+        Asked now and then whether the sums so far should be handed to `take`.
+    take : callable, optional
+        Is given sums of some of the rows, which are not in the result then.
     verbose : int, default=0
         Whether to show progress.
 
     Returns
     -------
     NormalEquations
+        Of all rows but those taken.
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    if not n_samples:
-        sums = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
-        return replace(sums, target_dtype=targets.dtype)
-    ledger = ledger_of(X, [(0, n_samples)])
-    progress = RowProgress(n_samples, verbose)
+    ranges = [(a, b) for a, b in ([(0, n_samples)] if ranges is None else ranges) if a < b]
+    if not ranges:
+        return _nothing(layer, targets)
+    progress = RowProgress(sum(b - a for a, b in ranges), verbose)
     if isinstance(X, np.ndarray):
         _check_memory(layer, targets, 0, 1, None)
-        bounds = _bounds(n_samples, block_rows(layer.n_neurons, layer.n_features))
+        step = block_rows(layer.n_neurons, layer.n_features)
+        bounds = [(a + start, a + stop) for a, b in ranges for start, stop in _bounds(b - a, step)]
         task = GramTask(targets, X, in_memory(y), None if weights is None else in_memory(weights), bounds)
-        return _finished(task(layer, progress.advance), layer, ledger)
+        return _finite(task(layer, progress.advance), layer)
+    if origins is None:
+        origins = origins_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else ()
     client = current_client()
     sources = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in sources if isinstance(source, Hdf5Rows)], client)
@@ -75,17 +97,25 @@ def accumulate(
     name, layer_key = f"gram-{run}", f"layer-{run}"
     graph: dict = {layer_key: (_same, layer)}
     if isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in sources):
-        calls, dependencies, chunk_bytes = _range_tasks(layer, targets, X, y, weights, client), [], 0
+        calls, dependencies, chunk_bytes = _range_tasks(layer, targets, X, y, weights, origins, ranges, client), [], 0
     else:
-        calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights)
+        calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights, origins, ranges)
     _check_memory(layer, targets, chunk_bytes, len(calls), client)
     leaves = {}
     for i, (n_rows, (function, *arguments)) in enumerate(calls):
         graph[name, i] = (function, layer_key, *arguments)
         leaves[name, i] = n_rows
     whole = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
-    sums = tree_reduce(whole, leaves, merge, split_every=SPLIT_EVERY, done=progress.advance)
-    return _finished(sums, layer, ledger)
+    sums = tree_reduce(
+        whole,
+        leaves,
+        merge,
+        split_every=SPLIT_EVERY,
+        done=progress.advance,
+        due=due,
+        take=lambda part: take(_finite(part, layer)) if take is not None else None,
+    )
+    return _nothing(layer, targets) if sums is None else _finite(sums, layer)
 
 
 def merge(sums: Sequence[NormalEquations]) -> NormalEquations:
@@ -97,14 +127,19 @@ def _same(value):
     return value
 
 
-def _finished(sums, layer, ledger):
+def _nothing(layer, targets):
+    sums = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
+    return replace(sums, target_dtype=targets.dtype)
+
+
+def _finite(sums, layer):
     if not np.isfinite(sums.sum_H).all() or not np.isfinite(sums.packed).all():
         bad = layer.feature_names_out[int(np.argmin(np.isfinite(sums.sum_H)))]
         raise DataError(
             f"neurons: the hidden layer gives NaN or infinity for finite inputs (first in neuron {bad!r}). Use "
             "standardize=True, smaller weights, or a ufunc that is defined for all numbers."
         )
-    return replace(sums, ledger=ledger)
+    return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +147,8 @@ class GramTask:
     """Sums of the row blocks [start, stop) in `bounds` of X, y and weights; of files, just the description travels.
 
     Calling it is a pure function of its fields and the layer: it may run again, anywhere, any number of times.
-    `first_row` is the number of the first row here in the whole input, for errors.
+    `first_row` is the number of the first row here in the whole input, for errors and for `origins`, which say where
+    rows of the whole input come from.
     """
 
     targets: Targets
@@ -121,10 +157,12 @@ class GramTask:
     weights: Source | Chunks | None
     bounds: list[tuple[int, int]]
     first_row: int = 0
+    origins: Sequence[Origin] = ()
 
     def __call__(self, layer: Layer, on_block: Callable[[int], None] = lambda n_rows: None) -> NormalEquations:
         """The sums; `on_block` is called with the number of rows after each block."""
         sums = Accumulator(layer.fingerprint, layer.unbounded, self.targets.n_targets, self.targets.meaning)
+        notes = Notes(self.origins)
         with ExitStack() as stack:
             X, y, weights = (self._reader(source, stack) for source in (self.X, self.y, self.weights))
             for start, stop in self.bounds:
@@ -134,13 +172,14 @@ class GramTask:
                 given = None if weights is None else weights.read(start, stop).reshape(-1).astype(np.float64)
                 if given is not None:
                     check_weights(given, self.first_row + start)
+                notes.add(self.first_row + start, block, self.targets.content(labels), given)
                 w = self.targets.row_weights(labels, given)
                 H = layer(block)
                 # Class weights say how much a row matters, not how many rows it stands for.
                 counts = float(len(H)) if given is None else float(given.sum())
                 sums.add(H.astype(np.float64, copy=False), self.targets.encode(labels), w, counts)
                 on_block(stop - start)
-        return sums.result(self.targets.dtype, None)
+        return sums.result(self.targets.dtype, notes.ledger())
 
     @staticmethod
     def _reader(source, stack):
@@ -160,56 +199,70 @@ def _run(layer, task):
     return task(layer)
 
 
-def _run_on_chunks(layer, targets, X, y, weights, first_row):
+def _run_on_chunks(layer, targets, X, y, weights, first_row, origins):
     """Gram task on consecutive chunks of dask arrays, in blocks whatever the chunks."""
     X, y, weights = Chunks(X), Chunks(y), Chunks(weights) if weights else None
     bounds = _bounds(X.n_rows, block_rows(layer.n_neurons, layer.n_features))
-    return GramTask(targets, X, y, weights, bounds, first_row)(layer)
+    return GramTask(targets, X, y, weights, bounds, first_row, origins)(layer)
 
 
 def _bounds(n_rows, step):
     return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
-def _range_tasks(layer, targets, X, y, weights, client):
+def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
     """(rows, task) for X in files: each task has whole blocks, and reads them itself."""
     n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads()
-    size = rows_per_task(X.n_rows, layer.n_neurons, layer.n_features, n_threads)
-    calls, blocks = [], []
-    for start, stop in X.block_bounds(block_rows(layer.n_neurons, layer.n_features)):
-        blocks.append((start, stop))
-        if stop - blocks[0][0] >= size or stop == X.n_rows:
-            first = blocks[0][0]
-            X_part, y_part = _cut(X, first, stop), _cut(y, first, stop)
-            w_part = None if weights is None else _cut(weights, first, stop)
-            local = [(a - first, b - first) for a, b in blocks]
-            calls.append((stop - first, (_run, GramTask(targets, X_part, y_part, w_part, local, first))))
-            blocks = []
+    n_rows = sum(b - a for a, b in ranges)
+    size = rows_per_task(n_rows, layer.n_neurons, layer.n_features, n_threads)
+    calls = []
+    for begin, end in ranges:
+        blocks = []
+        for a, b in X.between(begin, end).block_bounds(block_rows(layer.n_neurons, layer.n_features)):
+            blocks.append((begin + a, begin + b))
+            if blocks[-1][1] - blocks[0][0] >= size or blocks[-1][1] == end:
+                first, stop = blocks[0][0], blocks[-1][1]
+                X_part, y_part = _cut(X, first, stop), _cut(y, first, stop)
+                w_part = None if weights is None else _cut(weights, first, stop)
+                local = [(a - first, b - first) for a, b in blocks]
+                task = GramTask(targets, X_part, y_part, w_part, local, first, _cut_origins(origins, first, stop))
+                calls.append((stop - first, (_run, task)))
+                blocks = []
     return calls
 
 
 def _cut(source, start, stop):
-    return source.rows(slice(start, stop)) if isinstance(source, Hdf5Rows) else source[start:stop]
+    return source.between(start, stop) if isinstance(source, Hdf5Rows) else source[start:stop]
 
 
-def _chunk_tasks(targets, X, y, weights):
+def _cut_origins(origins, start, stop):
+    return tuple(origin.cut(start, stop) for origin in origins if origin.start < stop and start < origin.stop)
+
+
+def _chunk_tasks(targets, X, y, weights, origins, ranges):
     """(rows, task) for dask arrays: as many whole chunks per task as fit, X, y and weights aligned by rows."""
     X = as_dask(X)
-    sizes = X.chunks[0]
-    arrays = [X, *(as_dask(source, sizes) for source in (y, weights) if source is not None)]
+    wholes = [X, *(as_dask(source, X.chunks[0]) for source in (y, weights) if source is not None)]
+    whole_range = [(0, X.shape[0])]
+    parts = [wholes] if ranges == whole_range else [[array[a:b] for array in wholes] for a, b in ranges]
     # Fuses what made each chunk into one task, and drops what is not needed.
-    arrays = list(dask.optimize(*arrays))
+    flat = iter(dask.optimize(*[array for arrays in parts for array in arrays]))
     row_bytes = X.dtype.itemsize * n_columns(X) + 8 * (n_columns(y) + 1)
-    calls, chunks, first, n_rows, largest = [], [], 0, 0, 0
-    for i, size in enumerate(sizes):
-        chunks.append(i)
-        n_rows += size
-        if i + 1 == len(sizes) or (n_rows + sizes[i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
-            keys: list = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
-            keys += [None] * (3 - len(keys))
-            calls.append((n_rows, (_run_on_chunks, targets, *keys, first)))
-            largest, first, chunks, n_rows = max(largest, n_rows * row_bytes), first + n_rows, [], 0
-    return calls, arrays, largest
+    calls, used, largest = [], [], 0
+    for (first, _), part in zip(ranges, parts, strict=True):
+        arrays = [next(flat) for _ in part]
+        used += arrays
+        chunks, n_rows, sizes = [], 0, arrays[0].chunks[0]
+        for i, size in enumerate(sizes):
+            chunks.append(i)
+            n_rows += size
+            if i + 1 == len(sizes) or (n_rows + sizes[i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
+                keys: list = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
+                keys += [None] * (3 - len(keys))
+                mine = _cut_origins(origins, first, first + n_rows)
+                calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine)))
+                largest, first, chunks, n_rows = max(largest, n_rows * row_bytes), first + n_rows, [], 0
+    return calls, used, largest
 
 
 def _check_memory(layer, targets, chunk_bytes, n_tasks, client):

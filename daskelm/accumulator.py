@@ -70,7 +70,7 @@ class Accumulator:
         self.sum_T += scale @ T
         self.sum_TT += np.einsum("ij,ij->j", T, T)
 
-    def result(self, target_dtype: str, ledger: Ledger | None) -> NormalEquations:
+    def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations:
         """The sums so far."""
         return NormalEquations(
             pack(self.HH),

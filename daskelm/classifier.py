@@ -165,10 +165,12 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
             raise NotSolvedError(
                 "the classes are not known: call initialize(X, y) or initialize(X, classes=...) first."
             )
-        if sums.targets != self._targets.meaning:
-            raise IncompatibleSumsError(
-                f"sums: they must be of this model's targets, {self._targets.meaning}; got {sums.targets}."
-            )
+        mine = self._targets.meaning
+        if isinstance(self._targets, ClassTargets):
+            # Class weights are in the sums, whatever the parameter is now.
+            mine = self._targets.classes_meaning
+        if sums.targets != mine and not sums.targets.startswith(f"{mine} weighted "):
+            raise IncompatibleSumsError(f"sums: they must be of this model's targets, {mine}; got {sums.targets}.")
 
     def initialize(self, X, y=None, classes=None, sample_weight=None) -> Self:
         """Draw the neurons, take the scale of the inputs and fix the classes; trains nothing.

@@ -4,17 +4,20 @@ from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import NotFittedError
 
 __all__ = [
+    "CancellationWarning",
     "DaskelmError",
     "DataError",
     "DatasetNotFoundError",
     "FileFormatError",
     "FileMissingError",
+    "FileWriteError",
     "IllConditionedWarning",
     "IncompatibleSumsError",
     "InputTypeError",
     "InsufficientMemoryError",
     "NotSolvedError",
     "ParameterError",
+    "RowsCountedError",
 ]
 
 
@@ -50,8 +53,16 @@ class FileFormatError(DaskelmError, OSError, ValueError):
     """A file is not what it should be: no HDF5, truncated, altered, of another format or a newer version."""
 
 
+class FileWriteError(DaskelmError, OSError):
+    """A file cannot be written or locked: no space, no permission, a file system without locks; it is as it was."""
+
+
 class IncompatibleSumsError(DaskelmError, ValueError):
     """Sums that cannot be added or subtracted: another layer, other targets, rows counted in both."""
+
+
+class RowsCountedError(IncompatibleSumsError):
+    """Rows that are counted in both of two sums."""
 
 
 class InsufficientMemoryError(DaskelmError, MemoryError):
@@ -64,3 +75,7 @@ class NotSolvedError(DaskelmError, NotFittedError):
 
 class IllConditionedWarning(LinAlgWarning):
     """HH + alpha I was not safely positive definite; an eigen-solution was used instead of Cholesky."""
+
+
+class CancellationWarning(UserWarning):
+    """So much was subtracted from sums that what is left may be rounding."""

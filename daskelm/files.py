@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -15,18 +16,22 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .exceptions import FileFormatError, FileMissingError
+from .exceptions import FileFormatError, FileMissingError, FileWriteError
 
-__all__ = ["read_sealed", "replacing", "write_sealed"]
+__all__ = ["read_generation", "read_sealed", "replacing", "write_sealed"]
 
 VERSION = 1
 _MAGIC = b"daskelm file\n"
+# A write failed since there was no room: in a file system, a quota, a limit, or none that may be written.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 # Size of the HDF5 user block: the header is one line of JSON in it, padded with spaces.
 _BLOCK = 512
 
 
-def write_sealed(path, format: str, state: Mapping) -> None:
+def write_sealed(path, format: str, state: Mapping, generation: int = 0, *, alone: bool = False) -> None:
     """Write `state`, a dict of arrays and of what JSON holds, to one file; an existing file is replaced at once.
+
+    `generation` tells versions of one file apart; it is in the header, where `read_generation` finds it.
 
     The header in the HDF5 user block holds the format's name, the version, the length of the file and the SHA-256 of
     all that follows the header: it is verified before HDF5 parses a byte, since HDF5 itself can hang on corrupt files.
@@ -43,16 +48,16 @@ def write_sealed(path, format: str, state: Mapping) -> None:
         text = np.frombuffer(json.dumps(plain, allow_nan=False).encode(), np.uint8)
         file.create_dataset("state", data=text)
     body = buffer.getbuffer()[_BLOCK:]
-    header = {"format": format, "version": VERSION, "length": _BLOCK + len(body)}
+    header = {"format": format, "version": VERSION, "generation": generation, "length": _BLOCK + len(body)}
     header["sha256"] = hashlib.sha256(body).hexdigest()
     line = _MAGIC + json.dumps(header).encode()
-    with replacing(path) as beside, open(beside, "wb") as file:
+    with replacing(path, alone=alone) as beside, open(beside, "wb") as file:
         file.write(line.ljust(_BLOCK - 1) + b"\n")
         file.write(body)
 
 
 def read_sealed(path, format: str) -> dict:
-    """The state that `write_sealed` was given. Runs no code from the file.
+    """The state that `write_sealed` was given, with "generation". Runs no code from the file.
 
     Raises
     ------
@@ -82,7 +87,16 @@ def read_sealed(path, format: str) -> dict:
     with h5py.File(io.BytesIO(data), "r") as file:
         state = {name: dataset[()] for name, dataset in file.items() if name != "state"}
         state |= json.loads(file["state"][()].tobytes())
-    return state
+    return state | {"generation": header["generation"]}
+
+
+def read_generation(path, format: str) -> int | None:
+    """The generation that `write_sealed` was given, from the header alone; None if there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return _header(path, format, file.read(_BLOCK))["generation"]
+    except FileNotFoundError:
+        return None
 
 
 def _header(path, format, data):
@@ -91,8 +105,9 @@ def _header(path, format, data):
         raise FileFormatError(f"{path} is not a daskelm {format} file, but {kind}.")
     try:
         header = json.loads(data[len(_MAGIC) : _BLOCK])
-        found, version, length, digest = (header[k] for k in ("format", "version", "length", "sha256"))
-        if not (isinstance(version, int) and isinstance(length, int) and isinstance(digest, str)):
+        found, version, digest = (header[k] for k in ("format", "version", "sha256"))
+        numbers = (version, header["length"], header["generation"])
+        if not (all(isinstance(number, int) for number in numbers) and isinstance(digest, str)):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise FileFormatError(f"{path}: the header of this daskelm file is damaged. Take it from a backup.") from None
@@ -107,19 +122,32 @@ def _header(path, format, data):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, *, alone: bool = False):
     """Path of a hidden file beside `path` that takes its place, synced to disk, when the block ends without error.
 
-    Whatever kills the process, `path` holds what it held before or all of the new.
+    Whatever kills the process, `path` holds what it held before or all of the new. `alone` says that nobody else
+    writes to `path` now.
+
+    Raises
+    ------
+    FileMissingError
+        There is no such folder.
+    FileFormatError
+        `path` is a folder.
+    FileWriteError
+        The folder or the disk takes no more.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileMissingError(f"{path}: its folder {path.parent.resolve()} does not exist. Create it first.")
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; give the name of a file in it.")
-    _remove_leftovers(path)
     prefix = f".{path.name}.{socket.gethostname()}.{os.getpid()}."
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+    try:
+        _remove_leftovers(path, alone)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise _not_written(path, error) from None
     os.close(handle)
     beside = Path(name)
     try:
@@ -129,19 +157,31 @@ def replacing(path):
         beside.chmod(0o666 & ~umask)
         _sync(beside)
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise _not_written(path, error) from None
         raise
     _sync(path.parent)
 
 
-def _remove_leftovers(path):
-    """Remove hidden files that writers of `path` left on this machine when they were killed."""
-    start = f".{path.name}.{socket.gethostname()}."
+def _not_written(path, error):
+    before = "The file that is there is as it was" if path.exists() else "There is no file"
+    return FileWriteError(
+        error.errno,
+        f"{path} cannot be written: {os.strerror(error.errno)}. {before}. Make room or get permission there, then "
+        "start again, or choose another folder.",
+    )
+
+
+def _remove_leftovers(path, alone):
+    """Remove hidden files that writers of `path` left when they were killed; unless `alone`, on this machine only."""
+    start = f".{path.name}." if alone else f".{path.name}.{socket.gethostname()}."
     for item in path.parent.iterdir():
-        pid = item.name.removeprefix(start).split(".")[0]
-        if item.name.startswith(start) and item.name.endswith(".tmp") and pid.isdigit() and not _lives(int(pid)):
-            item.unlink(missing_ok=True)
+        if item.name.startswith(start) and item.name.endswith(".tmp"):
+            pid = item.name.removeprefix(start).split(".")[0]
+            if alone or (pid.isdigit() and not _lives(int(pid))):
+                item.unlink(missing_ok=True)
 
 
 def _lives(pid):

@@ -23,7 +23,7 @@ from .exceptions import (
     ParameterError,
 )
 
-__all__ = ["Hdf5Reader", "Hdf5Rows", "open_rows", "row_range", "some"]
+__all__ = ["Hdf5Reader", "Hdf5Rows", "Part", "open_rows", "row_range", "some"]
 
 # Most bytes of the cache of file chunks, which spares reading a chunk once per block where chunks are tall.
 _CACHE_BYTES = 256 * 2**20
@@ -108,6 +108,10 @@ class Hdf5Rows:
                 dropped += part.n_rows
             offset += part.n_rows
         return replace(self, parts=tuple(parts), start=first - dropped, stop=last - dropped)
+
+    def of_part(self, part: Part) -> Hdf5Rows:
+        """All rows of one of the parts."""
+        return replace(self, parts=(part,), start=0, stop=part.n_rows)
 
     def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
         """Row ranges of about `target_rows`, whole file chunks where possible, none across two files."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +15,6 @@ from .exceptions import DataError, InputTypeError
 from .frames import frame_to_dask, is_frame
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
 from .hdf5_arrays import from_hdf5, source_of
-from .ledger import Ledger
 
 __all__ = [
     "Chunks",
@@ -29,20 +27,19 @@ __all__ = [
     "in_memory",
     "is_lazy",
     "is_path",
-    "ledger_of",
     "n_columns",
     "open_input",
     "probe",
     "refuse_unusable",
+    "rows_between",
     "take_rows",
+    "take_runs",
 ]
 
 Source = np.ndarray | da.Array | Hdf5Rows
 
 # The input scale is taken from all rows up to this number, beyond it from evenly spaced runs of rows.
 PROBE_ROWS, PROBE_RUNS, PROBE_BYTES = 100_000, 64, 256 * 2**20
-# Files up to this size are told apart by all of their bytes.
-_DIGEST_BYTES = 16 * 2**20
 
 
 def is_path(value) -> bool:
@@ -192,6 +189,12 @@ def in_memory(source: Source) -> np.ndarray:
     return source.compute() if isinstance(source, da.Array) else source
 
 
+def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:
+    """First row and last + 1 of a slice of a source; past the end is an error, an empty range is not."""
+    where = f" of {some(source.paths)}" if isinstance(source, Hdf5Rows) else ""
+    return (0, source.shape[0]) if rows is None else row_range(rows, source.shape[0], where)
+
+
 def take_rows(source: Source, rows: slice | None) -> Source:
     """Consecutive rows of a source; past the end is an error, an empty range is not."""
     if isinstance(source, Hdf5Rows) or rows is None:
@@ -241,57 +244,20 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
         Theirs.
     """
     runs = list(probe_runs(X.shape[0], 8 * n_columns(X)))
-    rows = _take(X, runs)
+    rows = take_runs(X, runs)
     for (start, _), block in zip(runs, rows, strict=True):
         check_finite(block, "X", start, X)
     if weights is None:
         return np.concatenate(rows), None
-    taken = [block.reshape(-1).astype(np.float64) for block in _take(weights, runs)]
+    taken = [block.reshape(-1).astype(np.float64) for block in take_runs(weights, runs)]
     for (start, _), block in zip(runs, taken, strict=True):
         check_weights(block, start)
     return np.concatenate(rows), np.concatenate(taken)
 
 
-def _take(source, runs):
+def take_runs(source: Source, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """Several ranges of rows, here."""
     if isinstance(source, Hdf5Rows):
         return [source.read(start, stop) for start, stop in runs]
     blocks = [source[start:stop] for start, stop in runs]
     return list(dask.compute(*blocks)) if isinstance(source, da.Array) else blocks
-
-
-def ledger_of(source: Source, ranges: Sequence[tuple[int, int]]) -> Ledger | None:
-    """The ledger of row ranges of a source; None for data in memory, of which nobody can know.
-
-    A file is known by its content, not by its path: number of columns and rows, dtype, and all of its rows if they
-    are 16 MiB or less, else a sample of them.
-    """
-    if not isinstance(source, Hdf5Rows):
-        return None
-    rows: dict[str, list[tuple[int, int]]] = {}
-    asked = 0
-    here = 0
-    for part, first, last in source.ranges():
-        mine = [(max(a - here, 0) + first, min(b - here + first, last)) for a, b in ranges]
-        if any(a < b for a, b in mine):
-            rows.setdefault(_digest(part), []).extend(mine)
-            asked += sum(max(b - a, 0) for a, b in mine)
-        here += last - first
-    ledger = Ledger(rows)
-    if ledger.n_rows != asked:
-        raise DataError(
-            f"X: every row must count once; got {asked - ledger.n_rows} rows twice, since files among "
-            f"{some(source.paths)} hold the same rows. Name each file once."
-        )
-    return ledger
-
-
-def _digest(part):
-    whole = open_rows(part.path, dataset=part.dataset)
-    digest = hashlib.sha256(f"{whole.shape} {whole.dtype.str}".encode())
-    with whole.open() as reader:
-        if whole.n_rows * n_columns(whole) * whole.dtype.itemsize <= _DIGEST_BYTES:
-            digest.update(np.ascontiguousarray(reader.read(0, whole.n_rows)).tobytes())
-            return digest.hexdigest()
-        for row in sorted({int(i) for i in np.linspace(0, whole.n_rows - 1, 64)}):
-            digest.update(np.ascontiguousarray(reader.read(row, row + 1)).tobytes())
-    return digest.hexdigest()

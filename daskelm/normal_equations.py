@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 
-from .exceptions import IncompatibleSumsError
-from .files import read_sealed, write_sealed
+from .exceptions import CancellationWarning, FileFormatError, IncompatibleSumsError
+from .files import read_generation, read_sealed, write_sealed
 from .ledger import Ledger
 
 __all__ = ["UNRESOLVED", "Moments", "NormalEquations", "pack"]
 
 # A squared error below this part of the total sum of squares is rounding, not error.
 UNRESOLVED = 1e-12
+# With less than this part of the weight left after a subtraction, rounding of 1e-12 of the whole is 1e-9 of the rest.
+_LITTLE = 1e-3
 
 
 def pack(S: np.ndarray) -> np.ndarray:
@@ -90,8 +93,8 @@ class NormalEquations:
         What the targets mean: "numbers", "labels", or the classes; different ones never add.
     target_dtype : str
         Of T as given; predictions follow it.
-    ledger : Ledger or None
-        Which rows of which files are counted; None when some came from memory, where nobody can know.
+    ledger : Ledger
+        Which rows of which files are counted, and how many came from memory, which nobody can know again.
 
     References
     ----------
@@ -123,7 +126,7 @@ class NormalEquations:
     fingerprint: str
     targets: str
     target_dtype: str
-    ledger: Ledger | None
+    ledger: Ledger
 
     def __post_init__(self):
         for item in fields(self):
@@ -278,7 +281,7 @@ class NormalEquations:
         if not isinstance(other, NormalEquations):
             return NotImplemented
         self._check_compatible(other, "add")
-        ledger = None if self.ledger is None or other.ledger is None else self.ledger | other.ledger
+        ledger = self.ledger | other.ledger
         if not other.n_samples or not self.n_samples:
             return replace(self if self.n_samples else other, ledger=ledger)
         return self._combine(other, 1, ledger, str(np.result_type(self.target_dtype, other.target_dtype)))
@@ -292,14 +295,23 @@ class NormalEquations:
                 f"cannot subtract {other.n_samples} rows of weight {other.sum_weights:g} from {self.n_samples} rows of "
                 f"weight {self.sum_weights:g}: the rows to take away must be contained."
             )
-        ledger = None if self.ledger is None or other.ledger is None else self.ledger - other.ledger
+        ledger = self.ledger - other.ledger
         if other.n_samples == self.n_samples:
             return replace(
                 self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets),
                 ledger=ledger,
                 target_dtype=self.target_dtype,
             )
-        return self._combine(other, -1, ledger, self.target_dtype)
+        left = self._combine(other, -1, ledger, self.target_dtype)
+        if left.sum_weights < _LITTLE * self.sum_weights:
+            warnings.warn(
+                f"after the subtraction {left.n_samples} of {self.n_samples} rows are left, with "
+                f"{left.sum_weights / self.sum_weights:.1g} of the weight. Their sums have the rounding of the whole "
+                "and may be far off: sum over these rows anew if you can.",
+                CancellationWarning,
+                stacklevel=2,
+            )
+        return left
 
     def _combine(self, other, sign, ledger, target_dtype):
         other = other._about(self.reference_H, self.reference_T)
@@ -310,7 +322,9 @@ class NormalEquations:
         return replace(self, **sums, ledger=ledger, target_dtype=target_dtype)
 
     def __repr__(self):
-        rows = "unknown rows" if self.ledger is None else f"rows of {len(self.ledger.rows)} source(s)"
+        rows = f"rows of {len(self.ledger.sources)} source(s)"
+        if self.ledger.n_unknown:
+            rows += f", {self.ledger.n_unknown} from memory"
         return (
             f"NormalEquations(n_samples={self.n_samples}, n_neurons={self.n_neurons}, n_targets={self.n_targets}, "
             f"fingerprint={self.fingerprint[:12]}, {rows})"
@@ -325,8 +339,7 @@ class NormalEquations:
             Takes part in `save`; `from_state` reads it.
         """
         state = {item.name: getattr(self, item.name) for item in fields(self)}
-        state["ledger"] = None if self.ledger is None else self.ledger.rows
-        return state
+        return state | self.ledger.state()
 
     @classmethod
     def from_state(cls, state: dict) -> NormalEquations:
@@ -341,9 +354,8 @@ class NormalEquations:
         -------
         NormalEquations
         """
-        state = {item.name: state[item.name] for item in fields(cls)}
-        ledger = state["ledger"]
-        return cls(**(state | {"ledger": None if ledger is None else Ledger(ledger)}))
+        plain = {item.name: state[item.name] for item in fields(cls)}
+        return cls(**(plain | {"ledger": Ledger.from_state(state)}))
 
     def save(self, path) -> None:
         """Write the sums to one HDF5 file, replacing it at once.
@@ -353,7 +365,11 @@ class NormalEquations:
         path : str or path-like
             File to write.
         """
-        write_sealed(path, "sums", self.state())
+        try:
+            generation = (read_generation(path, "sums") or 0) + 1
+        except FileFormatError:
+            generation = 1
+        write_sealed(path, "sums", self.state(), generation)
 
     @classmethod
     def load(cls, path) -> NormalEquations:

@@ -10,13 +10,14 @@ from sklearn.utils import metadata_routing
 from .accumulation import accumulate
 from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
-from .inputs import Source, as_dask, check_lengths, in_memory, n_columns, take_rows
+from .inputs import Source, as_dask, check_lengths, in_memory, n_columns, rows_between, take_rows
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
 from .normal_equations import NormalEquations
 from .prediction import WeightedOutput, apply
+from .resumption import add_rows, remove_rows, sums_by_way_of
 from .solvers import Solution, solve
-from .sums_file import add_to_file, read_sums
+from .sums_file import read_sums
 from .targets import Targets
 
 __all__ = ["SumsEstimator"]
@@ -27,6 +28,7 @@ class SumsEstimator(LayerEstimator):
 
     # Where a result goes is no metadata of the rows.
     __metadata_request__predict = {"out": metadata_routing.UNUSED}
+    __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED}
 
     alpha: Any
     fit_intercept: bool
@@ -56,7 +58,7 @@ class SumsEstimator(LayerEstimator):
     def _note_shape(self, y: Source):
         self._vector_target = y.ndim == 1 or _is_file_of_one_column(y)
 
-    def fit(self, X, y, sample_weight=None) -> Self:
+    def fit(self, X, y, sample_weight=None, checkpoint=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
 
         Parameters
@@ -67,6 +69,9 @@ class SumsEstimator(LayerEstimator):
             Targets or labels.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows, not negative.
+        checkpoint : str or path-like, optional
+            Sums file that the work is committed to as it goes on: when it is killed, the same call goes on from
+            there. For X in HDF5 files and a `random_state` that is an int.
 
         Returns
         -------
@@ -88,7 +93,15 @@ class SumsEstimator(LayerEstimator):
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
-            sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+            if checkpoint is None:
+                sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+            else:
+                if not isinstance(self.random_state, int | np.integer):
+                    raise ParameterError(
+                        "checkpoint: random_state must be an int, since the call that goes on must draw the same "
+                        f"layer; got {self.random_state!r}."
+                    )
+                sums = sums_by_way_of(checkpoint, layer, targets, X, y, weights, verbose=self.verbose)
             solution = solve(sums, self.alpha, fit_intercept=self.fit_intercept)
             self._start(layer, targets, y)
             self._keep(sums, solution)
@@ -176,6 +189,10 @@ class SumsEstimator(LayerEstimator):
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
+        Rows of HDF5 files are known by their content: those that the file counts already are left out, so that a call
+        that was killed, or made twice, adds what is missing. What is done is committed now and then. Rows of arrays
+        in memory and of other dask arrays cannot be known again; they are added all at once.
+
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
@@ -199,20 +216,66 @@ class SumsEstimator(LayerEstimator):
         NotSolvedError
             Before `initialize`: all processes need the same layer, from one saved model.
         IncompatibleSumsError
-            The file holds sums of another layer, or these rows already.
+            The file holds sums of another layer or other targets; or the model's own sums hold these rows already.
+        DataError
+            Rows that the file counts already read otherwise now.
+        FileWriteError
+            The file cannot be written, or not locked.
         """
         layer = self._need_layer("accumulate")
         if into is None:
             self._can_add()
         X, y, weights = self._open(X, T, sample_weight, reset=False)
+        targets = self._make_targets(y, weights, whole=False)
+        if into is not None:
+            add_rows(into, layer, targets, X, y, weights, rows_between(X, rows), verbose=self.verbose)
+            return self
         X, y = take_rows(X, rows), take_rows(y, rows)
         weights = None if weights is None else take_rows(weights, rows)
-        targets = self._make_targets(y, weights, whole=False)
         sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
-        if into is not None:
-            add_to_file(into, sums)
-            return self
         self._add(sums, targets, y)
+        return self
+
+    def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None) -> Self:
+        """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
+
+        The layer with its scale of the inputs stays what it is.
+
+        Parameters
+        ----------
+        X, T : the same data that the rows were added from
+            Inputs of shape (n_samples, n_features), and targets or labels.
+        rows : slice, optional
+            Which rows of X, T and sample_weight.
+        sums : str or path-like, optional
+            Sums file to take the rows out of; the model's own sums if not given.
+        sample_weight : array-like of shape (n_samples,), optional
+            The weights that the rows were added with.
+
+        Returns
+        -------
+        self
+            The estimator; with `sums`, unchanged: call `solve` for the new weights.
+
+        Raises
+        ------
+        IncompatibleSumsError
+            Some of the rows are not counted.
+        DataError
+            The rows read otherwise than when they were added.
+        """
+        layer = self._need_layer("remove")
+        X, y, weights = self._open(X, T, sample_weight, reset=False)
+        targets = self._make_targets(y, weights, whole=False)
+        if sums is not None:
+            remove_rows(sums, layer, targets, X, y, weights, rows_between(X, rows), verbose=self.verbose)
+            return self
+        if not hasattr(self, "normal_equations_"):
+            raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
+        X, y = take_rows(X, rows), take_rows(y, rows)
+        weights = None if weights is None else take_rows(weights, rows)
+        gone = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+        self.normal_equations_, self._solution = self.normal_equations_ - gone, None
         return self
 
     def _solved(self) -> Solution:

@@ -1,24 +1,140 @@
-"""Sums on disk: rows are added to one file that is whole at every instant, by any number of processes."""
+"""Sums on disk: one file that is whole at every instant, changed under a lock by any number of processes."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import glob
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import add
+from typing import IO
 
 from dask.utils import natural_sort_key
-from filelock import FileLock
 
-from .exceptions import FileMissingError, ParameterError
+from .exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError
+from .files import read_generation, read_sealed, write_sealed
 from .normal_equations import NormalEquations
 
-__all__ = ["add_to_file", "read_sums"]
+__all__ = ["LockedSums", "add_to_file", "locked", "merge", "read_sums", "subtract_from_file"]
+
+# How long to wait for the file that the lock file tells of, where a network file system shows an older one.
+_STALE_SECONDS = 5.0
+
+
+class LockedSums:
+    """A sums file while its lock is held.
+
+    The lock file holds the generation of the sums file: the number of times it was written. A file that carries less
+    is an old one out of some cache, and adding to it would lose what was added since.
+    """
+
+    def __init__(self, path: str, lock: IO[bytes]):
+        self.path, self._lock = path, lock
+        self._generation = -1
+
+    def read(self) -> NormalEquations | None:
+        """The sums; None if there is no file yet."""
+        self._lock.seek(0)
+        text = self._lock.read(32).strip()
+        expected = int(text) if text.isdigit() else 0
+        wait = 0.05
+        begin = time.monotonic()
+        while True:
+            try:
+                state = read_sealed(self.path, "sums")
+            except FileMissingError:
+                state = None
+            found = 0 if state is None else state["generation"]
+            if found >= expected:
+                self._generation = found
+                return None if state is None else NormalEquations.from_state(state)
+            if time.monotonic() - begin > _STALE_SECONDS:
+                break
+            # Opened for a change and closed, the folder is looked up anew by most network file systems.
+            os.utime(os.path.dirname(self.path))
+            time.sleep(wait)
+            wait *= 2
+        if state is None:
+            raise FileMissingError(
+                f"{self.path} is gone, though {self.path}.lock says that it was written {expected} times. Put it back, "
+                "or remove the .lock file too to begin anew."
+            )
+        raise FileFormatError(
+            f"{self.path} is an older version than {self.path}.lock tells of (number {found}, not {expected}): a file "
+            "system shows old content, or a backup was put back. Wait and try again; after putting back a backup, "
+            "remove the .lock file."
+        )
+
+    def write(self, sums: NormalEquations) -> None:
+        """Replace the file, which must have been read under this lock."""
+        if self._generation < 0:
+            self.read()
+        on_disk = read_generation(self.path, "sums") or 0
+        if on_disk != self._generation:
+            raise FileWriteError(
+                f"{self.path} was changed by somebody without its lock (it is number {on_disk}, not "
+                f"{self._generation}); nothing was written. Find out who replaces it; programs go by {self.path}.lock."
+            )
+        self._generation += 1
+        # All that is beside the file under its lock was left by writers that were killed.
+        write_sealed(self.path, "sums", sums.state(), self._generation, alone=True)
+        self._lock.seek(0)
+        # Shorter than a sector, and in place: never half written.
+        self._lock.write(b"%020d\n" % self._generation)
+        self._lock.flush()
+        os.fsync(self._lock.fileno())
+
+
+@contextlib.contextmanager
+def locked(path) -> Iterator[LockedSums]:
+    """Hold the lock of a sums file, `path`.lock, which is made when missing and stays.
+
+    Raises
+    ------
+    FileMissingError
+        Its folder does not exist.
+    FileWriteError
+        The folder cannot be written to, or its file system has no locks.
+    """
+    import portalocker
+
+    path = os.path.abspath(os.fspath(path))
+    if not os.path.isdir(os.path.dirname(path)):
+        raise FileMissingError(f"the folder of {path} does not exist. Create it first.")
+    name = f"{path}.lock"
+    while True:
+        try:
+            os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o666))
+            lock = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE)
+            handle = lock.acquire()
+            # Somebody may have removed the file while this waited, and others lock a new one now.
+            if os.fstat(handle.fileno()).st_ino == os.stat(name).st_ino:
+                break
+            lock.release()
+        except FileNotFoundError:
+            continue
+        except portalocker.exceptions.LockException as error:
+            raise FileWriteError(
+                errno.ENOLCK,
+                f"{name} cannot be locked, so that sums of several processes cannot meet in {path} ({error}). Where a "
+                "file system has no locks, give each process a sums file of its own, and solve or merge them all: "
+                "solve('sums-*.h5').",
+            ) from None
+        except OSError as error:
+            raise FileWriteError(
+                error.errno, f"{name} cannot be written: {error.strerror}. The folder must be writable for the lock."
+            ) from None
+    try:
+        yield LockedSums(path, handle)
+    finally:
+        lock.release()
 
 
 def add_to_file(path, sums: NormalEquations) -> NormalEquations:
-    """Add sums to a file, under the lock `path`.lock; the file is made when missing, and replaced whole.
+    """Add sums to a file under its lock; the file is made when missing, and replaced whole.
 
     Parameters
     ----------
@@ -32,14 +148,83 @@ def add_to_file(path, sums: NormalEquations) -> NormalEquations:
     NormalEquations
         What the file holds now.
     """
-    path = os.path.abspath(os.fspath(path))
-    if not os.path.isdir(os.path.dirname(path)):
-        raise FileMissingError(f"into: the folder of {path} does not exist. Create it first.")
-    with FileLock(f"{path}.lock"):
-        if os.path.exists(path):
-            sums = NormalEquations.load(path) + sums
-        sums.save(path)
+    with locked(path) as file:
+        held = file.read()
+        sums = sums if held is None else held + sums
+        file.write(sums)
     return sums
+
+
+def subtract_from_file(path, sums: NormalEquations) -> NormalEquations:
+    """Take sums out of a file under its lock; the file is replaced whole.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file.
+    sums : NormalEquations
+        To take away.
+
+    Returns
+    -------
+    NormalEquations
+        What the file holds now.
+    """
+    with locked(path) as file:
+        held = file.read()
+        if held is None:
+            raise FileMissingError(f"{file.path}: no such file; there is nothing to take rows away from.")
+        left = held - sums
+        file.write(left)
+    return left
+
+
+def merge(sums, into=None) -> NormalEquations:
+    """Add up the sums of several files, from scripts or sites that need not share rows or a disk.
+
+    Parameters
+    ----------
+    sums : NormalEquations, str, path-like, or list of these
+        Sums, sums files, globs.
+    into : str or path-like, optional
+        File to write the total to. A file that exists is only replaced if it is one of those added up.
+
+    Returns
+    -------
+    NormalEquations
+        The total.
+
+    Raises
+    ------
+    IncompatibleSumsError
+        Sums of different layers or targets, or rows that are counted in several.
+    FileWriteError
+        `into` exists, and is none of the files added up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import ELMRegressor, merge
+    >>> X, y = np.random.default_rng(0).random((100, 3)), np.arange(100.0)
+    >>> model = ELMRegressor(20, random_state=0).initialize(X)
+    >>> model = model.accumulate(X[:50], y[:50], into="north.h5").accumulate(X[50:], y[50:], into="south.h5")
+    >>> merge(["north.h5", "south.h5"], into="both.h5").n_samples
+    100
+    >>> model.solve("both.h5").coef_.shape
+    (1, 20)
+    """
+    if into is None:
+        return read_sums(sums)
+    with locked(into) as file:
+        if os.path.exists(file.path) and not any(os.path.samefile(file.path, path) for path in _files(sums)):
+            raise FileWriteError(
+                f"into: {into} exists and is none of the files added up; nothing was written. Name a new file, or add "
+                "it to the list to have its rows in the total."
+            )
+        file.read()
+        total = read_sums(sums)
+        file.write(total)
+    return total
 
 
 def read_sums(source) -> NormalEquations:
@@ -54,16 +239,29 @@ def read_sums(source) -> NormalEquations:
     -------
     NormalEquations
     """
+    parts = [source] if isinstance(source, NormalEquations) else list(_parts(source))
+    return reduce(add, (part if isinstance(part, NormalEquations) else NormalEquations.load(part) for part in parts))
+
+
+def _parts(source) -> Iterator[NormalEquations | str]:
+    """Sums and paths, globs resolved."""
     if isinstance(source, NormalEquations):
-        return source
-    if isinstance(source, str | os.PathLike):
+        yield source
+    elif isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         if not glob.has_magic(path) or os.path.exists(path):
-            return NormalEquations.load(path)
+            yield path
+            return
         found = sorted(glob.glob(path), key=natural_sort_key)
         if not found:
             raise FileMissingError(f"{path}: no sums file matches this pattern.")
-        source = found
-    if not isinstance(source, Iterable) or not (parts := list(source)):
-        raise ParameterError(f"sums must be NormalEquations, a file, a list of files, or a glob; got {source!r}.")
-    return reduce(add, map(read_sums, parts))
+        yield from found
+    else:
+        if not isinstance(source, Iterable) or not (parts := list(source)):
+            raise ParameterError(f"sums must be NormalEquations, a file, a list of files, or a glob; got {source!r}.")
+        for part in parts:
+            yield from _parts(part)
+
+
+def _files(source) -> list[str]:
+    return [part for part in _parts(source) if isinstance(part, str)]

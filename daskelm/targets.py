@@ -27,6 +27,10 @@ class RegressionTargets:
         """T (rows, n_targets) float64 for y (rows,) or (rows, n_targets)."""
         return y.reshape(len(y), self.n_targets).astype(np.float64, copy=False)
 
+    def content(self, y: np.ndarray) -> np.ndarray:
+        """What y says, the same for any dtype: float64 of the shape of T."""
+        return self.encode(y)
+
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
         """Weights (rows,) of the rows: those given, since numbers have no classes."""
         return given
@@ -50,9 +54,14 @@ class ClassTargets:
 
     @property
     def meaning(self) -> str:
-        """The classes, or a digest of them where they are many."""
-        text = f"classes {self.classes.tolist()}"
-        return text if len(text) <= 200 else f"classes {hashlib.sha256(text.encode()).hexdigest()}"
+        """The classes and their weights, or a digest of them where they are many."""
+        weighted = "" if self.weights is None else f" weighted {self.weights.tolist()}"
+        return self.classes_meaning + _short(weighted)
+
+    @property
+    def classes_meaning(self) -> str:
+        """What `meaning` begins with: the classes alone."""
+        return _short(f"classes {self.classes.tolist()}")
 
     def indices(self, y: np.ndarray) -> np.ndarray:
         """Index (rows,) of each label in `classes`; a label that is not there is an error."""
@@ -78,6 +87,10 @@ class ClassTargets:
         if self.n_targets == 1:
             return found[:, None].astype(np.float64)
         return np.eye(len(self.classes))[found]
+
+    def content(self, y: np.ndarray) -> np.ndarray:
+        """What y says, the same for any dtype: numbers (rows,) of the classes."""
+        return self.indices(y).astype(np.int64, copy=False)
 
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
         """Weights (rows,) of the rows: those given times that of each row's class."""
@@ -127,6 +140,10 @@ class IndicatorTargets:
             raise DataError("y: a matrix of labels must hold zeros and ones only; got other values.")
         return y.astype(np.float64)
 
+    def content(self, y: np.ndarray) -> np.ndarray:
+        """What y says, the same for any dtype: float64 of the shape of T."""
+        return self.encode(y)
+
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
         """Weights (rows,) of the rows: those given, since a set of labels is of no one class."""
         return given
@@ -156,6 +173,11 @@ def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
         second = np.clip(outputs, 0, 1)
         return np.concatenate([1 - second, second], axis=1)
     return project_to_simplex(outputs)
+
+
+def _short(text):
+    word = text[: text.find(" ", 1) + 1]
+    return text if len(text) <= 200 else word + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _some(values):

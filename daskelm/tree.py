@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 import dask
 import dask.threaded
-from dask.base import get_scheduler, tokenize
+from dask.base import get_scheduler
 from dask.highlevelgraph import HighLevelGraph
 from threadpoolctl import threadpool_limits
 
@@ -56,12 +57,14 @@ def n_local_threads() -> int:
 def tree_reduce(
     graph: HighLevelGraph,
     leaves: Mapping,
-    merge: Callable[[list], object],
+    merge: Callable[[list], Any],
     *,
     split_every: int = 8,
     name: str = "merge",
     done: Callable[[int], None] = lambda size: None,
-):
+    due: Callable[[], bool] = lambda: False,
+    take: Callable[[Any], None] = lambda value: None,
+) -> Any:
     """Reduce the values of the leaf tasks of a graph to one.
 
     Parameters
@@ -78,90 +81,123 @@ def tree_reduce(
         First word of the names of the merge tasks.
     done : callable
         Called with the size of each leaf that is finished, in this process.
+    due : callable
+        Asked after leaves finished whether what there is so far should be handed to `take`.
+    take : callable
+        Is given the sum of some leaves, in this process; they are not in the value of the reduction then.
 
     Returns
     -------
     object
-        The value of the reduction, in this process.
+        The value of the reduction, in this process; None if all of it was taken.
     """
     client = current_client()
     if client is not None:
-        return _on_cluster(client, graph, leaves, merge, split_every, name, done)
-    return _locally(graph, leaves, merge, split_every, name, done)
+        return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
+    return _locally(graph, leaves, merge, done, due, take)
 
 
-def _locally(graph, leaves, merge, split_every, name, done):
+def _locally(graph, leaves, merge, done, due, take):
     from dask.callbacks import Callback
 
-    tasks = dict(graph)
-    level, keys, token = 0, list(leaves), tokenize(*leaves)
-    while len(keys) > 1 or not level:
-        groups = [keys[i : i + split_every] for i in range(0, len(keys), split_every)]
-        keys = [(f"{name}-{token}", level, i) for i in range(len(groups))]
-        tasks.update({key: (merge, group) for key, group in zip(keys, groups, strict=True)})
-        level += 1
     get = _local_get()
+    total = None
 
     def posttask(key, result, dsk, state, worker_id):
-        if key in leaves:
-            done(leaves[key])
+        nonlocal total
+        if key not in leaves:
+            return
+        # Added at once and forgotten, so that no more than one value per thread waits.
+        total = result if total is None else merge([total, result])
+        state["cache"][key] = None
+        done(leaves[key])
+        if due():
+            part, total = total, None
+            take(part)
 
     # Threads of tasks times threads of BLAS would be too many; one BLAS thread per task is the faster split.
     limit = 1 if get is dask.threaded.get and len(leaves) > 1 else None
     with threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask):
-        return get(tasks, keys[0])
+        get(dict(graph), list(leaves))
+    return total
 
 
-def _on_cluster(client, graph, leaves, merge, split_every, name, done):
-    """Merge what lies on one worker as it appears, then across workers: each partial crosses the network once at most.
+class _Reduction:
+    """On a cluster: merge what lies on one worker as it appears, then across workers.
 
-    Every merge is an ordinary task on ordinary tasks, so a lost worker's share is computed again by Dask itself.
+    Each partial crosses the network once at most. Every merge is an ordinary task on ordinary tasks, so a lost
+    worker's share is computed again by Dask itself.
     """
-    from distributed import as_completed
 
-    # Of this run alone: which partials meet in which merge depends on the order in which they appear.
-    run = uuid4().hex
-    sizes = dict(leaves)
-    # All that this run still needs; what is not in here may be forgotten by the scheduler.
-    alive = {future.key: future for future in client.get(graph, list(leaves), sync=False)}
-    queue = as_completed(list(alive.values()), loop=client.loop, with_results=False)
-    here = defaultdict(list)
-    n_merges = 0
+    def __init__(self, client, merge, split_every, name, done, due, take):
+        self.client, self.merge, self.split_every, self.name = client, merge, split_every, name
+        self.done, self.due, self.take = done, due, take
+        # Of this run alone: which partials meet in which merge depends on the order in which they appear.
+        self.run_id, self.n_merges = uuid4().hex, 0
+        # All that this run still needs; what is not in here may be forgotten by the scheduler.
+        self.alive: dict = {}
+        # Keys of partials by the worker where they lie.
+        self.here: defaultdict = defaultdict(list)
 
-    def submit(keys: Sequence, where=None):
-        nonlocal n_merges
-        n_merges += 1
-        future = client.submit(
-            merge,
-            [alive[key] for key in keys],
-            key=f"{name}-{run}-{n_merges}",
+    def run(self, graph, leaves):
+        from distributed import as_completed
+
+        client = self.client
+        sizes = dict(leaves)
+        self.alive = {future.key: future for future in client.get(graph, list(leaves), sync=False)}
+        queue = as_completed(list(self.alive.values()), loop=client.loop, with_results=False)
+        taking = None
+        try:
+            for batch in queue.batches():
+                places = client.who_has(batch)
+                for future in batch:
+                    if future.status != "finished":
+                        future.result()
+                    self.done(sizes.pop(future.key, 0))
+                    if future.key == taking:
+                        taking = None
+                        self.take(self.alive.pop(future.key).result())
+                        continue
+                    place = next(iter(places.get(future.key) or ()), None)
+                    keys = self.here[place]
+                    keys.append(future.key)
+                    if len(keys) >= self.split_every:
+                        queue.add(self.submit(self.here.pop(place), place))
+                # Not before the last was taken, and not when the end is near: the rest is the value.
+                if taking is None and sizes and any(self.here.values()) and self.due():
+                    future = self.gather()
+                    taking = future.key
+                    queue.add(future)
+            del batch, future
+            return self.gather().result() if any(self.here.values()) else None
+        finally:
+            # After an error or an interrupt nothing of this goes on, and nothing of it is there to meet the next try.
+            queue.clear()
+            client.cancel(list(self.alive.values()))
+
+    def gather(self):
+        """Future of the sum of all partials that are there."""
+        parts = [self.submit(keys, place).key for place, keys in self.here.items() if keys]
+        self.here.clear()
+        while len(parts) > 1:
+            groups = [parts[i : i + self.split_every] for i in range(0, len(parts), self.split_every)]
+            parts = [self.submit(keys).key for keys in groups]
+        return self.alive[parts[0]]
+
+    def submit(self, keys: Sequence, where=None):
+        """Future of the sum of these partials, made on the worker `where` if there is one."""
+        if len(keys) == 1:
+            return self.alive[keys[0]]
+        self.n_merges += 1
+        future = self.client.submit(
+            self.merge,
+            [self.alive[key] for key in keys],
+            key=f"{self.name}-{self.run_id}-{self.n_merges}",
             workers=where,
             allow_other_workers=where is not None,
             priority=10,
         )
         for key in keys:
-            del alive[key]
-        alive[future.key] = future
+            del self.alive[key]
+        self.alive[future.key] = future
         return future
-
-    try:
-        for batch in queue.batches():
-            places = client.who_has(batch)
-            for future in batch:
-                if future.status != "finished":
-                    future.result()
-                done(sizes.pop(future.key, 0))
-                place = next(iter(places.get(future.key) or ()), None)
-                here[place].append(future.key)
-                if len(here[place]) >= split_every:
-                    queue.add(submit(here.pop(place), place))
-        del batch, future
-        parts = [keys[0] if len(keys) == 1 else submit(keys, place).key for place, keys in here.items()]
-        while len(parts) > 1:
-            groups = [parts[i : i + split_every] for i in range(0, len(parts), split_every)]
-            parts = [keys[0] if len(keys) == 1 else submit(keys).key for keys in groups]
-        return alive[parts[0]].result()
-    finally:
-        # After an error or an interrupt nothing of this goes on, and nothing of it is there to meet the next try.
-        queue.clear()
-        client.cancel(list(alive.values()))

@@ -26,8 +26,10 @@ FLOORS = (
     {"hdf5_arrays", "layer", "normal_equations", "tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "hdf5_writing", "inputs", "memory", "solvers", "targets"},
+    {"sources"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "scoring", "selection", "sums_file"},
+    {"resumption"},
     # Floor 4: faces for scikit-learn.
     {"layer_estimator"},
     {"sums_estimator"},

@@ -1,0 +1,236 @@
+"""Rows into a sums file: only those that are missing there, committed as the work goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .accumulation import accumulate
+from .exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
+from .hdf5 import Hdf5Rows
+from .inputs import Source, check_lengths
+from .layer import Layer
+from .ledger import Ledger
+from .normal_equations import NormalEquations
+from .sources import Origin, Table, origins_of
+from .sums_file import add_to_file, locked, subtract_from_file
+from .targets import Targets
+
+__all__ = ["add_rows", "remove_rows", "sums_by_way_of"]
+
+# A commit comes this many times what the last one took after it, and not before these seconds: at most 5 % of the time
+# goes into commits.
+_COMMIT_SHARE, _COMMIT_SECONDS = 20, 10.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Rows [start, stop) of X, y and weights for one layer."""
+
+    layer: Layer
+    targets: Targets
+    X: Source
+    y: Source
+    weights: Source | None
+    start: int
+    stop: int
+
+    def origins(self, ledger: Ledger) -> tuple[Origin, ...]:
+        """Where the rows of X come from; none of data in memory."""
+        if not isinstance(self.X, Hdf5Rows):
+            return ()
+        return origins_of(Table(self.X, self.y, self.weights, self.targets), ledger)
+
+    def missing(self, origins: Sequence[Origin]) -> list[tuple[int, int]]:
+        """Ranges of rows of X that are not counted."""
+        if not isinstance(self.X, Hdf5Rows):
+            return [(self.start, self.stop)] if self.start < self.stop else []
+        return [rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()]
+
+    def sums(self, origins, ranges, verbose, **commits) -> NormalEquations:
+        """Sums of these ranges of rows of X."""
+        return accumulate(
+            self.layer,
+            self.targets,
+            self.X,
+            self.y,
+            self.weights,
+            origins=origins,
+            ranges=ranges,
+            verbose=verbose,
+            **commits,
+        )
+
+
+def add_rows(
+    path,
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    rows: tuple[int, int] | None = None,
+    *,
+    verbose: int | bool = 0,
+) -> int:
+    """Add rows to a sums file, but those that it counts already; what is done is committed now and then.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file, made when missing.
+    layer, targets, X, y, weights
+        As for `accumulate`.
+    rows : (start, stop), optional
+        Which rows; all if not given.
+    verbose : int, default=0
+        Whether to show progress.
+
+    Returns
+    -------
+    int
+        Number of rows that were added.
+
+    Raises
+    ------
+    DataError
+        Rows that are counted read otherwise now.
+    IncompatibleSumsError
+        The file holds sums of another layer or other targets.
+    FileWriteError
+        The file cannot be written or locked.
+    """
+    n_samples = check_lengths(X=X, y=y, sample_weight=weights)
+    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    n_added, seen = 0, None
+    while True:
+        # Before any work: whether the file can be locked, is one, and of this layer.
+        with locked(path) as file:
+            held = file.read()
+            if held is not None:
+                held += job.sums((), [], 0)
+            elif job.start == job.stop:
+                file.write(job.sums((), [], 0))
+        ledger = Ledger() if held is None else held.ledger
+        del held
+        origins = job.origins(ledger)
+        missing = job.missing(origins)
+        if not missing:
+            return n_added
+        commits = _Commits(path, many=isinstance(X, Hdf5Rows))
+        try:
+            left = job.sums(origins, missing, verbose, due=commits.due, take=commits.take)
+            if left.n_samples:
+                commits.take(left)
+            return n_added + commits.n_rows
+        except RowsCountedError:
+            n_added += commits.n_rows
+            if ledger == seen:
+                raise
+            # Somebody else added some of these rows meanwhile: see again what is missing.
+            seen = ledger
+
+
+def sums_by_way_of(
+    path, layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None, *, verbose: int | bool = 0
+) -> NormalEquations:
+    """The sums of all rows, through a file that holds what is done so far: a call that was killed can go on there.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file, of these rows alone.
+    layer, targets, X, y, weights, verbose
+        As for `add_rows`.
+
+    Returns
+    -------
+    NormalEquations
+
+    Raises
+    ------
+    ParameterError
+        X is not in HDF5 files.
+    IncompatibleSumsError
+        The file holds other rows too.
+    """
+    if not isinstance(X, Hdf5Rows):
+        raise ParameterError(
+            "checkpoint: only rows of HDF5 files are known again when the same call is made once more; got X of type "
+            f"{type(X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
+        )
+    add_rows(path, layer, targets, X, y, weights, verbose=verbose)
+    sums = NormalEquations.load(path)
+    if sums.n_samples != X.n_rows:
+        raise IncompatibleSumsError(
+            f"checkpoint: {path} holds {sums.n_samples - X.n_rows} rows that are not in X. Give each fit a file of its "
+            "own; to add to a model, use initialize, accumulate and solve."
+        )
+    return sums
+
+
+class _Commits:
+    """Adds sums to the file, and says when the next ones are due."""
+
+    def __init__(self, path, many: bool):
+        self.path, self.many, self.n_rows = path, many, 0
+        self._next = time.monotonic() + _COMMIT_SECONDS
+
+    def due(self) -> bool:
+        # Rows from memory cannot be known again: all of them or none.
+        return self.many and time.monotonic() > self._next
+
+    def take(self, sums: NormalEquations) -> None:
+        begin = time.monotonic()
+        add_to_file(self.path, sums)
+        now = time.monotonic()
+        self.n_rows += sums.n_samples
+        self._next = now + max(_COMMIT_SHARE * (now - begin), _COMMIT_SECONDS)
+
+
+def remove_rows(
+    path,
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    rows: tuple[int, int] | None = None,
+    *,
+    verbose: int | bool = 0,
+) -> int:
+    """Take rows out of a sums file again, all at once.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file.
+    layer, targets, X, y, weights, rows, verbose
+        As for `add_rows`, with the data that the rows were added from.
+
+    Returns
+    -------
+    int
+        Number of rows that were taken out.
+
+    Raises
+    ------
+    IncompatibleSumsError
+        Some of the rows are not counted there.
+    DataError
+        The rows read otherwise now.
+    """
+    n_samples = check_lengths(X=X, y=y, sample_weight=weights)
+    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    held = NormalEquations.load(path)
+    origins = job.origins(held.ledger)
+    missing = job.missing(origins)
+    if isinstance(X, Hdf5Rows) and missing:
+        raise IncompatibleSumsError(
+            f"rows: only rows that are counted can be taken out; got rows {missing[0][0]} to {missing[0][1] - 1}, "
+            f"which {path} does not count."
+        )
+    sums = job.sums(origins, [(job.start, job.stop)], verbose)
+    subtract_from_file(path, sums)
+    return sums.n_samples
