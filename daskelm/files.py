@@ -34,7 +34,7 @@ def write_sealed(path, format: str, state: Mapping, generation: int = 0, *, alon
     `generation` tells versions of one file apart; it is in the header, where `read_generation` finds it.
 
     The header in the HDF5 user block holds the format's name, the version, the length of the file and the SHA-256 of
-    all that follows the header: it is verified before HDF5 parses a byte, since HDF5 itself can hang on corrupt files.
+    these and of all that follows: it is verified before HDF5 parses a byte, since HDF5 can hang on corrupt files.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=_BLOCK, track_order=True) as file:
@@ -49,7 +49,7 @@ def write_sealed(path, format: str, state: Mapping, generation: int = 0, *, alon
         file.create_dataset("state", data=text)
     body = buffer.getbuffer()[_BLOCK:]
     header = {"format": format, "version": VERSION, "generation": generation, "length": _BLOCK + len(body)}
-    header["sha256"] = hashlib.sha256(body).hexdigest()
+    header["sha256"] = _digest(header, body)
     line = _MAGIC + json.dumps(header).encode()
     with replacing(path, alone=alone) as beside, open(beside, "wb") as file:
         file.write(line.ljust(_BLOCK - 1) + b"\n")
@@ -79,7 +79,7 @@ def read_sealed(path, format: str) -> dict:
             f"{path} is truncated or was added to: it must be {header['length']} bytes long, got {len(data)}. Take "
             "it from a backup or write it again."
         )
-    if hashlib.sha256(data[_BLOCK:]).hexdigest() != header["sha256"]:
+    if _digest(header, memoryview(data)[_BLOCK:]) != header["sha256"]:
         raise FileFormatError(
             f"{path} was altered since it was written: its content does not match its digest. Take it from a backup "
             "or write it again."
@@ -88,6 +88,13 @@ def read_sealed(path, format: str) -> dict:
         state = {name: dataset[()] for name, dataset in file.items() if name != "state"}
         state |= json.loads(file["state"][()].tobytes())
     return state | {"generation": header["generation"]}
+
+
+def _digest(header, body):
+    facts = {name: header[name] for name in ("format", "version", "generation", "length")}
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def read_generation(path, format: str) -> int | None:

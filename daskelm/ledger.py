@@ -57,6 +57,11 @@ class Source:
         same = [self.anchors[row] == other[row] for row in telling or common]
         return sum(same) / len(same) if telling else float(all(same))
 
+    def counted_anchors(self) -> Source:
+        """The same with the anchors of counted rows alone."""
+        anchors = {row: digest for row, digest in self.anchors.items() if not self.missing(row, row + 1)}
+        return replace(self, anchors=anchors)
+
     def alike(self, other: Source) -> bool:
         """Whether nothing that is known of both tells them apart."""
         differ = any(self.pieces[key] != other.pieces[key] for key in self.pieces.keys() & other.pieces.keys())

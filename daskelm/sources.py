@@ -127,12 +127,14 @@ def origins_of(table: Table, ledger: Ledger | None = None) -> tuple[Origin, ...]
 def _reads_the_same(table, part, origin, known, share) -> bool:
     pieces = sorted(key for key in known.pieces if key[1] <= part.n_rows)
     if not pieces:
-        return known.likeness(origin.source.anchors) == 1
+        # Those were forgotten when some of their rows were taken away.
+        counted = known.counted_anchors()
+        return (counted if counted.anchors else known).likeness(origin.source.anchors) == 1
     row_bytes = 8 * table.X.n_columns
     most = len(pieces)
     if (pieces[-1][1] - pieces[0][0]) * row_bytes > share:
         most = max(1, share // max((stop - start) * row_bytes for start, stop in pieces))
-    for i in sorted({round(i) for i in np.linspace(len(pieces) - 1, 0, min(most, len(pieces)))}):
+    for i in sorted({round(i) for i in np.linspace(0, len(pieces) - 1, min(most, len(pieces)))}):
         x, t = known.pieces[pieces[i]]
         now_x, now_t = table.digests(part, origin, *pieces[i])
         if now_x == x and now_t in (t, None):
