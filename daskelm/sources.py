@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,20 +65,45 @@ class Table:
     weights: Data | None
     targets: Targets
 
-    def digests(self, part: Part, origin: Origin, start: int, stop: int) -> tuple[int, int | None]:
-        """What rows [start, stop) of a part of X read, and their targets and weights if those are here."""
-        block = self.X.of_part(part).read(start, stop)
-        first, last = start - origin.shift, stop - origin.shift
-        inside = origin.start <= first and last <= origin.stop
-        notes = Notes([Origin(first, last, start, origin.name, origin.source)])
-        if inside:
-            (labels,) = take_runs(self.y, [(first, last)])
-            given = None if self.weights is None else take_runs(self.weights, [(first, last)])[0]
-            notes.add(first, block, self.targets.content(labels), None if given is None else given.reshape(-1))
-        else:
-            notes.add(first, block, np.zeros((len(block), 0)), None)
-        x, t = notes.ledger().sources[origin.name].pieces[start, stop]
-        return x, t if inside else None
+    def digests(
+        self, part: Part, origin: Origin, pieces: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[int, int | None]]:
+        """What pieces of a part of X read, and their targets and weights where those are here.
+
+        `pieces` are ranges of rows of the part, sorted, which do not overlap; what is adjacent is read at once.
+        """
+        with self.X.of_part(part).open() as reader:
+            for run in _runs(pieces, piece_rows(self.X.n_columns)):
+                start, stop = run[0][0], run[-1][1]
+                block = reader.read(start, stop)
+                # Targets are known of the rows that are in X.
+                low, high = max(start - origin.shift, origin.start), min(stop - origin.shift, origin.stop)
+                content, given = self._targets(low, max(low, high))
+                for a, b in run:
+                    x, first = block[a - start : b - start], a - origin.shift
+                    inside = low <= first and b - origin.shift <= high
+                    rows = slice(first - low, b - origin.shift - low) if inside else slice(0)
+                    piece = _Piece(origin, a)
+                    piece.add(x, content[rows], None if given is None else given[rows])
+                    of_x, of_t = piece.digests()
+                    yield of_x, of_t if inside else None
+
+    def _targets(self, first, last):
+        (labels,) = take_runs(self.y, [(first, last)])
+        given = None if self.weights is None else take_runs(self.weights, [(first, last)])[0].reshape(-1)
+        return self.targets.content(labels), given
+
+
+def _runs(pieces, most_rows) -> Iterator[list[tuple[int, int]]]:
+    """Groups of adjacent pieces of no more than `most_rows` rows."""
+    run: list[tuple[int, int]] = []
+    for start, stop in pieces:
+        if run and (start != run[-1][1] or stop - run[0][0] > most_rows):
+            yield run
+            run = []
+        run.append((start, stop))
+    if run:
+        yield run
 
 
 def origins_of(table: Table, ledger: Ledger | None = None) -> tuple[Origin, ...]:
@@ -134,18 +159,18 @@ def _reads_the_same(table, part, origin, known, share) -> bool:
     most = len(pieces)
     if (pieces[-1][1] - pieces[0][0]) * row_bytes > share:
         most = max(1, share // max((stop - start) * row_bytes for start, stop in pieces))
-    for i in sorted({round(i) for i in np.linspace(0, len(pieces) - 1, min(most, len(pieces)))}):
-        x, t = known.pieces[pieces[i]]
-        now_x, now_t = table.digests(part, origin, *pieces[i])
+    chosen = [pieces[i] for i in sorted({round(i) for i in np.linspace(0, len(pieces) - 1, min(most, len(pieces)))})]
+    for piece, (now_x, now_t) in zip(chosen, table.digests(part, origin, chosen), strict=True):
+        x, t = known.pieces[piece]
         if now_x == x and now_t in (t, None):
             continue
         if not known.paths & origin.source.paths:
             return False
         what = "they" if now_x != x else "their targets or weights"
         raise DataError(
-            f"X: rows {pieces[i][0]} to {pieces[i][1] - 1} of {part.path} are counted in the sums already, but {what} "
-            "read otherwise now: the file was changed, or y or sample_weight are others. Take these rows away with the "
-            "data that they were added from (remove, or a - b), or begin a new sums file."
+            f"X: rows {piece[0]} to {piece[1] - 1} of {part.path} are counted in the sums already, but {what} read "
+            "otherwise now: the file was changed, or y or sample_weight are others. Take these rows away with the data "
+            "that they were added from (remove, or a - b), or begin a new sums file."
         )
     return True
 
@@ -173,8 +198,7 @@ class _Copies:
         if (origin.name, first) not in self._digests:
             step = piece_rows(self.table.X.n_columns)
             ends = {(first, min((first // step + 1) * step, last)), (max((last - 1) // step * step, first), last)}
-            digests = [self.table.digests(part, origin, *rows) for rows in sorted(ends)]
-            self._digests[origin.name, first] = (first, last, *digests)
+            self._digests[origin.name, first] = (first, last, *self.table.digests(part, origin, sorted(ends)))
         return self._digests[origin.name, first]
 
 

@@ -1,7 +1,9 @@
 """The one promise: wherever and however the rows are cut, the fit is that of a dense solve on H in memory."""
 
 import itertools
+import os
 import pickle
+import signal
 
 import dask
 import dask.array as da
@@ -11,11 +13,12 @@ import pytest
 import scipy.special
 from distributed import Client
 
-from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, from_hdf5, make_hdf5, to_hdf5
+from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, accumulation, from_hdf5, make_hdf5, to_hdf5
 from daskelm.accumulation import GramTask, accumulate
 from daskelm.exceptions import DataError, FileMissingError, InsufficientMemoryError
 from daskelm.hdf5 import open_rows
 from daskelm.neurons import KINDS
+from daskelm.progress import RowProgress
 from daskelm.targets import RegressionTargets
 
 N, D, ALPHA = 1100, 6, 1.0
@@ -210,6 +213,37 @@ def test_a_worker_that_dies_costs_nothing_but_time(files, tmp_path):
     _, expected = dense(SPECS["mixed"])
     np.testing.assert_allclose(model.predict(X), expected, rtol=0, atol=1e-8 * np.abs(expected).max())
     assert model.normal_equations_.n_samples == N
+
+
+def test_workers_killed_three_times_in_one_fit(monkeypatch, tmp_path):
+    from distributed import LocalCluster
+
+    data, spec = np.random.default_rng(3).standard_normal((60_000, 8)), [(8, "lin"), (60, "tanh")]
+    paths = make_hdf5(data, tmp_path / "X.h5"), make_hdf5(data[:, :2] ** 2, tmp_path / "T.h5")
+    expected = ELMRegressor(spec, random_state=0).fit(data, data[:, :2] ** 2).normal_equations_
+    monkeypatch.setattr(accumulation, "rows_per_task", lambda *sizes: 500)
+    monkeypatch.setattr(accumulation, "block_rows", lambda *sizes: 500)
+    advance, killed = RowProgress.advance, []
+
+    def kill_now_and_then(self, n_rows):
+        advance(self, n_rows)
+        if len(killed) < 3 and self.n > 12_000 * (len(killed) + 1):
+            # Worker processes of the cluster below; their nannies start new ones.
+            pids = [pid for pid in client.run(os.getpid, on_error="ignore").values() if pid not in killed]
+            os.kill(pids[0], signal.SIGKILL)
+            killed.append(pids[0])
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as cluster,
+        Client(cluster) as client,
+    ):
+        monkeypatch.setattr(RowProgress, "advance", kill_now_and_then)
+        sums = ELMRegressor(spec, random_state=0).fit(*paths).normal_equations_
+    assert len(killed) == 3
+    assert sums.n_samples == 60_000
+    assert sums.ledger.n_rows == 60_000
+    h = np.sqrt(np.diag(expected.HH))
+    assert (np.abs(sums.HH - expected.HH) <= 1e-12 * np.outer(h, h)).all()
 
 
 def test_what_goes_to_workers_is_pure_and_pickles(files):

@@ -10,13 +10,15 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskelm import ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.exceptions import FileFormatError, FileMissingError
 from daskelm.files import VERSION, read_sealed, replacing, write_sealed
 
+# More than 10,000 in all.
+FULL = os.environ.get("DASKELM_CAMPAIGN") == "full"
 STATE = {
     "matrix": np.random.default_rng(0).standard_normal((30, 4)),
     "empty": np.empty((0, 3)),
@@ -80,6 +82,7 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["state", "sums", "model"])
+@settings(max_examples=2500 if FULL else 50)
 @given(place=st.integers(0, 511) | st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_an_error(files, kind, place, bit):
     folder, whole, read, value = files(kind)
@@ -97,6 +100,7 @@ def test_any_flipped_bit_is_an_error(files, kind, place, bit):
 
 
 @pytest.mark.parametrize("kind", ["state", "sums", "model"])
+@settings(max_examples=1000 if FULL else 25)
 @given(length=st.integers(0, 600) | st.integers(0, 10**9))
 def test_any_truncation_is_an_error(files, kind, length):
     folder, content, read, _ = files(kind)
