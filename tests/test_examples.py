@@ -131,3 +131,10 @@ def test_worker_memory(tmp_path):
     as_number = [int(row[0].replace(",", "")) for row in (small, large)]
     assert as_number[1] == 4 * as_number[0]
     assert not list(tmp_path.iterdir()), "files were left behind"
+
+
+def test_sums_contention(tmp_path):
+    done = run(BENCHMARKS / "sums_contention.py", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(table_rows(done.stdout)) == 1
+    assert not list(tmp_path.iterdir()), "files were left behind"
