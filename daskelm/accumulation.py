@@ -174,10 +174,10 @@ class GramTask:
                     check_weights(given, self.first_row + start)
                 notes.add(self.first_row + start, block, self.targets.content(labels), given)
                 w = self.targets.row_weights(labels, given)
-                H = layer(block)
+                H = layer(block, out=sums.room(len(block)))
                 # Class weights say how much a row matters, not how many rows it stands for.
                 counts = float(len(H)) if given is None else float(given.sum())
-                sums.add(H.astype(np.float64, copy=False), self.targets.encode(labels), w, counts)
+                sums.add(H, self.targets.encode(labels), w, counts)
                 on_block(stop - start)
         return sums.result(self.targets.dtype, notes.ledger())
 

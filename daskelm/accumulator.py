@@ -6,13 +6,22 @@ import numpy as np
 
 from .blas import add_gram
 from .ledger import Ledger
-from .normal_equations import NormalEquations, pack
+from .normal_equations import NormalEquations
+from .triangles import pack_in_place
 
-__all__ = ["Accumulator"]
+__all__ = ["Accumulator", "is_joined"]
+
+
+def is_joined(n_neurons: int, n_targets: int) -> bool:
+    """Whether T stands beside H in one matrix, whose Gram matrix holds HH, HT and TT at once.
+
+    A product with few columns of T alone is bound by reading H once more; with many, T'T would be too much waste.
+    """
+    return n_targets <= max(8, n_neurons // 8)
 
 
 class Accumulator:
-    """Adds blocks of rows into one HH in place; `result` packs it.
+    """Adds blocks of rows into one Gram matrix of [H, 1, T] in place; `result` ends it.
 
     Parameters
     ----------
@@ -28,14 +37,24 @@ class Accumulator:
 
     def __init__(self, fingerprint: str, unbounded: np.ndarray, n_targets: int, targets: str = "numbers"):
         L, c = len(unbounded), n_targets
-        self.fingerprint, self.unbounded, self.targets = fingerprint, unbounded, targets
-        self.HH, self.HT = np.zeros((L, L)), np.zeros((L, c))
-        self.sum_H, self.sum_T, self.sum_TT = np.zeros(L), np.zeros(c), np.zeros(c)
+        self.fingerprint, self.targets = fingerprint, targets
+        self.n_neurons, self.n_targets, self.joined = L, c, is_joined(L, c)
+        width = L + 1 + (c if self.joined else 0)
+        self.gram = np.zeros((width, width))
+        self.cross, self.sum_T, self.sum_TT = np.zeros((L, c)), np.zeros(c), np.zeros(c)
         self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
         self.n_samples, self.sum_weights, self.sum_counts = 0, 0.0, 0.0
+        self._runs = _runs(unbounded)
+        self._block = np.empty((0, width))
+
+    def room(self, n_rows: int) -> np.ndarray:
+        """Where to write the next block of H (n_rows, n_neurons), so that it need not be copied."""
+        if len(self._block) < n_rows:
+            self._block = np.empty((n_rows, len(self.gram)))
+        return self._block[:n_rows, : self.n_neurons]
 
     def add(self, H: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None, counts: float | None = None) -> None:
-        """Add rows: H (rows, n_neurons) float64 C-ordered, overwritten; T (rows, n_targets); weights (rows,).
+        """Add rows: H (rows, n_neurons) as written to `room`, or any; T (rows, n_targets); weights (rows,).
 
         `counts` is how many rows they count for, if that is not the sum of the weights.
         """
@@ -43,39 +62,52 @@ class Accumulator:
         if weights is not None and not weights.all():
             # Rows of weight zero may hold anything: fill values squared would swamp the sums of all others.
             counted = weights > 0
-            H, T, weights = np.ascontiguousarray(H[counted]), T[counted], weights[counted]
+            H, T, weights = H[counted], T[counted], weights[counted]
         if not len(H):
             return
+        room = self.room(len(H))
+        if H.ctypes.data != room.ctypes.data:
+            room[:] = H
         if not self.sum_weights:
             # The mean of the first rows: near enough to the mean of all for what it is for, and known at once.
             share = np.full(len(H), 1 / len(H)) if weights is None else weights / weights.sum()
-            self.reference_H[self.unbounded] = share @ H[:, self.unbounded]
+            for run in self._runs:
+                self.reference_H[run] = share @ room[:, run]
             self.reference_T[:] = share @ T
-        if self.reference_H.any():
-            H -= self.reference_H
+        for run in self._runs:
+            room[:, run] -= self.reference_H[run]
         T = T - self.reference_T
+        block = self._block[: len(H)]
+        block[:, self.n_neurons] = 1
+        if self.joined:
+            block[:, self.n_neurons + 1 :] = T
         if weights is None:
             added = float(len(H))
         else:
             added = float(weights.sum())
             root = np.sqrt(weights)[:, None]
-            H *= root
-            T *= root
+            block *= root
+            T = T * root
         self.sum_weights += added
         self.sum_counts += added if counts is None else counts
-        scale = np.ones(len(H)) if weights is None else root[:, 0]
-        add_gram(H, self.HH)
-        self.HT += H.T @ T
-        self.sum_H += scale @ H
-        self.sum_T += scale @ T
-        self.sum_TT += np.einsum("ij,ij->j", T, T)
+        add_gram(block, self.gram)
+        if not self.joined:
+            self.cross += room.T @ T
+            self.sum_T += block[:, self.n_neurons] @ T
+            self.sum_TT += np.einsum("ij,ij->j", T, T)
 
     def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations:
-        """The sums so far."""
+        """The sums; the accumulator is used up."""
+        L, gram = self.n_neurons, self.gram
+        sum_H = gram[:L, L].copy()
+        if self.joined:
+            self.cross, self.sum_T = gram[:L, L + 1 :].copy(), gram[L, L + 1 :].copy()
+            self.sum_TT = np.diag(gram)[L + 1 :].copy()
+        del self.gram, self._block
         return NormalEquations(
-            pack(self.HH),
-            self.HT,
-            self.sum_H,
+            pack_in_place(gram, L),
+            self.cross,
+            sum_H,
             self.sum_T,
             self.sum_TT,
             self.reference_H,
@@ -88,3 +120,9 @@ class Accumulator:
             target_dtype,
             ledger,
         )
+
+
+def _runs(mask):
+    """Slices of consecutive True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [slice(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]

@@ -8,9 +8,9 @@ from .exceptions import InsufficientMemoryError
 
 __all__ = ["Need", "block_rows", "check_memory", "rows_per_task"]
 
-# A block of H of this size keeps the matrix product at full speed (1,000 rows and more up to 8,000 neurons) and
-# stays small beside HH where that matters.
-_BLOCK_BYTES = 64 * 2**20
+# A block of H of this size keeps the matrix product at full speed (500 rows and more up to 8,000 neurons) and stays
+# small beside HH where that matters.
+_BLOCK_BYTES = 32 * 2**20
 # What a worker process holds before any work: the interpreter, NumPy, SciPy, scikit-learn, Dask and its buffers.
 BASE_BYTES = 250 * 2**20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral
 
 import numpy as np
@@ -218,6 +219,11 @@ class Neurons:
     def __len__(self):
         return len(self.b)
 
+    @cached_property
+    def _passes_inputs(self) -> bool:
+        """Whether these are the first inputs as they are, as drawn `lin` neurons."""
+        return self.kind == "lin" and not self.b.any() and np.array_equal(self.W, np.eye(*self.W.shape))
+
     def __reduce__(self):
         return Neurons, (self.kind, self.W, self.b)
 
@@ -238,6 +244,9 @@ class Neurons:
         """
         if out is None:
             out = np.empty((len(X), len(self)), X.dtype)
+        if self._passes_inputs:
+            out[:] = X[:, : len(self)]
+            return out
         W, b = self.W.astype(X.dtype, copy=False), self.b.astype(X.dtype, copy=False)
         if isinstance(self.kind, str):
             KINDS[self.kind].combine(X, W, b, out)

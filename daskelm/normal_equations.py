@@ -11,32 +11,14 @@ import numpy as np
 from .exceptions import CancellationWarning, FileFormatError, IncompatibleSumsError
 from .files import read_generation, read_sealed, write_sealed
 from .ledger import Ledger
+from .triangles import unpack
 
-__all__ = ["UNRESOLVED", "Moments", "NormalEquations", "pack"]
+__all__ = ["UNRESOLVED", "Moments", "NormalEquations"]
 
 # A squared error below this part of the total sum of squares is rounding, not error.
 UNRESOLVED = 1e-12
 # With less than this part of the weight left after a subtraction, rounding of 1e-12 of the whole is 1e-9 of the rest.
 _LITTLE = 1e-3
-
-
-def pack(S: np.ndarray) -> np.ndarray:
-    """Upper triangle of S (n, n) as a vector (n (n + 1) / 2,), row by row."""
-    n = len(S)
-    packed, start = np.empty(n * (n + 1) // 2), 0
-    for i in range(n):
-        packed[start : start + n - i] = S[i, i:]
-        start += n - i
-    return packed
-
-
-def unpack(packed: np.ndarray, n: int) -> np.ndarray:
-    """Symmetric matrix (n, n) whose upper triangle `packed` is."""
-    S, start = np.empty((n, n)), 0
-    for i in range(n):
-        S[i, i:] = S[i:, i] = packed[start : start + n - i]
-        start += n - i
-    return S
 
 
 @dataclass(frozen=True)
@@ -246,14 +228,16 @@ class NormalEquations:
         if not (shift_H.any() or shift_T.any()):
             return self
         n, L = self.sum_weights, self.n_neurons
-        packed, start = self.packed.copy(), 0
-        for i in range(L):
-            row = packed[start : start + L - i]
-            if shift_H[i]:
-                row += shift_H[i] * (self.sum_H[i:] + n * shift_H[i:])
-            if self.sum_H[i]:
-                row += self.sum_H[i] * shift_H[i:]
-            start += L - i
+        packed, start = self.packed, 0
+        if shift_H.any():
+            packed = packed.copy()
+            for i in range(L):
+                row = packed[start : start + L - i]
+                if shift_H[i]:
+                    row += shift_H[i] * (self.sum_H[i:] + n * shift_H[i:])
+                if self.sum_H[i]:
+                    row += self.sum_H[i] * shift_H[i:]
+                start += L - i
         cross = self.cross + np.outer(shift_H, self.sum_T + n * shift_T) + np.outer(self.sum_H, shift_T)
         return replace(
             self,
@@ -315,10 +299,14 @@ class NormalEquations:
 
     def _combine(self, other, sign, ledger, target_dtype):
         other = other._about(self.reference_H, self.reference_T)
-        sums = {
-            name: getattr(self, name) + sign * getattr(other, name)
+        combine = np.add if sign > 0 else np.subtract
+        sums: dict = {
+            name: combine(getattr(self, name), getattr(other, name))
             for name in ("packed", "cross", "sum_H", "sum_T", "sum_TT", "n_samples", "sum_weights", "sum_counts")
         }
+        sums["n_samples"] = int(sums["n_samples"])
+        for name in ("sum_weights", "sum_counts"):
+            sums[name] = float(sums[name])
         return replace(self, **sums, ledger=ledger, target_dtype=target_dtype)
 
     def __repr__(self):
