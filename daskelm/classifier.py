@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils import metadata_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
@@ -87,6 +88,10 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
     >>> bool(model.score(X, y) > 0.9)
     True
     """
+
+    # Where a result goes is no metadata of the rows.
+    __metadata_request__predict_proba = {"out": metadata_routing.UNUSED}
+    __metadata_request__decision_function = {"out": metadata_routing.UNUSED}
 
     def __init__(
         self,
@@ -266,36 +271,40 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         return self._apply(self._prediction(), X, "predict", out)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, out=None):
         """Probabilities of the classes.
 
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
 
         Returns
         -------
-        ndarray or dask array of shape (n_samples, n_classes)
-            Rows sum to 1; of multi-label targets, each column is a probability of its own.
+        ndarray or dask array of shape (n_samples, n_classes), or str
+            Rows sum to 1; of multi-label targets, each column is a probability of its own. With `out`, its path.
         """
-        return self._apply(self._function("predict_proba"), X, "predict_proba")
+        return self._apply(self._function("predict_proba"), X, "predict_proba", out)
 
-    def decision_function(self, X):
+    def decision_function(self, X, out=None):
         """Outputs before they become probabilities.
 
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
 
         Returns
         -------
-        ndarray or dask array of shape (n_samples,) or (n_samples, n_classes)
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_classes), or str
             For two classes and for labels of multi-label targets positive where predicted, from -1 to 1 or so; else
-            one output per class.
+            one output per class. With `out`, its path.
         """
-        return self._apply(self._function("decision_function"), X, "decision_function")
+        return self._apply(self._function("decision_function"), X, "decision_function", out)
 
     def score(self, X, y, sample_weight=None) -> float:
         """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.

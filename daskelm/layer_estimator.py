@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, _check_sample_weig
 
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
-from .hdf5_writing import make_hdf5, to_hdf5
+from .hdf5_writing import make_hdf5, stream_hdf5
 from .inputs import Source, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
 from .prediction import LayerOutput, apply
@@ -102,10 +102,10 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         if function.dtype.kind not in "fiub":
             raise InputTypeError(
                 f"out: HDF5 files hold numbers here, and labels of type {function.dtype} are none. Write "
-                "predict_proba's numbers with to_hdf5, or code the labels as numbers before fit."
+                "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
         if isinstance(result, da.Array):
-            return to_hdf5(result, out, verbose=getattr(self, "verbose", 0))
+            return stream_hdf5(result, out, verbose=getattr(self, "verbose", 0), label=name)
         return make_hdf5(result, out)
 
     @contextlib.contextmanager

@@ -260,8 +260,9 @@ def test_methods_where_results_go_ask_for_no_metadata():
     import sklearn
 
     with sklearn.config_context(enable_metadata_routing=True):
-        requests = ELMClassifier().get_metadata_routing().predict.requests
-    assert "out" not in requests
+        routing = ELMClassifier().get_metadata_routing()
+    for method in ("predict", "predict_proba", "decision_function"):
+        assert "out" not in getattr(routing, method).requests
 
 
 # Classes
@@ -279,6 +280,22 @@ def test_probabilities_never_disagree_with_predictions():
             decision = model.decision_function(X.astype(dtype))
             by_decision = decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)
             np.testing.assert_array_equal(model.classes_[by_decision], model.predict(X.astype(dtype)))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_all_that_is_predicted_goes_to_files(tmp_path, capsys, n_classes):
+    x, labels = make_hdf5(X, tmp_path / "x.h5"), np.arange(400) % n_classes
+    model = ELMClassifier(20, random_state=0, verbose=1).fit(X, labels)
+    for name in ("predict", "predict_proba", "decision_function"):
+        method = getattr(model, name)
+        expected = method(X).reshape(400, -1)
+        for given in (x, da.from_array(X, chunks=150), X):
+            capsys.readouterr()
+            assert method(given, out=tmp_path / "o.h5") == str(tmp_path / "o.h5")
+            np.testing.assert_allclose(from_hdf5(tmp_path / "o.h5").compute(), expected, atol=1e-12)
+            assert given is X or f"{name}: 400 of 400 rows" in capsys.readouterr().err
+        with pytest.raises(ParameterError, match="out: .* is one of the files that X is read from"):
+            method(x, out=x)
 
 
 def test_probabilities_are_no_worse_than_the_outputs():
@@ -408,7 +425,7 @@ def test_brier_score_of_a_real_table():
         (lambda p: ELMRegressor(5).fit(X, Y, np.ones(9)), ValueError, "sample_weight.shape == "),
         (lambda p: ELMRegressor(5).fit(p / "x.h5", Y, np.ones(9)), ValueError, "sample_weight has 9"),
         (lambda p: ELMRegressor(5).fit(p / "none.h5", Y), FileNotFoundError, r"none\.h5: no such file"),
-        (lambda p: ELMRegressor(5).fit(p / "3d.h5", Y), KeyError, "exactly one 2-D numeric.*got 0"),
+        (lambda p: ELMRegressor(5).fit(p / "3d.h5", Y), KeyError, "exactly one 2-D numeric.*got data"),
         (lambda p: ELMRegressor(5).fit(from_hdf5(p / "3d.h5", "data"), Y), ValueError, r"got shape \(2, 3, 4\)"),
         (lambda p: ELMRegressor(5).fit(p / "cut.h5", Y), OSError, "is truncated"),
         (lambda p: ELMRegressor([(5, np.log)], random_state=0).fit(X, Y), ValueError, "gives NaN .*neuron 'log0'"),
