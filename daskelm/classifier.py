@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from .exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
-from .inputs import is_lazy, is_path, n_columns, open_input
+from .inputs import check_distinct, check_finite, is_lazy, is_path, n_columns, open_input
 from .labels import count_classes
 from .scoring import accuracy
 from .sums_estimator import SumsEstimator
@@ -133,8 +133,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
                 raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
             return source
         y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
-        if y.dtype.kind in "fc" and not np.isfinite(y).all():
-            raise DataError("y must be finite; got NaN or infinity among the labels.")
+        check_finite(y, "y")
         check_classification_targets(y)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
@@ -197,16 +196,16 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
             The estimator, not yet fitted.
         """
         with self._unchanged_on_error():
-            X = self._open_X(X, reset=True)
-            weights = self._open_weights(sample_weight, X)
-            labels = None if y is None else self._read_y(y, X)
+            source, labels = self._open_X(X, reset=True), None if y is None else self._read_y(y, X)
+            weights = self._open_weights(sample_weight, source)
+            check_distinct(X=(X, source), y=(y, labels), sample_weight=(sample_weight, weights))
             targets = None
             if classes is not None or labels is not None:
                 if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
                     classes, _ = count_classes(labels)
                 # Rows come in parts from here on, so that weights cannot be "balanced".
                 targets = self._make_targets(labels, None, whole=True, classes=classes)
-            self._start(self._draw(X, weights), targets, None)
+            self._start(self._draw(source, weights), targets, None)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
@@ -354,7 +353,11 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
 
 def _not_files(y, X):
     """A list of words is a list of files beside files, but labels beside data."""
-    return np.asarray(y) if isinstance(y, list | tuple) and not is_path(X) else y
+    if not isinstance(y, list | tuple) or is_path(X):
+        return y
+    # Now, since NumPy makes the word 'nan' of what is missing among words.
+    check_finite(np.asarray(y, object), "y")
+    return np.asarray(y)
 
 
 def _labels(outputs, classes, multi, dtype):

@@ -16,7 +16,7 @@ import scipy.sparse
 
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
-from .frames import frame_to_dask, frame_to_numpy, is_frame
+from .frames import check_columns, frame_to_dask, frame_to_numpy, is_frame
 from .progress import RowProgress
 from .text import is_text_path, read_text
 from .tree import current_client, n_local_threads
@@ -158,6 +158,7 @@ def stream_hdf5(
 ) -> str:
     """`to_hdf5`, with the first word of its progress."""
     if is_frame(array) and dask.is_dask_collection(array):
+        check_columns(array, "data")
         array = frame_to_dask(array)
     if not isinstance(array, da.Array):
         raise InputTypeError(
@@ -281,6 +282,7 @@ def _as_numbers(data):
     if isinstance(data, np.ma.MaskedArray):
         raise InputTypeError("data: masked arrays are not supported; got one. Use data.filled(value).")
     try:
+        check_columns(data, "data")
         array = frame_to_numpy(data) if is_frame(data) else np.asarray(data)
     except ValueError as error:
         raise DataError(f"data must be a table, with rows of equal length ({error}).") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from .inputs import check_distinct
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
 
@@ -77,8 +78,10 @@ class HiddenLayer(LayerEstimator):
         self
             The fitted transformer.
         """
-        X = self._open_X(X, reset=True)
-        self.hidden_layer_ = self._draw(X, self._open_weights(sample_weight, X))
+        source = self._open_X(X, reset=True)
+        weights = self._open_weights(sample_weight, source)
+        check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
+        self.hidden_layer_ = self._draw(source, weights)
         return self
 
     def save(self, path) -> None:

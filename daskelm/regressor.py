@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import Self
 
+import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from .exceptions import DataError, IncompatibleSumsError, InputTypeError
-from .inputs import is_lazy, n_columns, open_input
+from .inputs import check_distinct, is_lazy, n_columns, open_input
 from .scoring import r2
 from .sums_estimator import SumsEstimator
 from .targets import RegressionTargets
@@ -97,12 +99,13 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
 
     def _read_y(self, y, X):
         if not is_lazy(y):
+            _refuse_labels(y)
             return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
         source = open_input(y, "y")
         if source.ndim > 2:
             raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
         if source.dtype.kind not in "fiub":
-            raise InputTypeError(f"y must hold numbers; got {source.dtype}. Use ELMClassifier for labels.")
+            raise _no_numbers(source.dtype)
         return source
 
     def _make_targets(self, y, weights, *, whole, classes=None):
@@ -130,9 +133,10 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
             The estimator, not yet fitted.
         """
         with self._unchanged_on_error():
-            X = self._open_X(X, reset=True)
-            layer = self._draw(X, self._open_weights(sample_weight, X))
-            self._start(layer, None, None if y is None else self._read_y(y, X))
+            source, targets = self._open_X(X, reset=True), None if y is None else self._read_y(y, X)
+            weights = self._open_weights(sample_weight, source)
+            check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+            self._start(self._draw(source, weights), None, targets)
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:
@@ -207,6 +211,20 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _refuse_labels(y):
+    # Rows of different lengths are told by scikit-learn.
+    with contextlib.suppress(ValueError):
+        values = np.asarray(y)
+        if values.dtype.kind in "USmM":
+            raise _no_numbers(values.dtype)
+        if values.dtype.kind == "O" and (words := [value for value in values.flat if isinstance(value, str | bytes)]):
+            raise _no_numbers(f"text such as {words[0]!r}")
+
+
+def _no_numbers(got):
+    return InputTypeError(f"y must hold numbers; got {got}. Use ELMClassifier for labels.")
 
 
 def _numbers(outputs, vector):

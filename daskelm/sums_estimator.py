@@ -10,7 +10,7 @@ from sklearn.utils import metadata_routing
 from .accumulation import accumulate
 from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
-from .inputs import Source, as_dask, check_lengths, in_memory, n_columns, rows_between, take_rows
+from .inputs import Source, as_dask, check_distinct, check_lengths, in_memory, n_columns, rows_between, take_rows
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
 from .normal_equations import NormalEquations
@@ -47,12 +47,14 @@ class SumsEstimator(LayerEstimator):
             raise ParameterError(
                 f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
+        given = X, y
         X, y = self._open_X(X, reset), self._read_y(y, X)
         check_lengths(X=X, y=y)
-        if isinstance(X, np.ndarray):
-            # Files are always 2-D: one column there is a vector.
-            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
         weights = self._open_weights(sample_weight, X)
+        check_distinct(X=(given[0], X), y=(given[1], y), sample_weight=(sample_weight, weights))
+        if isinstance(X, np.ndarray):
+            # One column of a file is a vector, as a file has it 2-D for the most part.
+            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
         return X, y, weights
 
     def _note_shape(self, y: Source):
@@ -322,10 +324,11 @@ class SumsEstimator(LayerEstimator):
 
     def _score_inputs(self, X, y, sample_weight):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""
-        source, y = self._open_X(X, reset=False), self._read_y(y, X)
-        check_lengths(X=source, y=y)
+        source, targets = self._open_X(X, reset=False), self._read_y(y, X)
+        check_lengths(X=source, y=targets)
         weights = self._open_weights(sample_weight, source)
-        return y, as_dask(apply(self._prediction(), source, "predict")), weights
+        check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+        return targets, as_dask(apply(self._prediction(), source, "predict")), weights
 
     def _prediction(self) -> WeightedOutput:
         """What `predict` does with a block of rows."""
