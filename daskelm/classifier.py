@@ -89,6 +89,8 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
     True
     """
 
+    _made_of = (*SumsEstimator._made_of, "class_weight")
+
     # Where a result goes is no metadata of the rows.
     __metadata_request__predict_proba = {"out": metadata_routing.UNUSED}
     __metadata_request__decision_function = {"out": metadata_routing.UNUSED}
@@ -229,24 +231,25 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _prediction(self):
-        return self._function("predict")
+    def _prediction(self, what):
+        return self._function("predict", what)
 
-    def _function(self, what):
-        self._solved()
+    def _function(self, result, what=None):
+        what = what or result
+        self._solved(what)
         classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
         dtype = self._output_dtype()
         n = len(classes)
         tail: tuple[int, ...] = (n,)
-        if what == "predict":
+        if result == "predict":
             finish = partial(_labels, classes=classes, multi=multi, dtype=dtype)
             tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)
-        elif what == "predict_proba":
+        elif result == "predict_proba":
             finish = partial(probabilities, multi=multi)
         else:
             finish = partial(_decisions, multi=multi)
             tail = tail if multi or n > 2 else ()
-        return self._outputs(finish, tail, dtype)
+        return self._outputs(what, finish, tail, dtype)
 
     def predict(self, X, out=None):
         """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
@@ -268,7 +271,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         NotSolvedError
             Before anything was fitted.
         """
-        return self._apply(self._prediction(), X, "predict", out)
+        return self._apply(self._function("predict"), X, "predict", out)
 
     def predict_proba(self, X, out=None):
         """Probabilities of the classes.
@@ -324,6 +327,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         y = _not_files(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
+            self._solved("score")
             return super().score(X, y, sample_weight)
         return accuracy(*self._score_inputs(X, y, sample_weight))
 

@@ -81,7 +81,7 @@ class HiddenLayer(LayerEstimator):
         source = self._open_X(X, reset=True)
         weights = self._open_weights(sample_weight, source)
         check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
-        self.hidden_layer_ = self._draw(source, weights)
+        self._keep_layer(self._draw(source, weights))
         return self
 
     def save(self, path) -> None:

@@ -23,6 +23,7 @@ from .hdf5 import Hdf5Rows
 from .hdf5_writing import make_hdf5, stream_hdf5
 from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
+from .parameters import changed, snapshot
 from .prediction import LayerOutput, apply
 
 __all__ = ["LayerEstimator"]
@@ -35,6 +36,9 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
     standardize: bool
     dtype: Any
     random_state: Any
+
+    # What layer and sums are made with: another value means nothing until they are made anew.
+    _made_of: tuple[str, ...] = ("neurons", "standardize", "dtype", "random_state")
 
     def _open_X(self, X, reset: bool) -> Source:
         """X checked and in a form that the work is done on; `reset` takes its number and names of columns."""
@@ -94,10 +98,29 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         return Layer.draw(self.neurons, n_columns(X), self._seed(), np.dtype(self.dtype or follows), scale)
 
     def _seed(self) -> int:
+        try:
+            generator = check_random_state(self.random_state)
+        except ValueError:
+            raise ParameterError(
+                "random_state must be None, an int from 0 to 2**32 - 1, or a numpy.random.RandomState; got "
+                f"{self.random_state!r}. Of a numpy Generator take an int: int(rng.integers(2**32))."
+            ) from None
         if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
-            check_random_state(self.random_state)
             return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31))
+        return int(generator.randint(2**31))
+
+    def _keep_layer(self, layer: Layer):
+        self.hidden_layer_ = layer
+        params = self.get_params(deep=False)
+        self._made_with = snapshot({name: params[name] for name in self._made_of})
+
+    def _need_same_parameters(self, what: str):
+        before, now = getattr(self, "_made_with", {}), self.get_params(deep=False)
+        if (name := changed(before, now)) is not None:
+            raise ParameterError(
+                f"{name}: {what} needs the value that the hidden layer and its sums were made with, {before[name]!r}; "
+                f"got {now[name]!r}. Set it back, or begin anew with fit or initialize."
+            )
 
     def _need_layer(self, what: str) -> Layer:
         layer = getattr(self, "hidden_layer_", None)
@@ -172,6 +195,7 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         return np.array(layer.feature_names_out, dtype=object)
 
     def _state(self) -> dict:
+        self._need_same_parameters("save")
         params = self.get_params(deep=False)
         facts: dict = {}
         if hasattr(self, "hidden_layer_"):
@@ -188,7 +212,9 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         model = cls(**state["params"])
         facts = state["facts"]
         if state["layer"] is not None:
-            model.hidden_layer_, model.n_features_in_ = state["layer"], facts["n_features_in"]
+            # Saved models are what their parameters say.
+            model._keep_layer(state["layer"])
+            model.n_features_in_ = facts["n_features_in"]
             if "feature_names_in" in facts:
                 model.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
         return model

@@ -218,6 +218,9 @@ class Neurons:
     def __len__(self):
         return len(self.b)
 
+    def __repr__(self):
+        return f"Neurons({kind_name(self.kind)!r}, W of shape {self.W.shape}, b of shape {self.b.shape})"
+
     def __reduce__(self):
         return Neurons, (self.kind, self.W, self.b)
 
@@ -265,6 +268,8 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
     """
     if neurons is None:
         return [(n_features, "lin"), (DEFAULT_N_TANH, "tanh")]
+    if (pair := _as_pair(neurons)) is not None:
+        raise _wrong_spec(neurons, f" Write a list of pairs, also of one: [{pair!r}].")
     if isinstance(neurons, Neurons):
         neurons = [neurons]
     elif isinstance(neurons, Integral) and not isinstance(neurons, bool):
@@ -285,6 +290,8 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
         if not isinstance(group, tuple | list) or len(group) != 2:
             raise _wrong_spec(group)
         number, kind = group
+        if (pair := _as_pair(group)) is not None and pair[0] is not number:
+            raise _wrong_spec(group, f" The number comes first: {pair!r}.")
         if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
             raise ParameterError(f"neurons: the number of neurons of a group must be an int >= 1; got {number!r}.")
         kind_name(kind)
@@ -300,10 +307,20 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
     return groups
 
 
-def _wrong_spec(got):
+def _as_pair(value):
+    """(number, kind) of a pair in either order; None of anything else."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return None
+    for number, kind in (value, value[::-1]):
+        if isinstance(number, Integral) and isinstance(kind, str | np.ufunc):
+            return number, kind
+    return None
+
+
+def _wrong_spec(got, remedy=""):
     return ParameterError(
         "neurons must be an int, or a list of (number, kind) pairs and Neurons(kind, W, b), such as "
-        f"[(10, 'lin'), (100, 'tanh')]; got {got!r}."
+        f"[(10, 'lin'), (100, 'tanh')]; got {got!r}.{remedy}"
     )
 
 

@@ -178,13 +178,13 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         NotSolvedError
             Before anything was fitted.
         """
-        return self._apply(self._prediction(), X, "predict", out)
+        return self._apply(self._prediction("predict"), X, "predict", out)
 
-    def _prediction(self):
-        coef = self._solved().coef
+    def _prediction(self, what):
+        coef = self._solved(what).coef
         vector = getattr(self, "_vector_target", len(coef) == 1)
         tail = () if vector else (len(coef),)
-        return self._outputs(partial(_numbers, vector=vector), tail, self._output_dtype())
+        return self._outputs(what, partial(_numbers, vector=vector), tail, self._output_dtype())
 
     def score(self, X, y, sample_weight=None) -> float:
         """Coefficient of determination R2 of the predictions.
@@ -204,6 +204,7 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
             The mean over targets; 1 is best. Lazy inputs are worked off chunk by chunk.
         """
         if not any(map(is_lazy, (X, y, sample_weight))):
+            self._solved("score")
             return super().score(X, y, sample_weight)
         return r2(*self._score_inputs(X, y, sample_weight))
 

@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions"},
     {"blas", "files", "frames", "hdf5", "ledger", "neurons", "progress", "text"},
     # Floor 1: values, and arrays on Dask.
-    {"hdf5_arrays", "layer", "normal_equations", "tree"},
+    {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "hdf5_writing", "inputs", "memory", "solvers", "targets"},
     {"sources"},
@@ -32,6 +32,7 @@ FLOORS = (
     {"resumption"},
     # Floor 4: faces for scikit-learn.
     {"layer_estimator"},
+    {"solved_estimator"},
     {"sums_estimator"},
     {"classifier", "hidden_layer", "regressor"},
     # Floor 5: what is made of estimators.
