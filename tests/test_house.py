@@ -181,6 +181,7 @@ def test_constraints_are_pins_and_nothing_else():
 
 def test_package_is_typed_and_its_version_is_told_once():
     assert (PACKAGE / "py.typed").is_file()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert getattr(daskelm, "__version__", project["version"]) == project["version"]
-    assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert told["project"]["dynamic"] == ["version"]
+    assert ROOT / told["tool"]["hatch"]["version"]["path"] == MODULES["__init__"]
+    assert f"[{daskelm.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
