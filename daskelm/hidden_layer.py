@@ -21,7 +21,8 @@ class HiddenLayer(LayerEstimator):
     neurons : int, list, or None, default=None
         An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
         ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`; None is all inputs passed through and 200 ``"tanh"``.
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; given `Neurons` always
         see them as they are.

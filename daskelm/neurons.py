@@ -257,7 +257,8 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
     Parameters
     ----------
     neurons : None, int, or list of (int, kind) and Neurons
-        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is that many `tanh`.
+        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is that many `tanh`. (n, "lin")
+        are the first n inputs, at most n_features of them.
     n_features : int
         Number of inputs.
 

@@ -27,10 +27,11 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
     neurons : int, list, or None, default=None
         An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
         ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`; None is all inputs passed through and 200 ``"tanh"``.
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
     alpha : float or "gcv", default="gcv"
-        Penalty on the squared output weights, in the units of HH; ``"gcv"`` chooses it by generalised
-        cross-validation from the sums alone.
+        Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
+        less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons.
     fit_intercept : bool, default=True

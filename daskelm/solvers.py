@@ -133,7 +133,7 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
     sums : NormalEquations
         Of at least one row.
     alpha : float or "gcv"
-        Penalty, in the units of HH.
+        Penalty, in the units of HH: it weighs less the more rows there are.
     fit_intercept : bool
         Whether H and T are centred first.
 
