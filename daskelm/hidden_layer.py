@@ -92,5 +92,10 @@ class HiddenLayer(LayerEstimator):
         ----------
         path : str or path-like
             File to write, replaced at once.
+
+        Raises
+        ------
+        ParameterError
+            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
         """
         write_model(path, self._state())

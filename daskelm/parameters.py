@@ -22,8 +22,8 @@ def changed(before: Mapping, now: Mapping) -> str | None:
 
 
 def _copy(value):
-    if isinstance(value, list | tuple):
-        return type(value)(map(_copy, value)) if type(value) in (list, tuple) else value
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
     return dict(value) if isinstance(value, Mapping) else value
 
 

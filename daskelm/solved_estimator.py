@@ -137,6 +137,13 @@ class SolvedEstimator(LayerEstimator):
         sums : bool, default=False
             Whether to keep the sums inside, for another penalty or more rows later. Sums that are not solved yet are
             always kept.
+
+        Raises
+        ------
+        ParameterError
+            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
+        FileMissingError
+            There is no such folder.
         """
         state = self._state()
         write_model(path, state if sums or state["solution"] is None else state | {"sums": None})

@@ -48,7 +48,7 @@ class SumsEstimator(SolvedEstimator):
         weights = self._open_weights(sample_weight, X)
         check_distinct(X=(given[0], X), y=(given[1], y), sample_weight=(sample_weight, weights))
         if isinstance(X, np.ndarray):
-            # One column of a file is a vector, as a file has it 2-D for the most part.
+            # Files are 2-D for the most part: one column there is a vector.
             y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
         return X, y, weights
 
@@ -78,9 +78,9 @@ class SumsEstimator(SolvedEstimator):
         Raises
         ------
         DataError
-            NaN or infinity, lengths that differ, no rows.
+            NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset.
         InputTypeError
-            Sparse or text inputs.
+            Sparse or text inputs; columns of a data frame that hold no numbers.
         FileMissingError
             A file that is not here, or that some worker does not see.
         InsufficientMemoryError
@@ -170,6 +170,8 @@ class SumsEstimator(SolvedEstimator):
         ------
         NotSolvedError
             Before `initialize`: all processes need the same layer, from one saved model.
+        ParameterError
+            A parameter that the layer was drawn with was changed since.
         IncompatibleSumsError
             The file holds sums of another layer or other targets; or the model's own sums hold these rows already.
         DataError
