@@ -22,3 +22,5 @@ __all__ = [
     "merge",
     "to_hdf5",
 ]
+
+__version__ = "0.1.0"

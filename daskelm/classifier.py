@@ -7,11 +7,12 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils import metadata_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from .exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
-from .inputs import is_lazy, is_path, n_columns, open_input
+from .inputs import check_distinct, check_finite, is_lazy, is_path, n_columns, open_input
 from .labels import count_classes
 from .scoring import accuracy
 from .sums_estimator import SumsEstimator
@@ -32,10 +33,11 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
     neurons : int, list, or None, default=None
         An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
         ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`; None is all inputs passed through and 200 ``"tanh"``.
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
     alpha : float or "gcv", default="gcv"
-        Penalty on the squared output weights, in the units of HH; ``"gcv"`` chooses it by generalised
-        cross-validation from the sums alone.
+        Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
+        less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons.
     fit_intercept : bool, default=True
@@ -88,6 +90,12 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
     True
     """
 
+    _made_of = (*SumsEstimator._made_of, "class_weight")
+
+    # Where a result goes is no metadata of the rows.
+    __metadata_request__predict_proba = {"out": metadata_routing.UNUSED}
+    __metadata_request__decision_function = {"out": metadata_routing.UNUSED}
+
     def __init__(
         self,
         neurons=None,
@@ -128,8 +136,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
                 raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
             return source
         y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
-        if y.dtype.kind in "fc" and not np.isfinite(y).all():
-            raise DataError("y must be finite; got NaN or infinity among the labels.")
+        check_finite(y, "y")
         check_classification_targets(y)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
@@ -192,16 +199,16 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
             The estimator, not yet fitted.
         """
         with self._unchanged_on_error():
-            X = self._open_X(X, reset=True)
-            weights = self._open_weights(sample_weight, X)
-            labels = None if y is None else self._read_y(y, X)
+            source, labels = self._open_X(X, reset=True), None if y is None else self._read_y(y, X)
+            weights = self._open_weights(sample_weight, source)
+            check_distinct(X=(X, source), y=(y, labels), sample_weight=(sample_weight, weights))
             targets = None
             if classes is not None or labels is not None:
                 if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
                     classes, _ = count_classes(labels)
                 # Rows come in parts from here on, so that weights cannot be "balanced".
                 targets = self._make_targets(labels, None, whole=True, classes=classes)
-            self._start(self._draw(X, weights), targets, None)
+            self._start(self._draw(source, weights), targets, None)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
@@ -225,24 +232,25 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _prediction(self):
-        return self._function("predict")
+    def _prediction(self, what):
+        return self._function("predict", what)
 
-    def _function(self, what):
-        self._solved()
+    def _function(self, result, what=None):
+        what = what or result
+        self._solved(what)
         classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
         dtype = self._output_dtype()
         n = len(classes)
         tail: tuple[int, ...] = (n,)
-        if what == "predict":
+        if result == "predict":
             finish = partial(_labels, classes=classes, multi=multi, dtype=dtype)
             tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)
-        elif what == "predict_proba":
+        elif result == "predict_proba":
             finish = partial(probabilities, multi=multi)
         else:
             finish = partial(_decisions, multi=multi)
             tail = tail if multi or n > 2 else ()
-        return self._outputs(finish, tail, dtype)
+        return self._outputs(what, finish, tail, dtype)
 
     def predict(self, X, out=None):
         """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
@@ -264,38 +272,42 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         NotSolvedError
             Before anything was fitted.
         """
-        return self._apply(self._prediction(), X, "predict", out)
+        return self._apply(self._function("predict"), X, "predict", out)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, out=None):
         """Probabilities of the classes.
 
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
 
         Returns
         -------
-        ndarray or dask array of shape (n_samples, n_classes)
-            Rows sum to 1; of multi-label targets, each column is a probability of its own.
+        ndarray or dask array of shape (n_samples, n_classes), or str
+            Rows sum to 1; of multi-label targets, each column is a probability of its own. With `out`, its path.
         """
-        return self._apply(self._function("predict_proba"), X, "predict_proba")
+        return self._apply(self._function("predict_proba"), X, "predict_proba", out)
 
-    def decision_function(self, X):
+    def decision_function(self, X, out=None):
         """Outputs before they become probabilities.
 
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
 
         Returns
         -------
-        ndarray or dask array of shape (n_samples,) or (n_samples, n_classes)
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_classes), or str
             For two classes and for labels of multi-label targets positive where predicted, from -1 to 1 or so; else
-            one output per class.
+            one output per class. With `out`, its path.
         """
-        return self._apply(self._function("decision_function"), X, "decision_function")
+        return self._apply(self._function("decision_function"), X, "decision_function", out)
 
     def score(self, X, y, sample_weight=None) -> float:
         """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.
@@ -316,6 +328,7 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
         """
         y = _not_files(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
+            self._solved("score")
             return super().score(X, y, sample_weight)
         return accuracy(*self._score_inputs(X, y, sample_weight))
 
@@ -345,7 +358,11 @@ class ELMClassifier(ClassifierMixin, SumsEstimator):
 
 def _not_files(y, X):
     """A list of words is a list of files beside files, but labels beside data."""
-    return np.asarray(y) if isinstance(y, list | tuple) and not is_path(X) else y
+    if not isinstance(y, list | tuple) or is_path(X):
+        return y
+    # Now, since NumPy makes the word 'nan' of what is missing among words.
+    check_finite(np.asarray(y, object), "y")
+    return np.asarray(y)
 
 
 def _labels(outputs, classes, multi, dtype):

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import h5py
@@ -206,8 +207,8 @@ def _open(path, **options):
     try:
         # Files are only read here; where a file system has no locks, reading needs none.
         return h5py.File(path, "r", locking="best-effort", **options)
-    except FileNotFoundError:
-        raise FileMissingError(f"{path}: no such file, looked for on {socket.gethostname()}.") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path, "no such file, looked for") from None
     except PermissionError:
         raise
     except OSError as error:
@@ -217,6 +218,19 @@ def _open(path, **options):
             f"{path} cannot be read as HDF5: it is truncated, open for writing elsewhere, or another kind of file "
             f"({error}). Other formats are converted with make_hdf5."
         ) from None
+
+
+def _missing(path, what):
+    """The error for a path that leads to no file; some write the name of a dataset behind that of its file."""
+    message = f"{path}: {what} on {socket.gethostname()}."
+    splits = [(file, name) for file, mark, name in [path.partition("::")] if mark]
+    splits += [(str(file), os.path.relpath(path, file)) for file in PurePath(path).parents]
+    for file, name in splits:
+        if any(map(os.path.isfile, [file, *glob.iglob(file)])):
+            name = name.strip("/")
+            message += f" If {name!r} is a dataset in {file}, name it so: from_hdf5({file!r}, dataset={name!r})."
+            break
+    return FileMissingError(message)
 
 
 def _need_filters(dataset):
@@ -244,7 +258,8 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
         One file, several in the order of their rows, a glob (in the natural order of names), or an open dataset, of
         which only file and name are taken.
     dataset : str, optional
-        Its name, needed unless every file holds exactly one 2-D numeric dataset.
+        Its name; not needed where every file holds exactly one 2-D numeric dataset, or a 1-D one that is its only
+        numeric dataset.
     rows : slice, optional
         Consecutive rows of the concatenation.
 
@@ -292,7 +307,7 @@ def _files(path) -> list[str]:
         return [path]
     found = sorted(glob.glob(path), key=natural_sort_key)
     if not found:
-        raise FileMissingError(f"{path}: no file matches this pattern on {socket.gethostname()}.")
+        raise _missing(path, "no file matches this pattern")
     return found
 
 
@@ -330,13 +345,17 @@ def _datasets(file) -> dict[str, h5py.Dataset]:
 
 def _choose(file, path):
     found = _datasets(file)
-    fitting = [dataset for dataset in found.values() if dataset.ndim == 2 and dataset.dtype.kind in "fiub"]
+    # Single numbers are no rows, and leave nothing to choose.
+    numeric = [dataset for dataset in found.values() if dataset.dtype.kind in "fiub" and dataset.ndim]
+    fitting = [dataset for dataset in numeric if dataset.ndim == 2]
     if len(fitting) == 1:
         return fitting[0]
+    if len(numeric) == 1 and numeric[0].ndim == 1:
+        return numeric[0]
     listed = ", ".join(f"{name} {data.shape} {data.dtype}" for name, data in found.items()) or "nothing"
     raise DatasetNotFoundError(
-        f"{path} must hold exactly one 2-D numeric dataset when none is named; got {len(fitting)} of them (the file "
-        f"holds: {listed}). Name one: from_hdf5(path, dataset=...)."
+        f"{path} must hold exactly one 2-D numeric dataset, or a 1-D one alone, when none is named; got {listed}. "
+        "Name one: from_hdf5(path, dataset=...)."
     )
 
 

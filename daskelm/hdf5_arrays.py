@@ -40,7 +40,8 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
         One file, several in the order of their rows, a glob (in the natural order of names: part2 before part10), or
         an open dataset, of which only file and name are taken. Workers must see the files at the same path.
     dataset : str, optional
-        Name of the dataset, 2-D or 1-D; needed unless each file holds exactly one 2-D numeric dataset.
+        Name of the dataset, 2-D or 1-D. Not needed where each file holds exactly one 2-D numeric dataset, or a 1-D
+        one that is its only numeric dataset.
     rows : slice, optional
         Consecutive rows of the concatenation of the files.
     chunks : int or "auto", default="auto"
@@ -59,7 +60,7 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     FileFormatError
         It is not HDF5, is truncated, or needs a filter that is not installed.
     DatasetNotFoundError
-        No dataset of that name; no 2-D numeric dataset, or several to choose from.
+        No dataset of that name; none of numbers, or several to choose from.
     DataError
         Rows past the end, more than two dimensions, or files with different columns.
     InputTypeError

@@ -16,12 +16,12 @@ import scipy.sparse
 
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
-from .frames import frame_to_dask, frame_to_numpy, is_frame
+from .frames import check_columns, frame_to_dask, frame_to_numpy, is_frame
 from .progress import RowProgress
 from .text import is_text_path, read_text
 from .tree import current_client, n_local_threads
 
-__all__ = ["make_hdf5", "to_hdf5"]
+__all__ = ["make_hdf5", "stream_hdf5", "to_hdf5"]
 
 # Rows of one file chunk: 1 MiB is small enough to read few rows by, large enough that reading all runs at full speed.
 _CHUNK_BYTES = 2**20
@@ -90,7 +90,7 @@ def make_hdf5(
         if len(data) != 2 or min(data) < 0:
             raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {data}.")
         with replacing(path) as beside, h5py.File(beside, "w") as file:
-            _create(file, dataset, data, dtype or np.dtype(np.float64), compression)
+            _create(file, dataset, data, dtype or np.dtype(np.float64), compression, data[0])
         return os.fspath(path)
     if dask.is_dask_collection(data):
         return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
@@ -150,7 +150,15 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
     >>> from_hdf5("ones.h5").shape
     (1000, 3)
     """
+    return stream_hdf5(array, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
+
+
+def stream_hdf5(
+    array, path, dataset="data", *, dtype=None, compression=None, verbose: int | bool = 0, label="to_hdf5"
+) -> str:
+    """`to_hdf5`, with the first word of its progress."""
     if is_frame(array) and dask.is_dask_collection(array):
+        check_columns(array, "data")
         array = frame_to_dask(array)
     if not isinstance(array, da.Array):
         raise InputTypeError(
@@ -160,7 +168,7 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
     if array.ndim == 2 and array.numblocks[1] > 1:
         array = array.rechunk({1: -1})
     total = None if np.isnan(array.shape[0]) else array.shape[0]
-    progress = RowProgress(total, verbose, "to_hdf5")
+    progress = RowProgress(total, verbose, label)
     _write(_computed(array), path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
     return os.fspath(path)
 
@@ -196,7 +204,8 @@ def _write(blocks, path, dataset, dtype, compression, progress):
         for block in blocks:
             block = block[:, None] if block.ndim == 1 else block
             if target is None:
-                target = _create(file, dataset, (0, block.shape[1]), np.dtype(dtype or block.dtype), compression)
+                dtype = np.dtype(dtype or block.dtype)
+                target = _create(file, dataset, (0, block.shape[1]), dtype, compression, progress.total)
             target.resize(n_rows + len(block), axis=0)
             target[n_rows:] = _cast(block, target.dtype, n_rows)
             n_rows += len(block)
@@ -218,8 +227,11 @@ def _cast(block, dtype, first_row):
     return cast
 
 
-def _create(file, dataset, shape, dtype, compression):
+def _create(file, dataset, shape, dtype, compression, n_rows):
+    """An empty dataset that can grow; `n_rows` are to come, None where nobody knows it."""
     rows = max(_CHUNK_BYTES // max(shape[1] * dtype.itemsize, 1), 1)
+    # HDF5 writes whole chunks: one of 1 MiB around ten rows would be a file of 1 MiB.
+    rows = min(rows, n_rows or rows)
     options = {"compression": compression} if isinstance(compression, str) else dict(compression or {})
     chunks = (rows, max(shape[1], 1))
     if not isinstance(dataset, str) or not dataset.strip("/"):
@@ -270,6 +282,7 @@ def _as_numbers(data):
     if isinstance(data, np.ma.MaskedArray):
         raise InputTypeError("data: masked arrays are not supported; got one. Use data.filled(value).")
     try:
+        check_columns(data, "data")
         array = frame_to_numpy(data) if is_frame(data) else np.asarray(data)
     except ValueError as error:
         raise DataError(f"data must be a table, with rows of equal length ({error}).") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from .inputs import check_distinct
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
 
@@ -20,7 +21,8 @@ class HiddenLayer(LayerEstimator):
     neurons : int, list, or None, default=None
         An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
         ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`; None is all inputs passed through and 200 ``"tanh"``.
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; given `Neurons` always
         see them as they are.
@@ -77,8 +79,10 @@ class HiddenLayer(LayerEstimator):
         self
             The fitted transformer.
         """
-        X = self._open_X(X, reset=True)
-        self.hidden_layer_ = self._draw(X, self._open_weights(sample_weight, X))
+        source = self._open_X(X, reset=True)
+        weights = self._open_weights(sample_weight, source)
+        check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
+        self._keep_layer(self._draw(source, weights))
         return self
 
     def save(self, path) -> None:
@@ -88,5 +92,10 @@ class HiddenLayer(LayerEstimator):
         ----------
         path : str or path-like
             File to write, replaced at once.
+
+        Raises
+        ------
+        ParameterError
+            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
         """
         write_model(path, self._state())

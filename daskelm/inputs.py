@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +13,7 @@ import numpy as np
 import scipy.sparse
 
 from .exceptions import DataError, InputTypeError
-from .frames import frame_to_dask, is_frame
+from .frames import frame_to_dask, is_frame, is_missing
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
 from .hdf5_arrays import from_hdf5, source_of
 
@@ -20,10 +21,10 @@ __all__ = [
     "Chunks",
     "Source",
     "as_dask",
+    "check_distinct",
     "check_finite",
     "check_lengths",
     "check_weights",
-    "column_names",
     "in_memory",
     "is_lazy",
     "is_path",
@@ -107,15 +108,6 @@ def refuse_unusable(value, name: str) -> None:
         )
 
 
-def column_names(value) -> list[str] | None:
-    """Names of the columns of a dask dataframe with string names, as scikit-learn keeps them; else None."""
-    columns = getattr(value, "columns", None)
-    if columns is None or not dask.is_dask_collection(value):
-        return None
-    names = list(columns)
-    return names if all(isinstance(name, str) for name in names) else None
-
-
 def n_columns(source: Source) -> int:
     """Number of columns; 1 for one dimension."""
     return 1 if source.ndim == 1 else source.shape[1]
@@ -125,27 +117,63 @@ def check_lengths(**sources: Source | None) -> int:
     """Number of rows that all the sources have in common."""
     lengths = {name: source.shape[0] for name, source in sources.items() if source is not None}
     if len(set(lengths.values())) > 1:
+        names, last = list(lengths)[:-1], list(lengths)[-1]
         got = ", ".join(f"{name} has {n}" for name, n in lengths.items())
-        raise DataError(f"X, y and sample_weight must have the same number of rows (inconsistent numbers); {got}.")
+        raise DataError(f"{', '.join(names)} and {last} must have the same number of rows; {got}.")
     return next(iter(lengths.values()))
 
 
-def check_finite(block: np.ndarray, name: str, first_row: int = 0, source: Source | None = None) -> None:
-    """Refuse NaN and infinity, naming the file and the first row; `first_row` is that of the block in `source`."""
-    if block.dtype.kind not in "fc" or np.isfinite(block).all():
+def check_distinct(**inputs: tuple[object, Source | None]) -> None:
+    """Refuse two inputs that are one dataset where a path alone chose it; of each, what was given and its source."""
+    tables = {
+        name: (given, [(os.path.realpath(part.path), part.dataset) for part, _, _ in source.ranges()])
+        for name, (given, source) in inputs.items()
+        if isinstance(source, Hdf5Rows)
+    }
+    for (a, (given_a, held_a)), (b, (given_b, held_b)) in itertools.combinations(tables.items(), 2):
+        same = set(held_a).intersection(held_b)
+        # Named by from_hdf5 or as a dataset, both are meant: an autoencoder.
+        if same and not all(dask.is_dask_collection(x) or isinstance(x, h5py.Dataset) for x in (given_a, given_b)):
+            path, dataset = min(same)
+            raise DataError(
+                f"{a} and {b} must be different data, but both are dataset {dataset!r} of {path}, since a path stands "
+                f"for the one 2-D dataset of its file. Name what is meant: from_hdf5(path, dataset=...) for {a} and "
+                f"for {b}."
+            )
+
+
+def check_finite(
+    block: np.ndarray, name: str, first_row: int = 0, source: Source | None = None, columns: Sequence | None = None
+) -> None:
+    """Refuse NaN, infinity and missing labels, naming the file and the first row, and the column where it has a name.
+
+    `first_row` is that of the block in `source`.
+    """
+    present = _present(block)
+    if present is None or present.all():
         return
-    bad = ~np.isfinite(block).reshape(len(block), -1)
+    bad = ~present.reshape(len(block), -1)
     row = int(np.argmax(bad.any(axis=1)))
     column = int(np.argmax(bad[row]))
-    value = block.reshape(len(block), -1)[row, column]
+    value = str(block.reshape(len(block), -1)[row, column]).replace("nan", "NaN")
     place = f"row {first_row + row}"
     if isinstance(source, Hdf5Rows):
         path, row_in_file = source.where(first_row + row)
         place = f"row {row_in_file} of {path}"
-    raise DataError(
-        f"{name} must be finite; got {'NaN' if np.isnan(value) else value} first in {place}, column {column}. Fill or "
-        "drop such rows (input contains NaN, infinity or a value too large)."
-    )
+    if block.ndim > 1:
+        place += f", column {column}" + (f" ({columns[column]!r})" if columns is not None else "")
+    rule = "be finite" if block.dtype.kind in "fc" else "not be missing"
+    raise DataError(f"{name} must {rule}; got {value} first in {place}. Fill or drop such rows.")
+
+
+def _present(block):
+    """Mask like the block of what is there: finite numbers, objects but None and NaN; None where all must be."""
+    kind = block.dtype.kind
+    if kind in "fc":
+        return np.isfinite(block)
+    if kind in "mM":
+        return ~np.isnat(block)
+    return ~np.frompyfunc(is_missing, 1, 1)(block).astype(bool) if kind == "O" else None
 
 
 def check_weights(weights: np.ndarray, first_row: int = 0) -> None:

@@ -35,7 +35,8 @@ def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray,
         if weights is not None:
             given = as_dask(weights, y.chunks[0]).to_delayed().ravel()
         count = dask.delayed(_count, pure=True)
-        tasks = [count(block, w) for block, w in zip(blocks, given, strict=True)]
+        starts = np.cumsum((0, *y.chunks[0])).tolist()
+        tasks = [count(*block) for block in zip(blocks, given, starts[:-1], strict=True)]
         parts = [part for part in dask.compute(*tasks) if len(part[0])]
     if not parts:
         return np.empty(0), np.empty(0)
@@ -43,13 +44,13 @@ def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray,
     return classes, np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(classes))
 
 
-def _count(y, weights):
+def _count(y, weights, first_row=0):
     y = np.asarray(y).reshape(-1)
-    check_finite(y, "y")
+    check_finite(y, "y", first_row)
     if y.dtype.kind == "f" and (fractions := y != np.floor(y)).any():
         raise DataError(
-            f"y: labels must be classes; got fractions such as {y[np.argmax(fractions)]} (Unknown label type: "
-            "continuous). Use ELMRegressor for numbers."
+            f"y: labels must be classes; got continuous numbers such as {y[np.argmax(fractions)]}. Use ELMRegressor "
+            "for numbers."
         )
     try:
         classes, inverse = np.unique(y, return_inverse=True)

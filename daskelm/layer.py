@@ -153,5 +153,16 @@ class Layer:
         scale = Scale(state["mean"], state["scale"], state["clip"]) if "mean" in state else None
         return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale)
 
+    def __repr__(self):
+        numbers: dict[str, int] = {}
+        for group in self.groups:
+            kind = kind_name(group.kind)
+            numbers[kind] = numbers.get(kind, 0) + len(group)
+        neurons = " + ".join(f"{n} {kind}" for kind, n in numbers.items())
+        scaled = "unscaled" if self.scale is None else "scaled"
+        return (
+            f"Layer({self.n_features} inputs, {neurons}, {self.dtype}, {scaled}, fingerprint={self.fingerprint[:12]})"
+        )
+
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}

@@ -10,13 +10,20 @@ import dask.array as da
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_n_features,
+    _check_sample_weight,
+    validate_data,
+)
 
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
+from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
-from .hdf5_writing import make_hdf5, to_hdf5
-from .inputs import Source, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
+from .hdf5_writing import make_hdf5, stream_hdf5
+from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
+from .parameters import changed, snapshot
 from .prediction import LayerOutput, apply
 
 __all__ = ["LayerEstimator"]
@@ -30,24 +37,36 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
     dtype: Any
     random_state: Any
 
+    # What layer and sums are made with: another value means nothing until they are made anew.
+    _made_of: tuple[str, ...] = ("neurons", "standardize", "dtype", "random_state")
+
     def _open_X(self, X, reset: bool) -> Source:
         """X checked and in a form that the work is done on; `reset` takes its number and names of columns."""
+        check_columns(X, "X")
+        columns = columns_of(X)
         if not is_lazy(X):
             refuse_unusable(X, "X")
-            # Finite or not is seen block by block, with the number of the row.
-            return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            # Finite or not is seen block by block, with the number of the row; names of columns are known here only.
+            array = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            if columns is not None:
+                check_finite(array, "X", columns=columns)
+            return array
         source = open_input(X, "X")
         if source.ndim != 2:
+            single = "from_hdf5(path)[:, None]" if isinstance(source, Hdf5Rows) else "X.reshape(-1, 1)"
             raise DataError(
-                f"X must be 2-D, (n_samples, n_features); got {source.ndim} dimension(s): Expected 2D array, got "
-                f"shape {source.shape} instead. Use X.reshape(-1, 1) for a single feature."
+                f"X must be 2-D, (n_samples, n_features); got shape {source.shape}. Use {single} for a single feature."
             )
         if source.dtype.kind not in "fiub":
             raise InputTypeError(f"X must hold numbers; got {source.dtype}. Drop or code text columns first.")
-        names = X._meta if hasattr(X, "_meta") and hasattr(X, "columns") else np.empty((1, n_columns(source)))
-        validate_data(self, names, reset=reset, skip_check_array=True)
+        if reset or columns is not None:
+            names = np.empty((1, n_columns(source))) if columns is None else X._meta
+            validate_data(self, names, reset=reset, skip_check_array=True)
+        else:
+            # Files and dask arrays cannot have names, so that there is nothing to warn of.
+            _check_n_features(self, source, reset=False)
         if not n_columns(source):
-            raise DataError(f"X must have at least one column; got 0 feature(s) (shape={source.shape}).")
+            raise DataError(f"X must have at least one column; got shape {source.shape}.")
         return source
 
     def _open_weights(self, sample_weight, X: Source) -> Source | None:
@@ -61,13 +80,14 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
                 sample_weight = np.full(X.shape[0], sample_weight)
         weights = open_input(sample_weight, "sample_weight")
         if weights.ndim != 1 and n_columns(weights) != 1:
-            raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.")
+            remedy = " Name a dataset: from_hdf5(path, dataset=...)." if isinstance(weights, Hdf5Rows) else ""
+            raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.{remedy}")
         check_lengths(X=X, sample_weight=weights)
         return weights
 
     def _draw(self, X: Source, weights: Source | None) -> Layer:
         if not X.shape[0]:
-            raise DataError(f"X must have at least one row; got shape {X.shape}: 0 sample(s).")
+            raise DataError(f"X must have at least one row; got shape {X.shape}.")
         if self.dtype not in (None, "float32", "float64", np.float32, np.float64):
             raise ParameterError(f"dtype must be None (that of X), float32 or float64; got {self.dtype!r}.")
         follows = np.float32 if X.dtype == np.float32 else np.float64
@@ -78,10 +98,29 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         return Layer.draw(self.neurons, n_columns(X), self._seed(), np.dtype(self.dtype or follows), scale)
 
     def _seed(self) -> int:
+        try:
+            generator = check_random_state(self.random_state)
+        except ValueError:
+            raise ParameterError(
+                "random_state must be None, an int from 0 to 2**32 - 1, or a numpy.random.RandomState; got "
+                f"{self.random_state!r}. Of a numpy Generator take an int: int(rng.integers(2**32))."
+            ) from None
         if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
-            check_random_state(self.random_state)
             return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31))
+        return int(generator.randint(2**31))
+
+    def _keep_layer(self, layer: Layer):
+        self.hidden_layer_ = layer
+        params = self.get_params(deep=False)
+        self._made_with = snapshot({name: params[name] for name in self._made_of})
+
+    def _need_same_parameters(self, what: str):
+        before, now = getattr(self, "_made_with", {}), self.get_params(deep=False)
+        if (name := changed(before, now)) is not None:
+            raise ParameterError(
+                f"{name}: {what} needs the value that the hidden layer and its sums were made with, {before[name]!r}; "
+                f"got {now[name]!r}. Set it back, or begin anew with fit or initialize."
+            )
 
     def _need_layer(self, what: str) -> Layer:
         layer = getattr(self, "hidden_layer_", None)
@@ -102,10 +141,10 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         if function.dtype.kind not in "fiub":
             raise InputTypeError(
                 f"out: HDF5 files hold numbers here, and labels of type {function.dtype} are none. Write "
-                "predict_proba's numbers with to_hdf5, or code the labels as numbers before fit."
+                "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
         if isinstance(result, da.Array):
-            return to_hdf5(result, out, verbose=getattr(self, "verbose", 0))
+            return stream_hdf5(result, out, verbose=getattr(self, "verbose", 0), label=name)
         return make_hdf5(result, out)
 
     @contextlib.contextmanager
@@ -156,6 +195,7 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         return np.array(layer.feature_names_out, dtype=object)
 
     def _state(self) -> dict:
+        self._need_same_parameters("save")
         params = self.get_params(deep=False)
         facts: dict = {}
         if hasattr(self, "hidden_layer_"):
@@ -172,7 +212,9 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         model = cls(**state["params"])
         facts = state["facts"]
         if state["layer"] is not None:
-            model.hidden_layer_, model.n_features_in_ = state["layer"], facts["n_features_in"]
+            # Saved models are what their parameters say.
+            model._keep_layer(state["layer"])
+            model.n_features_in_ = facts["n_features_in"]
             if "feature_names_in" in facts:
                 model.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
         return model

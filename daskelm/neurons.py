@@ -224,6 +224,9 @@ class Neurons:
         """Whether these are the first inputs as they are, as drawn `lin` neurons."""
         return self.kind == "lin" and not self.b.any() and np.array_equal(self.W, np.eye(*self.W.shape))
 
+    def __repr__(self):
+        return f"Neurons({kind_name(self.kind)!r}, W of shape {self.W.shape}, b of shape {self.b.shape})"
+
     def __reduce__(self):
         return Neurons, (self.kind, self.W, self.b)
 
@@ -263,7 +266,8 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
     Parameters
     ----------
     neurons : None, int, or list of (int, kind) and Neurons
-        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is that many `tanh`.
+        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is that many `tanh`. (n, "lin")
+        are the first n inputs, at most n_features of them.
     n_features : int
         Number of inputs.
 
@@ -274,6 +278,8 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
     """
     if neurons is None:
         return [(n_features, "lin"), (DEFAULT_N_TANH, "tanh")]
+    if (pair := _as_pair(neurons)) is not None:
+        raise _wrong_spec(neurons, f" Write a list of pairs, also of one: [{pair!r}].")
     if isinstance(neurons, Neurons):
         neurons = [neurons]
     elif isinstance(neurons, Integral) and not isinstance(neurons, bool):
@@ -294,6 +300,8 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
         if not isinstance(group, tuple | list) or len(group) != 2:
             raise _wrong_spec(group)
         number, kind = group
+        if (pair := _as_pair(group)) is not None and pair[0] is not number:
+            raise _wrong_spec(group, f" The number comes first: {pair!r}.")
         if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
             raise ParameterError(f"neurons: the number of neurons of a group must be an int >= 1; got {number!r}.")
         kind_name(kind)
@@ -309,10 +317,20 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
     return groups
 
 
-def _wrong_spec(got):
+def _as_pair(value):
+    """(number, kind) of a pair in either order; None of anything else."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return None
+    for number, kind in (value, value[::-1]):
+        if isinstance(number, Integral) and isinstance(kind, str | np.ufunc):
+            return number, kind
+    return None
+
+
+def _wrong_spec(got, remedy=""):
     return ParameterError(
         "neurons must be an int, or a list of (number, kind) pairs and Neurons(kind, W, b), such as "
-        f"[(10, 'lin'), (100, 'tanh')]; got {got!r}."
+        f"[(10, 'lin'), (100, 'tanh')]; got {got!r}.{remedy}"
     )
 
 

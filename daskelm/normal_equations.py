@@ -42,10 +42,10 @@ class Moments:
 class NormalEquations:
     """Weighted sums over rows of H and T, from which everything is solved; a value that is added and subtracted.
 
-    ``a + b`` is the sums of the rows of both, ``a - b`` those of `a` without the rows of `b`. Estimators make them
-    (`normal_equations_`); the parameters are for those who store them themselves. Sums are about a reference row
-    r = (reference_H, reference_T), so that a target around 1e9 does not drown its residuals; `HH` and `HT` are about
-    zero.
+    ``a + b`` is the sums of the rows of both, ``sum([a, b, c])`` those of all, ``a - b`` those of `a` without the rows
+    of `b`. Estimators make them (`normal_equations_`); the parameters are for those who store them themselves. Sums
+    are about a reference row r = (reference_H, reference_T), so that a target around 1e9 does not drown its residuals;
+    `HH` and `HT` are about zero.
 
     Parameters
     ----------
@@ -270,6 +270,10 @@ class NormalEquations:
             return replace(self if self.n_samples else other, ledger=ledger)
         return self._combine(other, 1, ledger, str(np.result_type(self.target_dtype, other.target_dtype)))
 
+    def __radd__(self, other) -> NormalEquations:
+        # The 0 that Python's sum begins with.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __sub__(self, other: NormalEquations) -> NormalEquations:
         if not isinstance(other, NormalEquations):
             return NotImplemented
@@ -281,11 +285,8 @@ class NormalEquations:
             )
         ledger = self.ledger - other.ledger
         if other.n_samples == self.n_samples:
-            return replace(
-                self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets),
-                ledger=ledger,
-                target_dtype=self.target_dtype,
-            )
+            nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
+            return replace(nothing, ledger=ledger, target_dtype=self.target_dtype)
         left = self._combine(other, -1, ledger, self.target_dtype)
         if left.sum_weights < _LITTLE * self.sum_weights:
             warnings.warn(

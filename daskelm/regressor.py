@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import Self
 
+import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from .exceptions import DataError, IncompatibleSumsError, InputTypeError
-from .inputs import is_lazy, n_columns, open_input
+from .inputs import check_distinct, is_lazy, n_columns, open_input
 from .scoring import r2
 from .sums_estimator import SumsEstimator
 from .targets import RegressionTargets
@@ -25,10 +27,11 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
     neurons : int, list, or None, default=None
         An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
         ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`; None is all inputs passed through and 200 ``"tanh"``.
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
     alpha : float or "gcv", default="gcv"
-        Penalty on the squared output weights, in the units of HH; ``"gcv"`` chooses it by generalised
-        cross-validation from the sums alone.
+        Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
+        less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons.
     fit_intercept : bool, default=True
@@ -97,12 +100,13 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
 
     def _read_y(self, y, X):
         if not is_lazy(y):
+            _refuse_labels(y)
             return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
         source = open_input(y, "y")
         if source.ndim > 2:
             raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
         if source.dtype.kind not in "fiub":
-            raise InputTypeError(f"y must hold numbers; got {source.dtype}. Use ELMClassifier for labels.")
+            raise _no_numbers(source.dtype)
         return source
 
     def _make_targets(self, y, weights, *, whole, classes=None):
@@ -130,9 +134,10 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
             The estimator, not yet fitted.
         """
         with self._unchanged_on_error():
-            X = self._open_X(X, reset=True)
-            layer = self._draw(X, self._open_weights(sample_weight, X))
-            self._start(layer, None, None if y is None else self._read_y(y, X))
+            source, targets = self._open_X(X, reset=True), None if y is None else self._read_y(y, X)
+            weights = self._open_weights(sample_weight, source)
+            check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+            self._start(self._draw(source, weights), None, targets)
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:
@@ -174,13 +179,13 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         NotSolvedError
             Before anything was fitted.
         """
-        return self._apply(self._prediction(), X, "predict", out)
+        return self._apply(self._prediction("predict"), X, "predict", out)
 
-    def _prediction(self):
-        coef = self._solved().coef
+    def _prediction(self, what):
+        coef = self._solved(what).coef
         vector = getattr(self, "_vector_target", len(coef) == 1)
         tail = () if vector else (len(coef),)
-        return self._outputs(partial(_numbers, vector=vector), tail, self._output_dtype())
+        return self._outputs(what, partial(_numbers, vector=vector), tail, self._output_dtype())
 
     def score(self, X, y, sample_weight=None) -> float:
         """Coefficient of determination R2 of the predictions.
@@ -200,6 +205,7 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
             The mean over targets; 1 is best. Lazy inputs are worked off chunk by chunk.
         """
         if not any(map(is_lazy, (X, y, sample_weight))):
+            self._solved("score")
             return super().score(X, y, sample_weight)
         return r2(*self._score_inputs(X, y, sample_weight))
 
@@ -207,6 +213,20 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _refuse_labels(y):
+    # Rows of different lengths are told by scikit-learn.
+    with contextlib.suppress(ValueError):
+        values = np.asarray(y)
+        if values.dtype.kind in "USmM":
+            raise _no_numbers(values.dtype)
+        if values.dtype.kind == "O" and (words := [value for value in values.flat if isinstance(value, str | bytes)]):
+            raise _no_numbers(f"text such as {words[0]!r}")
+
+
+def _no_numbers(got):
+    return InputTypeError(f"y must hold numbers; got {got}. Use ELMClassifier for labels.")
 
 
 def _numbers(outputs, vector):

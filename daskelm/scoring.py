@@ -32,8 +32,7 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
     """
     if n_columns(y) != n_columns(predicted):
         raise DataError(
-            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}: "
-            "different number of output."
+            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
         )
     total, _, squares, errors = reduce(_merge, _over_chunks(_moments, y, predicted, weights))
     if not total:

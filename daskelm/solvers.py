@@ -101,9 +101,9 @@ class EigenFactor:
         n = moments.n
         if n < 2:
             raise DataError(
-                f"alpha='gcv' needs rows whose weights sum to at least 2; got {n:g} (n_samples = 1, or weights scaled "
-                "to a small sum). Weights count rows here: multiply them so that they sum to the number of rows, or "
-                "give alpha as a number."
+                f"alpha='gcv' needs rows whose weights sum to at least 2; got {n:g}, from one sample or from weights "
+                "scaled to a small sum. Weights count rows here: multiply them so that they sum to the number of rows, "
+                "or give alpha as a number."
             )
         trace = self.values.sum()
         if trace == 0:
@@ -133,7 +133,7 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
     sums : NormalEquations
         Of at least one row.
     alpha : float or "gcv"
-        Penalty, in the units of HH.
+        Penalty, in the units of HH: it weighs less the more rows there are.
     fit_intercept : bool
         Whether H and T are centred first.
 

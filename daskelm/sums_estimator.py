@@ -1,4 +1,4 @@
-"""What estimators share that are solved from sums over rows: adding rows, solving, saving."""
+"""What estimators share that sum over rows: fitting, adding rows, taking rows away."""
 
 from __future__ import annotations
 
@@ -8,30 +8,25 @@ import numpy as np
 from sklearn.utils import metadata_routing
 
 from .accumulation import accumulate
-from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
+from .exceptions import NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
-from .inputs import Source, as_dask, check_lengths, in_memory, n_columns, rows_between, take_rows
-from .layer_estimator import LayerEstimator
-from .model_file import write_model
+from .inputs import Source, as_dask, check_distinct, check_lengths, in_memory, n_columns, rows_between, take_rows
 from .normal_equations import NormalEquations
 from .prediction import WeightedOutput, apply
 from .resumption import add_rows, remove_rows, sums_by_way_of
-from .solvers import Solution, solve
-from .sums_file import read_sums
+from .solved_estimator import SolvedEstimator
+from .solvers import solve
 from .targets import Targets
 
 __all__ = ["SumsEstimator"]
 
 
-class SumsEstimator(LayerEstimator):
-    """An estimator that is solved from sums over rows."""
+class SumsEstimator(SolvedEstimator):
+    """An estimator that sums over rows."""
 
-    # Where a result goes is no metadata of the rows.
-    __metadata_request__predict = {"out": metadata_routing.UNUSED}
+    # Where the work is kept is no metadata of the rows.
     __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED}
 
-    alpha: Any
-    fit_intercept: bool
     verbose: Any
 
     def _read_y(self, y, X) -> Source:
@@ -47,12 +42,14 @@ class SumsEstimator(LayerEstimator):
             raise ParameterError(
                 f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
+        given = X, y
         X, y = self._open_X(X, reset), self._read_y(y, X)
         check_lengths(X=X, y=y)
-        if isinstance(X, np.ndarray):
-            # Files are always 2-D: one column there is a vector.
-            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
         weights = self._open_weights(sample_weight, X)
+        check_distinct(X=(given[0], X), y=(given[1], y), sample_weight=(sample_weight, weights))
+        if isinstance(X, np.ndarray):
+            # Files are 2-D for the most part: one column there is a vector.
+            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
         return X, y, weights
 
     def _note_shape(self, y: Source):
@@ -81,9 +78,9 @@ class SumsEstimator(LayerEstimator):
         Raises
         ------
         DataError
-            NaN or infinity, lengths that differ, no rows.
+            NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset.
         InputTypeError
-            Sparse or text inputs.
+            Sparse or text inputs; columns of a data frame that hold no numbers.
         FileMissingError
             A file that is not here, or that some worker does not see.
         InsufficientMemoryError
@@ -107,13 +104,11 @@ class SumsEstimator(LayerEstimator):
             self._keep(sums, solution)
         return self
 
-    def _keep(self, sums, solution):
-        self.normal_equations_, self._solution, self._target_dtype = sums, solution, sums.target_dtype
-
     def _start(self, layer, targets, y):
         for name in ("normal_equations_", "_solution", "_vector_target"):
             self.__dict__.pop(name, None)
-        self.hidden_layer_, self._targets = layer, targets
+        self._keep_layer(layer)
+        self._targets = targets
         if y is not None:
             self._note_shape(y)
 
@@ -124,51 +119,11 @@ class SumsEstimator(LayerEstimator):
         if not hasattr(self, "_vector_target"):
             self._note_shape(y)
 
-    def solve(self, sums=None) -> Self:
-        """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
-
-        Parameters
-        ----------
-        sums : NormalEquations, str, path-like, or list of these, optional
-            Sums, a sums file, several, or a glob; the model's own sums if not given.
-
-        Returns
-        -------
-        self
-            The solved estimator.
-
-        Raises
-        ------
-        NotSolvedError
-            There is no layer, or nothing was added yet.
-        IncompatibleSumsError
-            The sums are of another layer or other targets.
-        """
-        layer = self._need_layer("solve")
-        if sums is None:
-            sums = getattr(self, "normal_equations_", None)
-            if sums is None:
-                raise NotSolvedError(
-                    f"This {type(self).__name__} instance is not fitted yet: it has no sums to solve. Call fit, "
-                    "partial_fit or accumulate first, or give a sums file: solve('sums.h5')."
-                )
-        sums = read_sums(sums)
-        if sums.fingerprint != layer.fingerprint:
-            raise IncompatibleSumsError(
-                f"sums: they are of another hidden layer (fingerprint {sums.fingerprint[:12]}) than this model's "
-                f"({layer.fingerprint[:12]}). Use the one saved model everywhere: save it after initialize, load it in "
-                "every script."
-            )
-        self._check_sums(sums)
-        self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
-        return self
-
-    def _check_sums(self, sums):
-        """Whether the sums' targets are those of this model."""
-
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        self._can_add()
         first = not hasattr(self, "hidden_layer_")
+        if not first:
+            self._need_same_parameters("partial_fit")
+            self._can_add()
         with self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=first)
             layer = self._draw(X, weights) if first else self.hidden_layer_
@@ -215,6 +170,8 @@ class SumsEstimator(LayerEstimator):
         ------
         NotSolvedError
             Before `initialize`: all processes need the same layer, from one saved model.
+        ParameterError
+            A parameter that the layer was drawn with was changed since.
         IncompatibleSumsError
             The file holds sums of another layer or other targets; or the model's own sums hold these rows already.
         DataError
@@ -223,6 +180,7 @@ class SumsEstimator(LayerEstimator):
             The file cannot be written, or not locked.
         """
         layer = self._need_layer("accumulate")
+        self._need_same_parameters("accumulate")
         if into is None:
             self._can_add()
         X, y, weights = self._open(X, T, sample_weight, reset=False)
@@ -265,6 +223,7 @@ class SumsEstimator(LayerEstimator):
             The rows read otherwise than when they were added.
         """
         layer = self._need_layer("remove")
+        self._need_same_parameters("remove")
         X, y, weights = self._open(X, T, sample_weight, reset=False)
         targets = self._make_targets(y, weights, whole=False)
         if sums is not None:
@@ -278,92 +237,18 @@ class SumsEstimator(LayerEstimator):
         self.normal_equations_, self._solution = self.normal_equations_ - gone, None
         return self
 
-    def _solved(self) -> Solution:
-        if getattr(self, "_solution", None) is None:
-            self.solve()
-        return self._solution
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return getattr(self, "_solution", None) is not None or hasattr(self, "normal_equations_")
-
-    @property
-    def coef_(self) -> np.ndarray:
-        """Output weights B', float64, of shape (n_targets, n_neurons)."""
-        return self._solved().coef
-
-    @property
-    def intercept_(self) -> np.ndarray:
-        """Intercept, float64, of shape (n_targets,)."""
-        return self._solved().intercept
-
-    @property
-    def alpha_(self) -> float:
-        """The penalty used."""
-        return self._solved().alpha
-
-    @property
-    def rank_(self) -> int:
-        """Rank of HH + alpha I, as kept by the solver."""
-        return self._solved().rank
-
-    @property
-    def condition_number_(self) -> float:
-        """Condition number of HH + alpha I: an estimate in the 1-norm after Cholesky, else in the 2-norm."""
-        return self._solved().condition_number
-
-    def _outputs(self, finish, tail, dtype) -> WeightedOutput:
-        solution = self._solved()
-        return WeightedOutput(
-            self.hidden_layer_, solution.coef, solution.intercept, finish, tuple(tail), np.dtype(dtype)
-        )
-
-    def _output_dtype(self) -> np.dtype:
-        return np.result_type(self.hidden_layer_.dtype, self._target_dtype)
-
     def _score_inputs(self, X, y, sample_weight):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""
-        source, y = self._open_X(X, reset=False), self._read_y(y, X)
-        check_lengths(X=source, y=y)
+        function = self._prediction("score")
+        source, targets = self._open_X(X, reset=False), self._read_y(y, X)
+        check_lengths(X=source, y=targets)
         weights = self._open_weights(sample_weight, source)
-        return y, as_dask(apply(self._prediction(), source, "predict")), weights
+        check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+        return targets, as_dask(apply(function, source, "predict")), weights
 
-    def _prediction(self) -> WeightedOutput:
-        """What `predict` does with a block of rows."""
+    def _prediction(self, what: str) -> WeightedOutput:
+        """What `predict` does with a block of rows; `what` was called."""
         raise NotImplementedError
-
-    def save(self, path, sums: bool = False) -> None:
-        """Write the model to one HDF5 file that holds numbers and strings only; `daskelm.load` reads it.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write, replaced at once.
-        sums : bool, default=False
-            Whether to keep the sums inside, for another penalty or more rows later. Sums that are not solved yet are
-            always kept.
-        """
-        state = self._state()
-        write_model(path, state if sums or state["solution"] is None else state | {"sums": None})
-
-    def _state(self) -> dict:
-        state = super()._state()
-        state["solution"], state["sums"] = getattr(self, "_solution", None), getattr(self, "normal_equations_", None)
-        for name in ("vector_target", "target_dtype"):
-            if hasattr(self, f"_{name}"):
-                state["facts"][name] = getattr(self, f"_{name}")
-        return state
-
-    @classmethod
-    def _from_state(cls, state: dict) -> Self:
-        model = super()._from_state(state)
-        if state["layer"] is not None:
-            model._targets, model._solution = None, state["solution"]
-            if state["sums"] is not None:
-                model.normal_equations_ = state["sums"]
-            for name in ("vector_target", "target_dtype"):
-                if name in state["facts"]:
-                    setattr(model, f"_{name}", state["facts"][name])
-        return model
 
 
 def _is_file_of_one_column(y):

@@ -1,5 +1,6 @@
 """The estimators by themselves: scikit-learn's contract, precision, bad input, what each method promises."""
 
+import copy
 import pickle
 
 import dask.array as da
@@ -204,7 +205,7 @@ def test_outputs_of_several_targets_are_those_of_each():
     )
 
 
-def test_results_in_kind():
+def test_results_in_kind(tmp_path):
     pandas = pytest.importorskip("pandas")
     frames = pytest.importorskip("dask.dataframe")
     frame = pandas.DataFrame(X, columns=list("abcd"))
@@ -221,8 +222,15 @@ def test_results_in_kind():
     np.testing.assert_allclose(from_frame.predict(frame), expected, atol=1e-9)
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(lazy_frame.rename(columns={"a": "z"}))
+    # What cannot have names is not warned of; what could have some is.
+    lazy = model.predict(da.from_array(X)), model.predict(make_hdf5(X, tmp_path / "x.h5"))
+    for found in lazy:
+        np.testing.assert_allclose(found.compute(), expected, atol=1e-12)
+    assert model.score(tmp_path / "x.h5", Y) == pytest.approx(model.score(frame, Y))
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
-        model.predict(da.from_array(X))
+        model.predict(X)
+    with pytest.raises(ValueError, match="X has 3 features, but ELMRegressor is expecting 4"):
+        model.predict(da.from_array(X[:, :3]))
 
 
 def test_dask_arrays_of_unknown_lengths():
@@ -260,8 +268,9 @@ def test_methods_where_results_go_ask_for_no_metadata():
     import sklearn
 
     with sklearn.config_context(enable_metadata_routing=True):
-        requests = ELMClassifier().get_metadata_routing().predict.requests
-    assert "out" not in requests
+        routing = ELMClassifier().get_metadata_routing()
+    for method in ("predict", "predict_proba", "decision_function"):
+        assert "out" not in getattr(routing, method).requests
 
 
 # Classes
@@ -279,6 +288,22 @@ def test_probabilities_never_disagree_with_predictions():
             decision = model.decision_function(X.astype(dtype))
             by_decision = decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)
             np.testing.assert_array_equal(model.classes_[by_decision], model.predict(X.astype(dtype)))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_all_that_is_predicted_goes_to_files(tmp_path, capsys, n_classes):
+    x, labels = make_hdf5(X, tmp_path / "x.h5"), np.arange(400) % n_classes
+    model = ELMClassifier(20, random_state=0, verbose=1).fit(X, labels)
+    for name in ("predict", "predict_proba", "decision_function"):
+        method = getattr(model, name)
+        expected = method(X).reshape(400, -1)
+        for given in (x, da.from_array(X, chunks=150), X):
+            capsys.readouterr()
+            assert method(given, out=tmp_path / "o.h5") == str(tmp_path / "o.h5")
+            np.testing.assert_allclose(from_hdf5(tmp_path / "o.h5").compute(), expected, atol=1e-12)
+            assert given is X or f"{name}: 400 of 400 rows" in capsys.readouterr().err
+        with pytest.raises(ParameterError, match="out: .* is one of the files that X is read from"):
+            method(x, out=x)
 
 
 def test_probabilities_are_no_worse_than_the_outputs():
@@ -383,22 +408,30 @@ def test_brier_score_of_a_real_table():
     ("build", "error", "message"),
     [
         (lambda p: ELMRegressor(5).fit(scipy.sparse.csr_array(X), Y), TypeError, r"X: sparse .*Use X\.toarray\(\)"),
-        (lambda p: ELMRegressor(5).fit(X, Y[:9]), ValueError, "same number of rows .*X has 400, y has 9"),
+        (
+            lambda p: ELMRegressor(5).fit(X, Y[:9]),
+            ValueError,
+            "^X and y must have the same number of rows; X has 400, y has 9",
+        ),
         (lambda p: ELMRegressor(5).fit(da.from_array(X), da.from_array(Y[:9])), ValueError, "X has 400, y has 9"),
         (lambda p: ELMRegressor([(5, "tahn")]).fit(X, Y), ValueError, "must be one of 'lin'.*got 'tahn'"),
         (lambda p: ELMRegressor([(5, "lin")]).fit(X, Y), ValueError, r"at most as many as inputs \(4\); got 5. Give"),
         (lambda p: ELMRegressor(5, alpha=-1).fit(X, Y), ValueError, "alpha must be a finite number >= 0.*got -1"),
         (lambda p: ELMRegressor(5, dtype="int8").fit(X, Y), ValueError, "dtype must be None.*got 'int8'"),
         (lambda p: ELMRegressor(5).fit(X[:0], Y[:0]), ValueError, "Found array with 0 sample"),
-        (lambda p: ELMRegressor(5).fit(da.from_array(X)[:0], da.from_array(Y)[:0]), ValueError, r"0 sample\(s\)"),
+        (
+            lambda p: ELMRegressor(5).fit(da.from_array(X)[:0], da.from_array(Y)[:0]),
+            ValueError,
+            r"got shape \(0, 4\)\.",
+        ),
         (lambda p: ELMRegressor(5).fit(p / "x.h5", p / "y.h5").predict(X[:, :3]), ValueError, "X has 3 features, but"),
         (lambda p: ELMRegressor(5).fit(X, Y).predict(da.from_array(X[:, :3])), ValueError, "X has 3 features, but"),
         (lambda p: ELMRegressor(5).predict(X), NotFittedError, "is not fitted yet"),
-        (lambda p: ELMRegressor(5).initialize(X).predict(X), NotFittedError, "has no sums to solve. Call fit"),
+        (lambda p: ELMRegressor(5).initialize(X).predict(X), NotFittedError, "nothing was added since"),
         (lambda p: ELMRegressor(5).accumulate(X, Y), NotFittedError, "accumulate needs the hidden layer. Call init"),
         (lambda p: ELMRegressor(5).coef_, AttributeError, "is not fitted yet"),
         (lambda p: ELMRegressor(5).fit(X, None), ValueError, "requires y to be passed"),
-        (lambda p: ELMRegressor(5).fit(X, LABELS), ValueError, "not compatible with arrays of bytes/strings"),
+        (lambda p: ELMRegressor(5).fit(X, LABELS), TypeError, "y must hold numbers; got <U1. Use ELMClassifier"),
         (lambda p: ELMRegressor(5).fit(X, da.from_array(LABELS)), TypeError, "y must hold numbers.*ELMClassifier"),
         (lambda p: ELMRegressor(5).fit(da.from_array(LABELS[:, None]), Y), TypeError, "X must hold numbers; got <U1"),
         (lambda p: ELMRegressor(5).fit(X[:, 0], Y), ValueError, "Expected 2D array, got 1D array"),
@@ -406,15 +439,27 @@ def test_brier_score_of_a_real_table():
         (lambda p: ELMRegressor(5).fit(X, Y, -np.ones(400)), ValueError, "must not be negative; got -1.*row 0"),
         (lambda p: ELMRegressor(5).fit(X, Y, np.zeros(400)), ValueError, "at least one (non-zero|row must)"),
         (lambda p: ELMRegressor(5).fit(X, Y, np.ones(9)), ValueError, "sample_weight.shape == "),
-        (lambda p: ELMRegressor(5).fit(p / "x.h5", Y, np.ones(9)), ValueError, "sample_weight has 9"),
+        (
+            lambda p: ELMRegressor(5).fit(p / "x.h5", Y, np.ones(9)),
+            ValueError,
+            "^X and sample_weight must .* X has 400, sample_weight has 9",
+        ),
         (lambda p: ELMRegressor(5).fit(p / "none.h5", Y), FileNotFoundError, r"none\.h5: no such file"),
-        (lambda p: ELMRegressor(5).fit(p / "3d.h5", Y), KeyError, "exactly one 2-D numeric.*got 0"),
+        (lambda p: ELMRegressor(5).fit(p / "3d.h5", Y), KeyError, "exactly one 2-D numeric.*got data"),
         (lambda p: ELMRegressor(5).fit(from_hdf5(p / "3d.h5", "data"), Y), ValueError, r"got shape \(2, 3, 4\)"),
         (lambda p: ELMRegressor(5).fit(p / "cut.h5", Y), OSError, "is truncated"),
         (lambda p: ELMRegressor([(5, np.log)], random_state=0).fit(X, Y), ValueError, "gives NaN .*neuron 'log0'"),
-        (lambda p: ELMRegressor(5, random_state=-3).fit(X, Y), ValueError, "Seed must be between"),
+        (
+            lambda p: ELMRegressor(5, random_state=-3).fit(X, Y),
+            ValueError,
+            "random_state must be None.*got -3",
+        ),
         (lambda p: ELMClassifier(5).fit(X, Y), ValueError, "Unknown label type"),
-        (lambda p: ELMClassifier(5).fit(X, da.from_array(Y)), ValueError, "Unknown label type: continuous"),
+        (
+            lambda p: ELMClassifier(5).fit(X, da.from_array(Y)),
+            ValueError,
+            r"must be classes; got continuous numbers such as [-\d.]+\. Use",
+        ),
         (lambda p: ELMClassifier(5).fit(X, np.ones(400)), ValueError, "at least two classes; got 1 class"),
         (
             lambda p: ELMClassifier(5, random_state=0).initialize(X).solve(p / "sums.h5"),
@@ -444,6 +489,39 @@ def test_bad_input(tmp_path, build, error, message):
     ELMRegressor(5, random_state=0).initialize(X).accumulate(X, Y, into=tmp_path / "sums.h5")
     with pytest.raises(error, match=message):
         build(tmp_path)
+
+
+@pytest.mark.parametrize("build", [ELMRegressor, ELMClassifier])
+def test_what_comes_too_early_is_called_by_its_name(build):
+    blank, y = build(5, random_state=0), (Y > 0).astype(int)
+    drawn = build(5, random_state=0).initialize(X, **({"classes": [0, 1]} if build is ELMClassifier else {}))
+    methods = {"predict": (X,), "transform": (X,), "score": (X, y), "accumulate": (X, y), "remove": (X, y), "solve": ()}
+    if build is ELMClassifier:
+        methods |= {"predict_proba": (X,), "decision_function": (X,)}
+    for name, arguments in methods.items():
+        for lazily in (False, True):
+            given = [da.from_array(a) for a in arguments] if lazily else arguments
+            with pytest.raises(NotSolvedError, match=f"is not fitted yet: {name} needs the hidden layer. Call init"):
+                getattr(blank, name)(*given)
+            if name in ("predict", "score", "solve", "predict_proba", "decision_function"):
+                with pytest.raises(
+                    NotSolvedError,
+                    match=f"nothing was added since its layer was drawn, and {name} needs sums .*partial_fit or accum",
+                ):
+                    getattr(drawn, name)(*given)
+    for name in ("coef_", "intercept_", "alpha_", "rank_", "condition_number_"):
+        assert not hasattr(blank, name)
+        with pytest.raises(NotSolvedError, match=f"{name} needs the hidden layer"):
+            getattr(blank, name)
+        with pytest.raises(NotSolvedError, match=f"nothing was added .* and {name} needs sums"):
+            getattr(drawn, name)
+
+
+@pytest.mark.parametrize("random_state", [np.random.default_rng(0), "0", 2**32, -1])
+def test_seeds_are_what_scikit_learn_takes(random_state):
+    for model in (ELMRegressor(5, random_state=random_state), HiddenLayer(5, random_state=random_state)):
+        with pytest.raises(ParameterError, match=r"^random_state must be .*take an int: int\(rng\.integers"):
+            model.fit(X, Y)
 
 
 def test_an_error_leaves_the_model_as_it_was():
@@ -490,8 +568,12 @@ def test_every_way_of_keeping_a_model(model, tmp_path):
         if again.__class__ is ELMRegressor and hasattr(again, "normal_equations_"):
             assert again.normal_equations_.n_samples == 400
     assert not hasattr(load(tmp_path / "m.h5"), "normal_equations_")
-    with pytest.raises(NotSolvedError, match="has no sums to solve"):
-        load(tmp_path / "m.h5").solve()
+    for again in (load(tmp_path / "m.h5"), load(tmp_path / "m.h5").set_params(alpha=1.0)):
+        with pytest.raises(
+            NotSolvedError,
+            match=r"was saved without its sums, and solve needs them\. .*sums=True\), or .*solve\('sums\.h5'\)",
+        ):
+            again.solve()
     model.save(tmp_path / "m.h5", sums=True)
     again = load(tmp_path / "m.h5").set_params(alpha=5.0).solve()
     np.testing.assert_array_equal(again.coef_, clone_and_solve(model, 5.0).coef_)
@@ -560,3 +642,118 @@ def test_five_steps_of_many_scripts(tmp_path, monkeypatch):
         np.testing.assert_allclose(load("model.h5").solve(given).predict(X), whole.predict(X), atol=1e-9)
     with pytest.raises(IncompatibleSumsError, match="cannot add: layer fingerprint"):
         ELMRegressor(spec, random_state=1).initialize(X).accumulate(X, Y, into="sums.h5")
+
+
+# Parameters that were changed after the layer was drawn
+
+OTHERS = {
+    "neurons": [12, [(2, "lin"), (3, "relu")], Neurons("tanh", X[:5].T, np.ones(5))],
+    "standardize": [False],
+    "dtype": ["float32"],
+    "random_state": [1, None, np.random.RandomState(0)],
+}
+NEURONS = Neurons("tanh", X[:5].T, np.zeros(5))
+
+
+def made(how, **params):
+    """A model with sums, by one of the ways to make one."""
+    model = ELMRegressor(**({"neurons": [(4, "lin"), (6, "tanh"), NEURONS], "random_state": 0} | params))
+    if how == "fit":
+        return model.fit(X, Y)
+    if how == "partial_fit":
+        return model.partial_fit(X, Y)
+    return model.initialize(X).accumulate(X, Y)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("how", ["fit", "partial_fit", "initialize"])
+def test_parameters_of_the_layer_cannot_be_changed(tmp_path, how, name):
+    path = tmp_path / "m.h5"
+    for value in OTHERS[name]:
+        model = made(how)
+        before, expected = model.get_params()[name], made(how).predict(X)
+        model.save(path, sums=True)
+        for again in (model, pickle.loads(pickle.dumps(model)), copy.deepcopy(model), load(path)):
+            again.set_params(**{name: value})
+            message = rf"^{name}: {{}} needs the value that the hidden layer and its sums were made with, .*Set it back"
+            for method, arguments in [
+                ("solve", ()),
+                ("partial_fit", (X, Y)),
+                ("accumulate", (X, Y)),
+                ("accumulate", (X, Y, None, tmp_path / "sums.h5")),
+                ("remove", (X, Y)),
+                ("save", (tmp_path / "other.h5",)),
+            ]:
+                with pytest.raises(ParameterError, match=message.format(method)):
+                    getattr(again, method)(*arguments)
+            assert again.normal_equations_.n_samples == 400
+            again.set_params(**{name: before}).solve()
+            np.testing.assert_array_equal(again.predict(X), expected)
+    assert [item.name for item in tmp_path.iterdir()] == ["m.h5"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_new_layer_has_the_new_parameters(name):
+    for value in OTHERS[name]:
+        expected = made("fit", **{name: value})
+        for model in (
+            made("fit").set_params(**{name: value}).fit(X, Y),
+            made("fit").set_params(**{name: value}).initialize(X).partial_fit(X, Y),
+            clone(made("fit").set_params(**{name: value})).partial_fit(X, Y),
+        ):
+            if isinstance(value, int | list | str | Neurons):
+                np.testing.assert_allclose(model.predict(X), expected.predict(X), atol=1e-6)
+            model.set_params(alpha=1.0, fit_intercept=False, verbose=0).solve()
+            assert model.alpha_ == 1.0
+            np.testing.assert_array_equal(model.intercept_, 0)
+
+
+def test_a_model_is_not_solved_behind_its_back_with_other_parameters():
+    model = made("partial_fit").set_params(neurons=12)
+    with pytest.raises(ParameterError, match="^neurons: predict needs the value"):
+        model.predict(X)
+    solved = made("fit").set_params(neurons=12)
+    np.testing.assert_array_equal(solved.predict(X), made("fit").predict(X))
+
+
+def test_class_weights_are_in_the_sums():
+    weights = {"a": 3.0}
+    model = ELMClassifier(10, class_weight=weights, random_state=0).fit(X, LABELS)
+    weights["a"] = 5.0
+    with pytest.raises(ParameterError, match=r"^class_weight: solve needs .*made with, {'a': 3\.0}; got {'a': 5\.0}"):
+        model.solve()
+    model.set_params(class_weight={"a": 3}).set_params(alpha=1.0).solve()
+    for class_weight in (None, "balanced", {"a": 3.0, "b": 1.0}):
+        model.set_params(class_weight=class_weight)
+        with pytest.raises(ParameterError, match="^class_weight: partial_fit needs"):
+            model.partial_fit(X, LABELS)
+    model = ELMClassifier(10, class_weight="balanced", random_state=0).fit(X, LABELS)
+    with pytest.raises(ParameterError, match="^class_weight: solve needs .*'balanced'; got None"):
+        model.set_params(class_weight=None).solve()
+
+
+def test_equal_values_are_no_change(tmp_path):
+    given = [(4, "lin"), (3, np.sin), NEURONS]
+    same = ((np.int64(4), "lin"), [3, np.sin], Neurons("tanh", NEURONS.W.copy(), NEURONS.b))
+    model = ELMRegressor(given, random_state=0, dtype="float64").fit(X, Y)
+    model.set_params(neurons=same, random_state=np.int64(0), dtype=np.dtype("f8")).solve().save(tmp_path / "m.h5")
+    given[0] = (2, "lin")
+    with pytest.raises(ParameterError, match="^neurons: solve needs"):
+        model.set_params(neurons=given).solve()
+    load(tmp_path / "m.h5").set_params(neurons=same).save(tmp_path / "m.h5")
+    other = Neurons("tanh", NEURONS.W, NEURONS.b + 1)
+    with pytest.raises(ParameterError, match="^neurons: save needs"):
+        load(tmp_path / "m.h5").set_params(neurons=[*same[:2], other]).save(tmp_path / "m.h5")
+    # A stream of random numbers is known as itself only.
+    model = pickle.loads(pickle.dumps(ELMRegressor(5, random_state=np.random.RandomState(0)).fit(X, Y))).solve()
+    with pytest.raises(ParameterError, match="^random_state: solve needs"):
+        model.set_params(random_state=np.random.RandomState(0)).solve()
+
+
+def test_a_hidden_layer_is_saved_as_what_it_is(tmp_path):
+    layer = HiddenLayer(5, random_state=0).fit(X).set_params(neurons=9)
+    assert layer.transform(X).shape == (400, 5)
+    with pytest.raises(ParameterError, match=r"^neurons: save needs .*made with, 5; got 9\. Set it back"):
+        layer.save(tmp_path / "m.h5")
+    layer.fit(X).save(tmp_path / "m.h5")
+    assert load(tmp_path / "m.h5").transform(X).shape == (400, 9)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskelm import from_hdf5, make_hdf5, to_hdf5
+from daskelm import ELMRegressor, from_hdf5, make_hdf5, to_hdf5
 from daskelm.exceptions import (
     DataError,
     DatasetNotFoundError,
@@ -149,11 +149,41 @@ def test_an_untouched_array_knows_its_source_and_any_other_does_not(pieces):
         assert source_of(other) is None
 
 
-def test_one_dimension_when_named(tmp_path):
+def test_a_vector_is_taken_where_it_is_all_there_is(tmp_path):
     path = write(tmp_path / "a.h5", DATA[:, 0])
-    np.testing.assert_array_equal(from_hdf5(path, dataset="data", chunks=10).compute(), DATA[:, 0])
-    with pytest.raises(DatasetNotFoundError, match=r"exactly one 2-D numeric dataset.*data \(103,\) float64"):
+    for dataset in ("data", None):
+        np.testing.assert_array_equal(from_hdf5(path, dataset=dataset, chunks=10).compute(), DATA[:, 0])
+    with h5py.File(path, "a") as file:
+        file["words"], file["version"] = np.array([b"a", b"b"]), 3
+    assert from_hdf5(path).shape == (103,)
+    with h5py.File(path, "a") as file:
+        file["weights"] = np.ones(103)
+    with pytest.raises(
+        DatasetNotFoundError,
+        match=r"exactly one 2-D numeric dataset, or a 1-D one alone, .*; got data \(103,\) float64, .*Name one",
+    ):
         from_hdf5(path)
+    with h5py.File(path, "a") as file:
+        file["table"] = DATA
+    assert from_hdf5(path).shape == DATA.shape
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["images"], file["labels"] = np.ones((3, 2, 2)), np.ones(3)
+    with pytest.raises(DatasetNotFoundError, match="or a 1-D one alone"):
+        from_hdf5(tmp_path / "images.h5")
+
+
+def test_a_dataset_is_not_named_in_the_path(tmp_path):
+    path = write(tmp_path / "part0.h5", name="group/X")
+    hint = r"If 'group/X' is a dataset in .*from_hdf5\('.*part.\.h5', dataset='group/X'\)"
+    for name in ("part0.h5/group/X", "part0.h5::group/X", "part*.h5/group/X", "part*.h5::/group/X"):
+        for call in (from_hdf5, lambda path: ELMRegressor(5).fit(path, DATA[:, 0])):
+            with pytest.raises(FileMissingError, match=hint):
+                call(tmp_path / name)
+    np.testing.assert_array_equal(from_hdf5(path, dataset="group/X").compute(), DATA)
+    for name in ("none.h5/X", "none.h5::X", "none*.h5::X", "none.h5"):
+        with pytest.raises(FileMissingError, match="none.*: no ") as kept:
+            from_hdf5(tmp_path / name)
+        assert "from_hdf5" not in str(kept.value)
 
 
 def test_bad_files_are_named(tmp_path):
@@ -175,13 +205,13 @@ def test_bad_files_are_named(tmp_path):
         from_hdf5(write(tmp_path / "3d.h5", np.ones((2, 3, 4))), dataset="data")
     with h5py.File(tmp_path / "two.h5", "w") as file:
         file["a"], file["b"] = np.ones((2, 2)), np.ones((3, 2))
-    with pytest.raises(KeyError, match=r"got 2 of them \(the file holds: a \(2, 2\) float64, b"):
+    with pytest.raises(KeyError, match=r"exactly one 2-D .*; got a \(2, 2\) float64, b"):
         from_hdf5(tmp_path / "two.h5")
     with pytest.raises(DatasetNotFoundError, match="has no dataset 'c'; it holds a, b"):
         from_hdf5(tmp_path / "two.h5", dataset="c")
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
-    with pytest.raises(DatasetNotFoundError, match="got 0 of them.*holds: nothing"):
+    with pytest.raises(DatasetNotFoundError, match="exactly one 2-D .*; got nothing"):
         from_hdf5(tmp_path / "empty.h5")
     path = write(tmp_path / "words.h5", np.array([[b"a", b"b"]]))
     with pytest.raises(TypeError, match=r"words\.h5: dataset '/data' must hold numbers.*text"):
@@ -251,6 +281,29 @@ def test_make_hdf5_takes_lists_frames_vectors_shapes_and_filters(tmp_path):
         make_hdf5(np.ones((10_000, 4)), path, "x", compression=compression, dtype="f4")
         assert path.stat().st_size < 20_000
         assert from_hdf5(path, "x").dtype == "f4"
+
+
+@pytest.mark.parametrize("n_rows", [1, 10, 1_000_000])
+def test_a_chunk_is_no_taller_than_the_table(tmp_path, n_rows):
+    data = np.ones((n_rows, 2), "f4")
+    np.save(tmp_path / "a.npy", data)
+    lazy = da.from_array(data, chunks=(300_000, 2))
+    for source in (data, data.shape, tmp_path / "a.npy", lazy):
+        path = make_hdf5(source, tmp_path / "a.h5", dtype="f4")
+        with h5py.File(path, "a") as file:
+            assert file["data"].chunks == (min(n_rows, 2**20 // 8), 2)
+            assert os.path.getsize(path) < 2 * data.nbytes + 10_000
+            # It can still grow.
+            file["data"].resize(n_rows + 5, axis=0)
+            file["data"][n_rows:] = 2
+        assert from_hdf5(path)[-6:].compute().tolist()[1:] == [[2, 2]] * 5
+
+
+def test_a_chunk_of_a_table_that_grows_is_not_small(tmp_path):
+    # Of unknown length, or empty: what comes may be much.
+    for data in (np.ones((0, 2)), (0, 2), da.ones((9, 2), chunks=3)[da.ones(9, chunks=3) > 0]):
+        with h5py.File(make_hdf5(data, tmp_path / "a.h5")) as file:
+            assert file["data"].chunks == (2**16, 2)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".txt.gz", ".csv.bz2", ".tsv"])

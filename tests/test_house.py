@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions"},
     {"blas", "files", "frames", "hdf5", "ledger", "neurons", "progress", "text", "triangles"},
     # Floor 1: values, and arrays on Dask.
-    {"hdf5_arrays", "layer", "normal_equations", "tree"},
+    {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "hdf5_writing", "inputs", "memory", "solvers", "targets"},
     {"sources"},
@@ -32,6 +32,7 @@ FLOORS = (
     {"resumption"},
     # Floor 4: faces for scikit-learn.
     {"layer_estimator"},
+    {"solved_estimator"},
     {"sums_estimator"},
     {"classifier", "hidden_layer", "regressor"},
     # Floor 5: what is made of estimators.
@@ -180,6 +181,7 @@ def test_constraints_are_pins_and_nothing_else():
 
 def test_package_is_typed_and_its_version_is_told_once():
     assert (PACKAGE / "py.typed").is_file()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert getattr(daskelm, "__version__", project["version"]) == project["version"]
-    assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert told["project"]["dynamic"] == ["version"]
+    assert ROOT / told["tool"]["hatch"]["version"]["path"] == MODULES["__init__"]
+    assert f"[{daskelm.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -107,5 +107,12 @@ def test_names_count_within_kinds():
     ]
 
 
+def test_a_layer_is_shown_in_one_line():
+    start = "Layer(3 inputs, 2 lin + 4 tanh + 3 rbf_l1 + 3 relu + 2 numpy.sin, float64, scaled, fingerprint="
+    assert repr(layer()) == f"{start}{layer().fingerprint[:12]})"
+    other = repr(Layer.draw([(1, "tanh"), (1, "lin"), (1, "tanh")], 3, 0, "f4", None))
+    assert other.startswith("Layer(3 inputs, 2 tanh + 1 lin, float32, unscaled, fingerprint=")
+
+
 def test_unbounded_columns():
     assert layer().unbounded.tolist() == [True] * 2 + [False] * 7 + [True] * 5

@@ -128,6 +128,11 @@ def test_neurons_pickle_and_are_read_only():
         neurons.W[0, 0] = 1
 
 
+def test_neurons_are_shown_without_their_numbers():
+    assert repr(Neurons("tanh", W, B)) == "Neurons('tanh', W of shape (3, 4), b of shape (4,))"
+    assert repr([Neurons(np.sin, W, B)]) == "[Neurons('numpy.sin', W of shape (3, 4), b of shape (4,))]"
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -144,6 +149,13 @@ def test_neurons_pickle_and_are_read_only():
         (True, r"must be an int, or a list of \(number, kind\)"),
         ("tanh", r"must be an int, or a list of \(number, kind\)"),
         ([5], r"must be an int, or a list of \(number, kind\)"),
+        (
+            [("tanh", 5)],
+            r"\(number, kind\) pairs .*got \('tanh', 5\)\. The number comes first: \(5, 'tanh'\)\.",
+        ),
+        ([(2, "lin"), [np.sin, 5]], r"The number comes first: \(5, <ufunc 'sin'>\)"),
+        ((5, "tanh"), r"got \(5, 'tanh'\)\. Write a list of pairs, also of one: \[\(5, 'tanh'\)\]\."),
+        (["tanh", 5], r"Write a list of pairs, also of one: \[\(5, 'tanh'\)\]\."),
         ([Neurons("tanh", W[:2], B)], "got 2 rows, and X has 3 columns"),
     ],
 )

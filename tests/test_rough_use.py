@@ -157,7 +157,7 @@ def test_half_precision_is_the_same_in_every_kind():
         {"weights": np.full(300, np.nan), "message": "sample_weight must be finite"},
         {"weights": -np.ones(300), "message": "sample_weight must not be negative"},
         {"weights": np.zeros(300), "message": "at least one row must have a positive weight"},
-        {"y": np.stack([Y, Y], axis=1), "message": "different number of output"},
+        {"y": np.stack([Y, Y], axis=1), "message": "as many columns as there are predictions; got 2 and 1"},
         {"rows": 0, "message": "0 sample"},
     ],
 )
@@ -218,6 +218,163 @@ def test_labels_in_dask_frames():
         model = classifier().fit(da.from_array(X, chunks=100), frames.from_pandas(series, npartitions=3))
         assert model.classes_.tolist() == ["no", "yes"]
         assert model.score(X, words) > 0.8
+
+
+def test_labels_in_a_file_may_be_a_vector(tmp_path):
+    x, labels = make_hdf5(X, tmp_path / "x.h5"), (Y > 0).astype(int)
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["labels"] = labels
+    for model in (classifier(), regressor()):
+        expected = model.fit(X, labels).predict(X)
+        np.testing.assert_allclose(model.fit(x, tmp_path / "y.h5").predict(X), expected, atol=1e-9)
+        assert expected.shape == (300,)
+    with pytest.raises(DataError, match=r"X must be 2-D.*got shape \(300,\)"):
+        regressor().fit(tmp_path / "y.h5", x)
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Glob of two files, each with inputs and targets side by side."""
+    for i, rows in enumerate(np.split(np.arange(300), 2)):
+        with h5py.File(tmp_path / f"part{i}.h5", "w") as file:
+            file["X"], file["y"], file["w"] = X[rows], (Y[rows] > 0) * 1, np.full(150, 0.5)
+    return tmp_path / "part*.h5"
+
+
+@pytest.mark.parametrize("build", [regressor, classifier])
+def test_inputs_are_not_fitted_on_themselves(both, build):
+    folder = both.parent
+    first, second = (str(folder / f"part{i}.h5") for i in range(2))
+    (folder / "link.h5").symlink_to(first)
+    x, y, w = (from_hdf5(both, dataset=name) for name in "Xyw")
+    model, drawn, fitted = build(), build().initialize(x, y), build().fit(x, y)
+    same = r"must be different data, but both are dataset '/X' of .*part0\.h5.*from_hdf5\(path, dataset=\.\.\.\) for "
+    for call in (
+        lambda: model.fit(both, both),
+        lambda: model.fit([first, second], both),
+        lambda: model.fit(x, both),
+        lambda: model.fit(first, folder / "link.h5"),
+        lambda: model.fit(first, from_hdf5(first)),
+        lambda: model.initialize(both, both),
+        lambda: model.partial_fit(first, first),
+        lambda: drawn.accumulate(both, both),
+        lambda: drawn.accumulate(both, both, into=folder / "s.h5"),
+        lambda: fitted.remove(both, both),
+        lambda: fitted.score(both, both),
+    ):
+        with pytest.raises(DataError, match=f"X and y {same}"):
+            call()
+    for call in (
+        lambda: model.fit(both, y, both),
+        lambda: model.initialize(both, y, sample_weight=both),
+        lambda: fitted.score(both, y, both),
+    ):
+        with pytest.raises(DataError, match=r"sample_weight must be one number .*from_hdf5\(path, dataset="):
+            call()
+    assert model.fit(both, y, w).score(both, y) > 0.5
+
+
+def test_weights_are_not_the_inputs_or_targets(tmp_path):
+    x, y = make_hdf5(X[:, :1], tmp_path / "x.h5"), make_hdf5(Y**2, tmp_path / "y.h5")
+    with pytest.raises(DataError, match="y and sample_weight must be different data"):
+        regressor().fit(X, y, y)
+    for method in (regressor().initialize, classifier().initialize, HiddenLayer(5).fit):
+        with pytest.raises(DataError, match="X and sample_weight must be different data"):
+            method(x, sample_weight=x)
+
+
+def test_an_autoencoder_names_its_data(both):
+    x = from_hdf5(both, dataset="X")
+    expected = regressor().fit(X, X).predict(X)
+    np.testing.assert_allclose(regressor().fit(x, x).predict(X), expected, atol=1e-9)
+    with h5py.File(both.parent / "part0.h5") as file:
+        assert regressor().fit(file["X"], file["X"]).predict(X).shape == (300, 4)
+
+
+def test_columns_that_are_no_numbers_are_named(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frames = pytest.importorskip("dask.dataframe")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    odd = frame.assign(
+        city=["x", "y"] * 150,
+        grade=pandas.Categorical([1, 2] * 150),
+        when=pandas.Timestamp("2020"),
+        span=pandas.Timedelta(1),
+    )
+    message = (
+        r" must hold numbers; got column\(s\) 'city' \((str|string)\), 'grade' \(category\), "
+        r"'when' \(datetime64\[\w+\]\), 'span' \(timedelta64\[\w+\]\)\. Drop them, or .*pandas.get_dummies"
+    )
+    model, drawn = regressor().fit(frame, Y), classifier().initialize(frame, classes=[False, True])
+    for given in (odd, frames.from_pandas(odd, npartitions=2)):
+        for method in (regressor().fit, classifier().fit, drawn.accumulate, model.score):
+            with pytest.raises(InputTypeError, match="X" + message):
+                method(given, Y > 0)
+        for method in (HiddenLayer(5).fit, regressor().initialize, model.predict, model.transform):
+            with pytest.raises(InputTypeError, match="X" + message):
+                method(given)
+        with pytest.raises(InputTypeError, match="data" + message):
+            make_hdf5(given, tmp_path / "f.h5")
+    with pytest.raises(InputTypeError, match=r"got column\(s\) 'mixed' \(str\)\."):
+        regressor().fit(frame.assign(mixed=np.array([1, "x"] * 150, object)), Y)
+    with pytest.raises(InputTypeError, match=r"got column\(s\) 0 \(str\), .* 5 \(str\) and 2 more\. Drop"):
+        regressor().fit(pandas.DataFrame([["x"] * 8]), [1.0])
+
+
+def test_columns_of_objects_may_hold_numbers():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    expected = regressor().fit(frame, Y).predict(frame)
+    for given in (frame.astype(object), frame.astype({"b": object})):
+        np.testing.assert_array_equal(regressor().fit(given, Y).predict(given), expected)
+
+
+def test_a_missing_number_is_named_by_column():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "height", "d"])
+    model = regressor().fit(frame, Y)
+    frame.loc[7, "height"] = np.nan
+    for given in (frame, frame.astype(object), frame.convert_dtypes()):
+        for method, arguments in ((regressor().fit, (given, Y)), (model.predict, (given,))):
+            with pytest.raises(DataError, match=r"X must be finite; got NaN first in row 7, column 2 \('height'\)\."):
+                method(*arguments)
+
+
+def test_text_is_for_the_classifier():
+    pandas = pytest.importorskip("pandas")
+    words = ["x", "y"] * 150
+    for y in (
+        np.array(words),
+        np.array(words, object),
+        pandas.Series(words),
+        pandas.Series(words, dtype="category"),
+        pandas.DataFrame({"y": words}),
+        [*Y[:299], "x"],
+        np.array(["2020-01-01", "2020-01-02"] * 150, "M8[D]"),
+    ):
+        with pytest.raises(InputTypeError, match=r"y must hold numbers; got .*\. Use ELMClassifier for labels"):
+            regressor().fit(X, y)
+    assert regressor().fit(X, Y.astype(object)).predict(X).shape == (300,)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "pandas.NA"])
+def test_a_missing_label_is_named_by_row(missing):
+    pandas = pytest.importorskip("pandas")
+    missing = pandas.NA if missing == "pandas.NA" else missing
+    words = ["x", "y"] * 150
+    words[123] = missing
+    kinds = [words, np.array(words, object), pandas.Series(words), pandas.Series(words).astype("category")]
+    kinds += [da.from_array(np.array(words, object), chunks=100)]
+    known = classifier().initialize(X, classes=["x", "y"])
+    for y in kinds:
+        for call in (classifier().fit, known.partial_fit, known.accumulate):
+            with pytest.raises(
+                DataError, match=r"y must not be missing; got (None|NaN|<NA>) first in row 123\. Fill or"
+            ):
+                call(X if not isinstance(y, da.Array) else da.from_array(X, chunks=100), y)
+    days = np.array(["2020-01-01", "NaT"] * 150, "M8[D]")
+    with pytest.raises(DataError, match="y must not be missing; got NaT first in row 1"):
+        classifier().fit(X, days)
 
 
 def test_labels_in_a_list_are_no_files():
@@ -393,7 +550,7 @@ def test_predictions_never_overwrite_their_input(tmp_path):
     with pytest.raises(ParameterError, match="out: .* is one of the files that X is read from"):
         regressor().fit(X, Y).predict(x, out=x)
     np.testing.assert_array_equal(from_hdf5(x).compute(), X)
-    with pytest.raises(InputTypeError, match="out: HDF5 files hold numbers here, and labels of type <U3 are none"):
+    with pytest.raises(InputTypeError, match=r"out: .* labels of type <U3 are none.*predict_proba\(X, out=\.\.\.\)"):
         classifier().fit(X, np.where(Y > 0, "yes", "no")).predict(x, out=tmp_path / "p.h5")
 
 

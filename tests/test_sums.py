@@ -93,6 +93,15 @@ def test_any_split_and_order_of_merging(cuts, data):
     assert_same(parts[0], sums())
 
 
+def test_python_sums_them_up():
+    parts = [sums(rows) for rows in (slice(0, 20), slice(20, 70), slice(70, N))]
+    assert_same(sum(parts), sums())
+    assert sum(parts[:1]) is parts[0]
+    for other in (1, 0.5, None):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            other + parts[0]
+
+
 def test_addition_has_an_identity():
     zero = NormalEquations.zero("f", L, C)
     for total in (sums() + zero, zero + sums()):
