@@ -19,7 +19,7 @@ from .hdf5 import Hdf5Rows
 from .hdf5_arrays import check_visible
 from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_weights, in_memory, n_columns
 from .layer import Layer
-from .memory import Need, block_rows, check_memory, rows_per_task
+from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .progress import RowProgress
 from .sources import Notes, Origin, Table, origins_of
@@ -28,7 +28,6 @@ from .tree import current_client, n_local_threads, tree_reduce
 
 __all__ = ["GramTask", "accumulate"]
 
-SPLIT_EVERY = 8
 # Chunks of dask arrays that one task holds at once.
 _CHUNK_BYTES = 128 * 2**20
 
@@ -81,26 +80,28 @@ def accumulate(
     if not ranges:
         return _nothing(layer, targets)
     progress = RowProgress(sum(b - a for a, b in ranges), verbose)
-    if isinstance(X, np.ndarray):
-        _check_memory(layer, targets, 0, 1, None)
-        step = block_rows(layer.n_neurons, layer.n_features)
-        bounds = [(a + start, a + stop) for a, b in ranges for start, stop in _bounds(b - a, step)]
-        task = GramTask(targets, X, in_memory(y), None if weights is None else in_memory(weights), bounds)
-        return _finite(task(layer, progress.advance), layer)
+    in_memory_X = isinstance(X, np.ndarray)
+    if in_memory_X:
+        y, weights = in_memory(y), None if weights is None else in_memory(weights)
     if origins is None:
         origins = origins_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else ()
-    client = current_client()
+    client = None if in_memory_X else current_client()
     sources = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in sources if isinstance(source, Hdf5Rows)], client)
     # Names of this run alone: a failed task of an earlier try must not answer for this one.
     run = uuid4().hex
     name, layer_key = f"gram-{run}", f"layer-{run}"
-    graph: dict = {layer_key: (_same, layer)}
-    if isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in sources):
-        calls, dependencies, chunk_bytes = _range_tasks(layer, targets, X, y, weights, origins, ranges, client), [], 0
+    dependencies, chunk_bytes = [], 0
+    if in_memory_X or (isinstance(X, Hdf5Rows) and all(isinstance(s, Hdf5Rows | np.ndarray) for s in sources)):
+        tasks = _range_tasks(layer, targets, X, y, weights, origins, ranges, client)
+        _check_memory(layer, targets, 0, len(tasks), client, in_memory_X)
+        if in_memory_X and len(tasks) == 1:
+            return _finite(tasks[0][1](layer, progress.advance), layer)
+        calls = [(n_rows, (_run, task)) for n_rows, task in tasks]
     else:
         calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights, origins, ranges)
-    _check_memory(layer, targets, chunk_bytes, len(calls), client)
+        _check_memory(layer, targets, chunk_bytes, len(calls), client)
+    graph: dict = {layer_key: (_same, layer)}
     leaves = {}
     for i, (n_rows, (function, *arguments)) in enumerate(calls):
         graph[name, i] = (function, layer_key, *arguments)
@@ -110,7 +111,10 @@ def accumulate(
         whole,
         leaves,
         merge,
-        split_every=SPLIT_EVERY,
+        client=client,
+        shared_bytes=layer.nbytes,
+        in_process=in_memory_X,
+        split_every=split_every(layer.n_neurons),
         done=progress.advance,
         due=due,
         take=lambda part: take(_finite(part, layer)) if take is not None else None,
@@ -211,14 +215,17 @@ def _bounds(n_rows, step):
 
 
 def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
-    """(rows, task) for X in files: each task has whole blocks, and reads them itself."""
-    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads()
+    """(rows, task) for X in files or in memory: each task has whole blocks, and reads them itself."""
+    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(isinstance(X, np.ndarray))
     n_rows = sum(b - a for a, b in ranges)
     size = rows_per_task(n_rows, layer.n_neurons, layer.n_features, n_threads)
-    calls = []
+    step = block_rows(layer.n_neurons, layer.n_features)
+    tasks = []
     for begin, end in ranges:
+        in_memory_X = isinstance(X, np.ndarray)
+        bounds = _bounds(end - begin, step) if in_memory_X else X.between(begin, end).block_bounds(step)
         blocks = []
-        for a, b in X.between(begin, end).block_bounds(block_rows(layer.n_neurons, layer.n_features)):
+        for a, b in bounds:
             blocks.append((begin + a, begin + b))
             if blocks[-1][1] - blocks[0][0] >= size or blocks[-1][1] == end:
                 first, stop = blocks[0][0], blocks[-1][1]
@@ -226,9 +233,9 @@ def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
                 w_part = None if weights is None else _cut(weights, first, stop)
                 local = [(a - first, b - first) for a, b in blocks]
                 task = GramTask(targets, X_part, y_part, w_part, local, first, _cut_origins(origins, first, stop))
-                calls.append((stop - first, (_run, task)))
+                tasks.append((stop - first, task))
                 blocks = []
-    return calls
+    return tasks
 
 
 def _cut(source, start, stop):
@@ -265,7 +272,7 @@ def _chunk_tasks(targets, X, y, weights, origins, ranges):
     return calls, used, largest
 
 
-def _check_memory(layer, targets, chunk_bytes, n_tasks, client):
+def _check_memory(layer, targets, chunk_bytes, n_tasks, client, in_process=False):
     def need(n_threads):
         at_once = min(n_threads, n_tasks)
         return Need(
@@ -274,7 +281,7 @@ def _check_memory(layer, targets, chunk_bytes, n_tasks, client):
             targets.n_targets,
             block_rows(layer.n_neurons, layer.n_features),
             at_once,
-            min(SPLIT_EVERY + at_once, n_tasks),
+            min(split_every(layer.n_neurons) + at_once, n_tasks),
             chunk_bytes,
             layer.dtype == np.float32,
         )
@@ -282,7 +289,7 @@ def _check_memory(layer, targets, chunk_bytes, n_tasks, client):
     if client is None:
         from distributed.system import MEMORY_LIMIT
 
-        check_memory(need(n_local_threads()), MEMORY_LIMIT, "This process")
+        check_memory(need(n_local_threads(in_process)), MEMORY_LIMIT, "This process")
         return
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
         check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")

@@ -109,6 +109,11 @@ class Layer:
         """Mask (n_neurons,) of the columns of H that can be large, and so are summed about a reference row."""
         return np.repeat([not is_bounded(g.kind) for g in self.groups], [len(g) for g in self.groups])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights."""
+        return sum(group.W.nbytes + group.b.nbytes for group in self.groups)
+
     @cached_property
     def fingerprint(self) -> str:
         """Digest of everything that decides H, equal on every machine."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from .exceptions import InsufficientMemoryError
 
-__all__ = ["Need", "block_rows", "check_memory", "rows_per_task"]
+__all__ = ["Need", "block_rows", "check_memory", "rows_per_task", "split_every"]
 
 # A block of H of this size keeps the matrix product at full speed (500 rows and more up to 8,000 neurons) and stays
 # small beside HH where that matters.
 _BLOCK_BYTES = 32 * 2**20
+# Partial sums from this size on are merged by two.
+_LARGE_BYTES = 8 * 2**20
 # What a worker process holds before any work: the interpreter, NumPy, SciPy, scikit-learn, Dask and its buffers.
 BASE_BYTES = 250 * 2**20
 
@@ -29,6 +31,11 @@ def rows_per_task(n_samples: int, n_neurons: int, n_features: int, n_threads: in
     fair = n_samples // (4 * max(n_threads, 1)) + 1
     most = min(10**12 // n_neurons**2, 2**31 // (8 * n_features)) + 1
     return max(min(fair, most), 4 * n_neurons, block_rows(n_neurons, n_features))
+
+
+def split_every(n_neurons: int) -> int:
+    """Partial sums that one merge takes: few where they are large, so that few of them wait."""
+    return 8 if 4 * n_neurons**2 < _LARGE_BYTES else 2
 
 
 @dataclass(frozen=True)

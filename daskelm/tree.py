@@ -12,7 +12,10 @@ import dask
 import dask.threaded
 from dask.base import get_scheduler
 from dask.highlevelgraph import HighLevelGraph
+from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
+
+_LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 
 __all__ = ["current_client", "n_local_threads", "tree_reduce"]
 
@@ -38,16 +41,18 @@ def current_client():
     return owner if hasattr(owner, "scheduler_info") else None
 
 
-def _local_get():
+def _local_get(in_process=False):
     if in_task():
         return dask.get
     get = get_scheduler()
-    return dask.threaded.get if get is None else get
+    if get is None or (in_process and get is not dask.get):
+        return dask.threaded.get
+    return get
 
 
-def n_local_threads() -> int:
-    """How many tasks the local scheduler runs at once."""
-    if _local_get() is not dask.threaded.get:
+def n_local_threads(in_process: bool = False) -> int:
+    """How many tasks the local scheduler runs at once; `in_process` as for `tree_reduce`."""
+    if _local_get(in_process) is not dask.threaded.get:
         return 1
     from dask.system import CPU_COUNT
 
@@ -59,6 +64,9 @@ def tree_reduce(
     leaves: Mapping,
     merge: Callable[[list], Any],
     *,
+    client=None,
+    shared_bytes: int = 0,
+    in_process: bool = False,
     split_every: int = 8,
     name: str = "merge",
     done: Callable[[int], None] = lambda size: None,
@@ -75,8 +83,15 @@ def tree_reduce(
         Keys of the leaf tasks in order, with the size of each (rows, say), which is handed to `done`.
     merge : callable
         Takes a list of values in any order, gives their sum. Associative and commutative.
+    client : distributed.Client, optional
+        Where to work, as `current_client` gives it; the local scheduler if not given.
+    shared_bytes : int
+        Bytes that the graph holds once for all leaves, of which Dask need not warn. They travel with the graph since
+        the scheduler can give them out again when workers are lost; scattered data it could not.
+    in_process : bool
+        Whether the local scheduler must be one of this process, whatever Dask is set to.
     split_every : int
-        Most values that one merge takes.
+        Most values that one merge takes, on a cluster.
     name : str
         First word of the names of the merge tasks.
     done : callable
@@ -91,27 +106,37 @@ def tree_reduce(
     object
         The value of the reduction, in this process; None if all of it was taken.
     """
-    client = current_client()
     if client is not None:
-        return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
-    return _locally(graph, leaves, merge, done, due, take)
+        threshold = parse_bytes(dask.config.get(_LARGE_GRAPH, "10MB")) + 2 * shared_bytes
+        with dask.config.set({_LARGE_GRAPH: threshold}):
+            return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
+    return _locally(graph, leaves, merge, in_process, done, due, take)
 
 
-def _locally(graph, leaves, merge, done, due, take):
+def _locally(graph, leaves, merge, in_process, done, due, take):
     from dask.callbacks import Callback
 
-    get = _local_get()
-    total = None
+    get = _local_get(in_process)
+    order = {key: i for i, key in enumerate(leaves)}
+    most_waiting = 2 * n_local_threads(in_process) + 2
+    waiting: dict = {}
+    total, n_added = None, 0
 
     def posttask(key, result, dsk, state, worker_id):
-        nonlocal total
-        if key not in leaves:
+        nonlocal total, n_added
+        if key not in order:
             return
-        # Added at once and forgotten, so that no more than one value per thread waits.
-        total = result if total is None else merge([total, result])
+        # Added soon and forgotten, so that few values wait; in the order of the leaves, so that the same work gives
+        # the same number to the last bit, unless one leaf keeps too many waiting.
         state["cache"][key] = None
+        waiting[order[key]] = result
+        while waiting and (n_added in waiting or len(waiting) > most_waiting):
+            i = n_added if n_added in waiting else min(waiting)
+            value = waiting.pop(i)
+            total = value if total is None else merge([total, value])
+            n_added = max(n_added, i + 1)
         done(leaves[key])
-        if due():
+        if total is not None and due():
             part, total = total, None
             take(part)
 
@@ -119,6 +144,8 @@ def _locally(graph, leaves, merge, done, due, take):
     limit = 1 if get is dask.threaded.get and len(leaves) > 1 else None
     with threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask):
         get(dict(graph), list(leaves))
+    for i in sorted(waiting):
+        total = waiting[i] if total is None else merge([total, waiting[i]])
     return total
 
 

@@ -48,7 +48,7 @@ def many_tasks(monkeypatch, tmp_path):
     """Files, cut into many gram tasks."""
     monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: 10)
     monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: 10)
-    monkeypatch.setattr("daskelm.accumulation.SPLIT_EVERY", 3)
+    monkeypatch.setattr("daskelm.accumulation.split_every", lambda n_neurons: 3)
     return make_hdf5(X, tmp_path / "x.h5"), make_hdf5(Y, tmp_path / "y.h5")
 
 

@@ -364,7 +364,7 @@ def test_fit_with_a_checkpoint(here, commit_always, monkeypatch):
     with pytest.raises(RuntimeError, match="out of luck"):
         model.fit("X.h5", "T.h5", checkpoint="c.h5")
     done = NormalEquations.load("c.h5").n_samples
-    assert done == 120
+    assert 60 <= done < N
     model.fit("X.h5", "T.h5", checkpoint="c.h5")
     np.testing.assert_allclose(model.predict(X), whole.predict(X), atol=1e-9)
     assert_same(model.normal_equations_, whole.normal_equations_)

@@ -33,7 +33,7 @@ def test_every_leaf_counts_once(request, n, where):
             request.getfixturevalue(where)
         else:
             stack.enter_context(dask.config.set(scheduler=where))
-        found = tree_reduce(*leaves(n), concatenate, split_every=4, done=progress.append)
+        found = tree_reduce(*leaves(n), concatenate, client=current_client(), split_every=4, done=progress.append)
     assert sorted(found) == list(range(n))
     assert sum(progress) == 10 * n
 
@@ -48,11 +48,11 @@ def test_an_error_in_a_leaf_is_raised_as_it_is(request, where):
     if where == "client":
         request.getfixturevalue(where)
     with pytest.raises(LookupError, match="row 5"):
-        tree_reduce(*leaves(9, fail), concatenate, split_every=4)
+        tree_reduce(*leaves(9, fail), concatenate, client=current_client(), split_every=4)
 
 
 def test_a_cluster_holds_nothing_afterwards(client):
-    tree_reduce(*leaves(20), concatenate, split_every=4)
+    tree_reduce(*leaves(20), concatenate, client=current_client(), split_every=4)
     client.sync(_settle, client)
     assert not client.futures
 
@@ -75,7 +75,7 @@ def test_local_threads_work_at_once_and_share_the_cores():
 
     with dask.config.set(scheduler="threads", num_workers=2):
         assert n_local_threads() == 2
-        assert tree_reduce(*leaves(2, meet), concatenate, split_every=4) == [1, 1]
+        assert tree_reduce(*leaves(2, meet), concatenate, client=current_client(), split_every=4) == [1, 1]
 
 
 def test_dask_says_where(client):
@@ -101,7 +101,9 @@ def test_merges_stay_on_the_worker_that_has_the_parts(client):
         return sum(transfer["total"] for transfer in dask_worker.transfer_incoming_log)
 
     before = sum(client.run(moved).values())
-    total = tree_reduce(*leaves(24, partial), lambda parts: sum(parts[1:], parts[0]), split_every=4)
+    total = tree_reduce(
+        *leaves(24, partial), lambda parts: sum(parts[1:], parts[0]), client=current_client(), split_every=4
+    )
     assert (total == sum(range(24))).all()
     assert sum(client.run(moved).values()) - before < 8e6
 
