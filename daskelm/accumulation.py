@@ -22,7 +22,7 @@ from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .progress import RowProgress
-from .sources import Notes, Origin, Table, origins_of
+from .sources import Notes, Origin, Provenance, Table, provenance_of
 from .targets import Targets
 from .tree import current_client, n_local_threads, tree_reduce
 
@@ -39,7 +39,7 @@ def accumulate(
     y: Source,
     weights: Source | None = None,
     *,
-    origins: Sequence[Origin] | None = None,
+    provenance: Provenance | None = None,
     ranges: Sequence[tuple[int, int]] | None = None,
     due: Callable[[], bool] = lambda: False,
     take: Callable[[NormalEquations], None] | None = None,
@@ -59,7 +59,7 @@ def accumulate(
         Targets or labels.
     weights : source of shape (n_samples,), optional
         Row weights.
-    origins : sequence of Origin, optional
+    provenance : Provenance, optional
         Where the rows of X in files come from, if that is known already.
     ranges : sequence of (start, stop), optional
         Which rows of X; all if not given.
@@ -78,25 +78,27 @@ def accumulate(
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     ranges = [(a, b) for a, b in ([(0, n_samples)] if ranges is None else ranges) if a < b]
     if not ranges:
+        _check_memory(layer, targets, 0, 1, None)
         return _nothing(layer, targets)
     progress = RowProgress(sum(b - a for a, b in ranges), verbose)
     in_memory_X = isinstance(X, np.ndarray)
     if in_memory_X:
         y, weights = in_memory(y), None if weights is None else in_memory(weights)
-    if origins is None:
-        origins = origins_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else ()
+    if provenance is None:
+        provenance = provenance_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else Provenance()
+    origins, sources = provenance.origins, provenance.sources
     client = None if in_memory_X else current_client()
-    sources = [source for source in (X, y, weights) if source is not None]
-    check_visible([source for source in sources if isinstance(source, Hdf5Rows)], client)
+    given = [source for source in (X, y, weights) if source is not None]
+    check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
     # Names of this run alone: a failed task of an earlier try must not answer for this one.
     run = uuid4().hex
     name, layer_key = f"gram-{run}", f"layer-{run}"
     dependencies, chunk_bytes = [], 0
-    if in_memory_X or (isinstance(X, Hdf5Rows) and all(isinstance(s, Hdf5Rows | np.ndarray) for s in sources)):
+    if in_memory_X or (isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)):
         tasks = _range_tasks(layer, targets, X, y, weights, origins, ranges, client)
         _check_memory(layer, targets, 0, len(tasks), client, in_memory_X)
         if in_memory_X and len(tasks) == 1:
-            return _finite(tasks[0][1](layer, progress.advance), layer)
+            return _checked(tasks[0][1](layer, progress.advance), layer, sources)
         calls = [(n_rows, (_run, task)) for n_rows, task in tasks]
     else:
         calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights, origins, ranges)
@@ -117,9 +119,9 @@ def accumulate(
         split_every=split_every(layer.n_neurons),
         done=progress.advance,
         due=due,
-        take=lambda part: take(_finite(part, layer)) if take is not None else None,
+        take=lambda part: take(_checked(part, layer, sources)) if take is not None else None,
     )
-    return _nothing(layer, targets) if sums is None else _finite(sums, layer)
+    return _nothing(layer, targets) if sums is None else _checked(sums, layer, sources)
 
 
 def merge(sums: Sequence[NormalEquations]) -> NormalEquations:
@@ -136,14 +138,15 @@ def _nothing(layer, targets):
     return replace(sums, target_dtype=targets.dtype)
 
 
-def _finite(sums, layer):
+def _checked(sums, layer, sources):
+    """The sums, which must be finite, with what the sources of their rows are found by."""
     if not np.isfinite(sums.sum_H).all() or not np.isfinite(sums.packed).all():
         bad = layer.feature_names_out[int(np.argmin(np.isfinite(sums.sum_H)))]
         raise DataError(
             f"neurons: the hidden layer gives NaN or infinity for finite inputs (first in neuron {bad!r}). Use "
             "standardize=True, smaller weights, or a ufunc that is defined for all numbers."
         )
-    return sums
+    return replace(sums, ledger=sums.ledger.described(sources))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +186,7 @@ class GramTask:
                 counts = float(len(H)) if given is None else float(given.sum())
                 sums.add(H, self.targets.encode(labels), w, counts)
                 on_block(stop - start)
-        return sums.result(self.targets.dtype, notes.ledger())
+        return sums.result(self.targets.dtype, notes.ledger(layer.n_features))
 
     @staticmethod
     def _reader(source, stack):

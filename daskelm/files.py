@@ -9,6 +9,7 @@ import io
 import json
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from .exceptions import FileFormatError, FileMissingError, FileWriteError
 
-__all__ = ["read_generation", "read_sealed", "replacing", "write_sealed"]
+__all__ = ["next_generation", "read_generation", "read_sealed", "replacing", "write_sealed"]
 
 VERSION = 1
 _MAGIC = b"daskelm file\n"
@@ -106,6 +107,16 @@ def read_generation(path, format: str) -> int | None:
         return None
 
 
+def next_generation(path, format: str) -> int:
+    """A generation above that of the file at `path` and of its lock file, if there are any."""
+    with contextlib.suppress(FileFormatError):
+        found = [read_generation(path, format) or 0]
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(Path(f"{path}.lock").read_bytes()))
+        return max(found) + 1
+    return 1
+
+
 def _header(path, format, data):
     if not data.startswith(_MAGIC):
         kind = "an HDF5 file of another kind" if data[:8] == b"\x89HDF\r\n\x1a\n" else "something else"
@@ -144,12 +155,13 @@ def replacing(path, *, alone: bool = False):
     FileWriteError
         The folder or the disk takes no more.
     """
-    path = Path(path)
+    # What a link points to is replaced, not the link.
+    path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileMissingError(f"{path}: its folder {path.parent.resolve()} does not exist. Create it first.")
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; give the name of a file in it.")
-    prefix = f".{path.name}.{socket.gethostname()}.{os.getpid()}."
+    prefix = f".{path.name}~{socket.gethostname()}~{os.getpid()}~"
     try:
         _remove_leftovers(path, alone)
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
@@ -159,9 +171,7 @@ def replacing(path, *, alone: bool = False):
     beside = Path(name)
     try:
         yield beside
-        umask = os.umask(0)
-        os.umask(umask)
-        beside.chmod(0o666 & ~umask)
+        beside.chmod(_mode(path))
         _sync(beside)
         beside.replace(path)
     except BaseException as error:
@@ -170,6 +180,15 @@ def replacing(path, *, alone: bool = False):
             raise _not_written(path, error) from None
         raise
     _sync(path.parent)
+
+
+def _mode(path):
+    """Permissions of the file that is there, so that a group goes on sharing it; else what the umask leaves."""
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _not_written(path, error):
@@ -183,11 +202,11 @@ def _not_written(path, error):
 
 def _remove_leftovers(path, alone):
     """Remove hidden files that writers of `path` left when they were killed; unless `alone`, on this machine only."""
-    start = f".{path.name}." if alone else f".{path.name}.{socket.gethostname()}."
     for item in path.parent.iterdir():
-        if item.name.startswith(start) and item.name.endswith(".tmp"):
-            pid = item.name.removeprefix(start).split(".")[0]
-            if alone or (pid.isdigit() and not _lives(int(pid))):
+        name, *rest = item.name.split("~")
+        if name == f".{path.name}" and len(rest) == 3 and rest[2].endswith(".tmp"):
+            host, pid, _ = rest
+            if alone or (host == socket.gethostname() and pid.isdigit() and not _lives(int(pid))):
                 item.unlink(missing_ok=True)
 
 
@@ -205,5 +224,9 @@ def _sync(path):
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some file systems cannot sync a folder; the file itself was.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(handle)

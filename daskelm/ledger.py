@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .exceptions import IncompatibleSumsError, RowsCountedError
 
-__all__ = ["Ledger", "Source", "SourceIndex", "common_rows"]
+__all__ = ["Ledger", "Source", "SourceIndex", "cell_of", "cells_between", "common_rows"]
 
 Ranges = tuple[tuple[int, int], ...]
+_MASK = 2**64 - 1
+
+
+def cell_of(row: int, cell_rows: int) -> tuple[int, int]:
+    """The cell [start, stop) of a row: 0, 1, 2 to 3, 4 to 7, and so on to `cell_rows`, and multiples of that beyond.
+
+    The same for a table and for any part of it from row 0 on, of which at least half are whole cells.
+    """
+    if row >= cell_rows:
+        return row // cell_rows * cell_rows, (row // cell_rows + 1) * cell_rows
+    low = 1 << (row.bit_length() - 1) if row else 0
+    return low, max(2 * low, 1)
+
+
+def cells_between(start: int, stop: int, cell_rows: int) -> Iterator[tuple[int, int, int]]:
+    """(start of the cell, first row, last row + 1) of all cells with rows in [start, stop)."""
+    while start < stop:
+        low, high = cell_of(start, cell_rows)
+        yield low, start, min(stop, high)
+        start = high
 
 
 @dataclass(frozen=True)
@@ -24,19 +45,26 @@ class Source:
         The rows counted, as sorted, disjoint, non-adjacent [start, stop).
     n_columns : int
         Of X.
+    cell_rows : int
+        Rows of a cell, a power of two.
     anchors : dict of int to int
-        Digests of a few rows of X, counted or not, by row number: what the source is known by.
-    pieces : dict of (int, int) to (int, int)
-        Digests of the rows [start, stop) of X, and of their targets and weights: what the counted rows read.
+        Digests of a few rows of X, counted or not, by row number: what the source is found by.
+    cells : dict of int to (int, int)
+        By the first row of each cell, the sums modulo 2^64 of digests of its counted rows: of X, and of their targets
+        and weights. They are added and subtracted with the rows, and so are the same however the rows came.
     paths : frozenset of str
         Where the rows were read. No more than a hint: it tells a changed table from another one that looks alike.
+    others : frozenset of str
+        Names of sources that look alike and were found to be other ones.
     """
 
     ranges: Ranges
     n_columns: int = 0
+    cell_rows: int = 1
     anchors: Mapping[int, int] = field(default_factory=dict)
-    pieces: Mapping[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    cells: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     paths: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
     @property
     def n_rows(self) -> int:
@@ -57,15 +85,25 @@ class Source:
         same = [self.anchors[row] == other[row] for row in telling or common]
         return sum(same) / len(same) if telling else float(all(same))
 
-    def counted_anchors(self) -> Source:
-        """The same with the anchors of counted rows alone."""
-        anchors = {row: digest for row, digest in self.anchors.items() if not self.missing(row, row + 1)}
-        return replace(self, anchors=anchors)
+    def rows_in(self, cell: int) -> Ranges:
+        """The counted rows of the cell that begins at this row."""
+        return common_rows(self.ranges, (cell_of(cell, self.cell_rows),))
 
-    def alike(self, other: Source) -> bool:
-        """Whether nothing that is known of both tells them apart."""
-        differ = any(self.pieces[key] != other.pieces[key] for key in self.pieces.keys() & other.pieces.keys())
-        return self.n_columns == other.n_columns and self.likeness(other.anchors) == 1 and not differ
+    def same_as(self, other: Source) -> bool | None:
+        """Whether both are one source, by the cells of which they count the same rows; None where there are none."""
+        if self.n_columns != other.n_columns or self.cell_rows != other.cell_rows:
+            return False
+        shared = [cell for cell in self.cells.keys() & other.cells.keys() if self.rows_in(cell) == other.rows_in(cell)]
+        return all(self.cells[cell] == other.cells[cell] for cell in shared) if shared else None
+
+    def may_be(self, other: Source) -> bool:
+        """Whether nothing that is known of the rows which both count tells them apart."""
+        same = self.same_as(other)
+        if same is not None:
+            return same
+        both = common_rows(self.ranges, other.ranges)
+        rows = [row for row in self.anchors.keys() & other.anchors.keys() if any(a <= row < b for a, b in both)]
+        return all(self.anchors[row] == other.anchors[row] for row in rows)
 
     def missing(self, start: int, stop: int) -> Ranges:
         """The rows of [start, stop) that are not counted."""
@@ -78,7 +116,7 @@ class Ledger:
     Parameters
     ----------
     sources : mapping of str to Source, or to iterables of (start, stop)
-        Rows by the source's name, which is a digest of its anchors.
+        Rows by the source's name.
     n_unknown : int
         Number of rows that came from memory.
     """
@@ -90,7 +128,7 @@ class Ledger:
         for name, source in sorted((sources or {}).items()):
             source = source if isinstance(source, Source) else Source(tuple(source))
             if ranges := _normalise(source.ranges):
-                found[name] = replace(source, ranges=ranges)
+                found[name] = source if ranges == source.ranges else replace(source, ranges=ranges)
         self.sources: dict[str, Source] = found
         self.n_unknown = n_unknown
 
@@ -113,12 +151,30 @@ class Ledger:
     def __repr__(self):
         return f"Ledger({self.ranges!r}, n_unknown={self.n_unknown})"
 
+    def described(self, sources: Mapping[str, Source]) -> Ledger:
+        """The same rows, with what these sources of the same names are found by."""
+        return Ledger(
+            {
+                name: replace(source, anchors=known.anchors, paths=known.paths, others=known.others)
+                for name, source in self.sources.items()
+                for known in [sources.get(name, source)]
+            },
+            self.n_unknown,
+        )
+
     def __or__(self, other: Ledger) -> Ledger:
         """Rows of both; rows that are in both already are an error."""
         merged = dict(self.sources)
-        index = SourceIndex(self)
+        strange = [name for name, source in other.sources.items() if source.anchors and self.sources]
+        index = SourceIndex(self) if strange else None
         for name, source in other.sources.items():
-            for mine in (name,) if name in self.sources else index.alike(source):
+            if name in merged and merged[name].same_as(source) is False:
+                # One path on two machines: another table, under another name.
+                name = hashlib.sha256(f"{name} {sorted(source.cells.items())}".encode()).hexdigest()[:32]
+            suspects = {name} & self.sources.keys()
+            if index is not None:
+                suspects |= set(index.maybe(source)) - source.others
+            for mine in suspects:
                 if twice := common_rows(self.sources[mine].ranges, source.ranges):
                     raise RowsCountedError(
                         f"cannot add: rows {twice[0][0]} to {twice[0][1] - 1} of {_called(source, name)} are counted "
@@ -131,21 +187,20 @@ class Ledger:
     def __sub__(self, other: Ledger) -> Ledger:
         """Rows of the first without those of the second, which must all be there."""
         left = dict(self.sources)
-        index = SourceIndex(self)
+        index = SourceIndex(self) if other.sources else None
         for name, source in other.sources.items():
             gone = source.ranges
-            for mine in dict.fromkeys([name, *index.alike(source)]):
-                if mine in left:
-                    here = left[mine]
-                    rows = common_rows(here.ranges, gone)
-                    # A piece with rows that are gone is forgotten: they may be mended, and come back.
-                    pieces = {key: value for key, value in here.pieces.items() if not common_rows((key,), rows)}
-                    left[mine] = replace(here, ranges=_without(here.ranges, rows), pieces=pieces)
-                    gone = _without(gone, rows)
+            for mine in dict.fromkeys([name, *(index.maybe(source) if index else ())]):
+                if mine not in self.sources or self.sources[mine].same_as(source) is False:
+                    continue
+                here = left[mine]
+                rows = common_rows(here.ranges, gone)
+                left[mine] = replace(here, ranges=_without(here.ranges, rows), cells=_cells_without(here, source, rows))
+                gone = _without(gone, rows)
             if gone:
                 raise IncompatibleSumsError(
                     f"cannot subtract: rows {gone[0][0]} to {gone[0][1] - 1} of {_called(source, name)} are not (all) "
-                    "counted in the sums to subtract from."
+                    "counted in the sums to subtract from, or not as they read now."
                 )
         if other.n_unknown > self.n_unknown:
             raise IncompatibleSumsError(
@@ -160,17 +215,18 @@ class Ledger:
         sources = self.sources.values()
         ranges = [(i, *rows) for i, source in enumerate(sources) for rows in source.ranges]
         anchors = [(i, *anchor) for i, source in enumerate(sources) for anchor in source.anchors.items()]
-        pieces = [(i, *key, *value) for i, source in enumerate(sources) for key, value in source.pieces.items()]
+        cells = [(i, key, *value) for i, source in enumerate(sources) for key, value in source.cells.items()]
         return {
             "ledger": {
                 "names": list(self.sources),
                 "n_columns": [source.n_columns for source in sources],
+                "cell_rows": [source.cell_rows for source in sources],
                 "paths": [sorted(source.paths) for source in sources],
                 "n_unknown": self.n_unknown,
             },
             "ledger_ranges": np.array(ranges, np.uint64).reshape(-1, 3),
             "ledger_anchors": np.array(anchors, np.uint64).reshape(-1, 3),
-            "ledger_pieces": np.array(pieces, np.uint64).reshape(-1, 5),
+            "ledger_cells": np.array(cells, np.uint64).reshape(-1, 4),
         }
 
     @classmethod
@@ -179,15 +235,15 @@ class Ledger:
         plain = state["ledger"]
         ranges: list[list] = [[] for _ in plain["names"]]
         anchors: list[dict] = [{} for _ in plain["names"]]
-        pieces: list[dict] = [{} for _ in plain["names"]]
+        cells: list[dict] = [{} for _ in plain["names"]]
         for i, start, stop in state["ledger_ranges"].tolist():
             ranges[i].append((start, stop))
         for i, row, digest in state["ledger_anchors"].tolist():
             anchors[i][row] = digest
-        for i, start, stop, *digests in state["ledger_pieces"].tolist():
-            pieces[i][start, stop] = tuple(digests)
-        parts = zip(ranges, plain["n_columns"], anchors, pieces, map(frozenset, plain["paths"]), strict=True)
-        sources = (Source(tuple(rows), *rest) for rows, *rest in parts)
+        for i, start, *digests in state["ledger_cells"].tolist():
+            cells[i][start] = tuple(digests)
+        columns = (plain["n_columns"], plain["cell_rows"], anchors, cells, map(frozenset, plain["paths"]))
+        sources = (Source(tuple(rows), *rest) for rows, *rest in zip(ranges, *columns, strict=True))
         return cls(dict(zip(plain["names"], sources, strict=True)), plain["n_unknown"])
 
 
@@ -197,31 +253,47 @@ class SourceIndex:
     Parameters
     ----------
     ledger : Ledger
-        Whose sources are known from the beginning.
+        Whose sources are known.
     """
 
     def __init__(self, ledger: Ledger):
-        self._sources: dict[str, Source] = {}
+        self._sources = ledger.sources
         self._names: dict[tuple[int, int, int], list[str]] = {}
         for name, source in ledger.sources.items():
-            self.add(name, source)
-
-    def add(self, name: str, source: Source) -> None:
-        """Know one more source."""
-        self._sources[name] = source
-        for row, digest in source.anchors.items():
-            self._names.setdefault((source.n_columns, row, digest), []).append(name)
+            for row, digest in source.anchors.items():
+                self._names.setdefault((source.n_columns, row, digest), []).append(name)
 
     def similar(self, source: Source) -> list[str]:
-        """Names of the sources that most of the anchors agree with, the most similar first."""
+        """Names of the sources that at least half of the anchors agree with, the most similar first."""
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
         candidates = {name for key in keys for name in self._names.get(key, ())}
         ranked = sorted((-self._sources[name].likeness(source.anchors), name) for name in candidates)
         return [name for minus_likeness, name in ranked if minus_likeness <= -0.5]
 
-    def alike(self, source: Source) -> list[str]:
-        """Names of the sources that nothing known tells from this one."""
-        return [name for name in self.similar(source) if self._sources[name].alike(source)]
+    def maybe(self, source: Source) -> list[str]:
+        """Names of the sources that this one may be, by what is known of the rows that both count."""
+        keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
+        candidates = sorted({name for key in keys for name in self._names.get(key, ())})
+        # By one look at the first cell most tables that look alike are told apart.
+        candidates = [name for name in candidates if _may_begin_alike(self._sources[name], source)]
+        return [name for name in candidates if self._sources[name].may_be(source)]
+
+
+def _may_begin_alike(a: Source, b: Source) -> bool:
+    return not (0 in a.cells and 0 in b.cells and a.cells[0] != b.cells[0])
+
+
+def _cells_without(here: Source, gone: Source, rows: Ranges) -> dict[int, tuple[int, int]]:
+    """Cells of a source without rows, whose digests are those of another source with these rows."""
+    cells = dict(here.cells)
+    for start, stop in rows:
+        for cell, _, _ in cells_between(start, stop, here.cell_rows):
+            if cell in cells:
+                x, t = gone.cells.get(cell, (0, 0))
+                cells[cell] = (cells[cell][0] - x) & _MASK, (cells[cell][1] - t) & _MASK
+    left = _without(here.ranges, rows)
+    kept = {cell for start, stop in left for cell, _, _ in cells_between(start, stop, here.cell_rows)}
+    return {cell: value for cell, value in cells.items() if cell in kept}
 
 
 def _called(source, name):
@@ -229,12 +301,17 @@ def _called(source, name):
 
 
 def _union(a: Source, b: Source) -> Source:
+    cells = dict(a.cells)
+    for cell, (x, t) in b.cells.items():
+        mine = cells.get(cell, (0, 0))
+        cells[cell] = (mine[0] + x) & _MASK, (mine[1] + t) & _MASK
     return replace(
         a,
         ranges=_normalise(a.ranges + b.ranges),
         anchors={**a.anchors, **b.anchors},
-        pieces={**a.pieces, **b.pieces},
+        cells=cells,
         paths=a.paths | b.paths,
+        others=a.others | b.others,
     )
 
 
@@ -264,10 +341,14 @@ def common_rows(a: Ranges, b: Ranges) -> Ranges:
 
 def _without(ranges: Ranges, gone: Ranges) -> Ranges:
     """Rows of the first sorted set of ranges that are not in the second."""
-    out = []
+    out, j = [], 0
     for start, stop in ranges:
-        for a, b in common_rows(((start, stop),), gone):
-            out.append((start, a))
-            start = b
+        while j < len(gone) and gone[j][1] <= start:
+            j += 1
+        k = j
+        while k < len(gone) and gone[k][0] < stop:
+            out.append((start, gone[k][0]))
+            start = max(start, gone[k][1])
+            k += 1
         out.append((start, stop))
     return _normalise(out)

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .exceptions import CancellationWarning, FileFormatError, IncompatibleSumsError
-from .files import read_generation, read_sealed, write_sealed
+from .exceptions import CancellationWarning, IncompatibleSumsError
+from .files import next_generation, read_sealed, write_sealed
 from .ledger import Ledger
 from .triangles import unpack
 
@@ -299,6 +299,9 @@ class NormalEquations:
         return left
 
     def _combine(self, other, sign, ledger, target_dtype):
+        if not self.sum_weights:
+            # Nothing is summed about this reference: zero would drown a target around 1e9.
+            self = self._about(other.reference_H, other.reference_T)
         other = other._about(self.reference_H, self.reference_T)
         combine = np.add if sign > 0 else np.subtract
         sums: dict = {
@@ -354,11 +357,7 @@ class NormalEquations:
         path : str or path-like
             File to write.
         """
-        try:
-            generation = (read_generation(path, "sums") or 0) + 1
-        except FileFormatError:
-            generation = 1
-        write_sealed(path, "sums", self.state(), generation)
+        write_sealed(path, "sums", self.state(), next_generation(path, "sums"))
 
     @classmethod
     def load(cls, path) -> NormalEquations:

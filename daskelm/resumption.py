@@ -13,7 +13,7 @@ from .inputs import Source, check_lengths
 from .layer import Layer
 from .ledger import Ledger
 from .normal_equations import NormalEquations
-from .sources import Origin, Table, origins_of
+from .sources import Origin, Provenance, Table, provenance_of
 from .sums_file import add_to_file, locked, subtract_from_file
 from .targets import Targets
 
@@ -36,19 +36,26 @@ class _Job:
     start: int
     stop: int
 
-    def origins(self, ledger: Ledger) -> tuple[Origin, ...]:
-        """Where the rows of X come from; none of data in memory."""
+    def provenance(self, ledger: Ledger) -> Provenance:
+        """Where the rows of X come from; nowhere of data in memory."""
+        edges = (self.start - 1, self.start, self.stop - 1, self.stop)
         if not isinstance(self.X, Hdf5Rows):
-            return ()
-        return origins_of(Table(self.X, self.y, self.weights, self.targets), ledger)
+            return Provenance()
+        return provenance_of(Table(self.X, self.y, self.weights, self.targets), ledger, edges)
 
     def missing(self, origins: Sequence[Origin]) -> list[tuple[int, int]]:
         """Ranges of rows of X that are not counted."""
         if not isinstance(self.X, Hdf5Rows):
             return [(self.start, self.stop)] if self.start < self.stop else []
-        return [rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()]
+        out: list[tuple[int, int]] = []
+        for a, b in (rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()):
+            # One range from file to file: tasks are cut from ranges.
+            if out and out[-1][1] == a:
+                a = out.pop()[0]
+            out.append((a, b))
+        return out
 
-    def sums(self, origins, ranges, verbose, **commits) -> NormalEquations:
+    def sums(self, provenance, ranges, verbose, **commits) -> NormalEquations:
         """Sums of these ranges of rows of X."""
         return accumulate(
             self.layer,
@@ -56,7 +63,7 @@ class _Job:
             self.X,
             self.y,
             self.weights,
-            origins=origins,
+            provenance=provenance,
             ranges=ranges,
             verbose=verbose,
             **commits,
@@ -109,18 +116,18 @@ def add_rows(
         with locked(path) as file:
             held = file.read()
             if held is not None:
-                held += job.sums((), [], 0)
+                held += job.sums(Provenance(), [], 0)
             elif job.start == job.stop:
-                file.write(job.sums((), [], 0))
+                file.write(job.sums(Provenance(), [], 0))
         ledger = Ledger() if held is None else held.ledger
         del held
-        origins = job.origins(ledger)
-        missing = job.missing(origins)
+        provenance = job.provenance(ledger)
+        missing = job.missing(provenance.origins)
         if not missing:
             return n_added
         commits = _Commits(path, many=isinstance(X, Hdf5Rows))
         try:
-            left = job.sums(origins, missing, verbose, due=commits.due, take=commits.take)
+            left = job.sums(provenance, missing, verbose, due=commits.due, take=commits.take)
             if left.n_samples:
                 commits.take(left)
             return n_added + commits.n_rows
@@ -224,13 +231,13 @@ def remove_rows(
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
     held = NormalEquations.load(path)
-    origins = job.origins(held.ledger)
-    missing = job.missing(origins)
+    provenance = job.provenance(held.ledger)
+    missing = job.missing(provenance.origins)
     if isinstance(X, Hdf5Rows) and missing:
         raise IncompatibleSumsError(
             f"rows: only rows that are counted can be taken out; got rows {missing[0][0]} to {missing[0][1] - 1}, "
             f"which {path} does not count."
         )
-    sums = job.sums(origins, [(job.start, job.stop)], verbose)
+    sums = job.sums(provenance, [(job.start, job.stop)], verbose)
     subtract_from_file(path, sums)
     return sums.n_samples

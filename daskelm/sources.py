@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import xxhash
 
 from .exceptions import DataError
 from .hdf5 import Hdf5Rows, Part, some
 from .inputs import Source as Data
-from .inputs import take_runs
-from .ledger import Ledger, Source, SourceIndex
+from .inputs import n_columns, take_runs
+from .ledger import Ledger, Source, SourceIndex, cell_of, cells_between, common_rows
+from .row_digests import row_digests, sum_digests
 from .targets import Targets
 
-__all__ = ["Notes", "Origin", "Table", "origins_of"]
+__all__ = ["Notes", "Origin", "Provenance", "Table", "provenance_of"]
 
-# A source is known by its first rows and by some sixteen rows at multiples of a power of two, which stay where they
-# are when rows are appended.
-_FIRST_ROWS, _SPREAD_ROWS = 8, 16
-# Bytes of X (as float64) that one digest stands for.
-_PIECE_BYTES = 4 * 2**20
-# Bytes of X that are read again, in all, to see whether rows that are counted still read the same.
+# A source is found by its rows 0, 1, 2, 3, 4, 6, 8, 12 to 64, 128, 256 and so on, and by some eight rows at multiples
+# of a power of two, which all stay where they are when rows are appended.
+_SPREAD_ROWS = 8
+_FIRST_ROWS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+# Bytes of X, targets and weights in a cell, as 8-byte numbers.
+_CELL_BYTES = 4 * 2**20
+# Bytes that are read again, in all, to see whether rows that are counted still read the same.
 _CHECK_BYTES = 64 * 2**20
-
-
 _NOTHING = Source(())
 
 
@@ -37,13 +38,18 @@ class Origin:
     stop: int
     first: int
     name: str
-    source: Source
+    cell_rows: int
     counted: Source = _NOTHING
 
     @property
     def shift(self) -> int:
         """What to add to a row number in X."""
         return self.first - self.start
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The rows of the source that are here."""
+        return self.first, self.stop + self.shift
 
     def cut(self, start: int, stop: int) -> Origin:
         """The part of it in rows [start, stop) of X."""
@@ -52,8 +58,15 @@ class Origin:
 
     def missing(self) -> list[tuple[int, int]]:
         """Ranges of rows of X here that are not counted."""
-        rows = self.counted.missing(self.first, self.stop + self.shift)
-        return [(a - self.shift, b - self.shift) for a, b in rows]
+        return [(a - self.shift, b - self.shift) for a, b in self.counted.missing(*self.rows)]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where all rows of X come from, and by what those sources are found again, by name."""
+
+    origins: tuple[Origin, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,39 +78,53 @@ class Table:
     weights: Data | None
     targets: Targets
 
-    def digests(
-        self, part: Part, origin: Origin, pieces: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[int, int | None]]:
-        """What pieces of a part of X read, and their targets and weights where those are here.
+    @property
+    def cell_rows(self) -> int:
+        """Rows of a cell: a power of two."""
+        numbers = self.X.n_columns + n_columns(self.y) + 1
+        return 2 ** max(int(np.log2(_CELL_BYTES / (8 * numbers))), 0)
 
-        `pieces` are ranges of rows of the part, sorted, which do not overlap; what is adjacent is read at once.
-        """
+    def digests(
+        self, part: Part, origin: Origin, ranges: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[int, int | None]]:
+        """Sums of digests of ranges of rows of a part: of X, and of targets and weights where those are here."""
         with self.X.of_part(part).open() as reader:
-            for run in _runs(pieces, piece_rows(self.X.n_columns)):
+            for run in _runs(ranges, self.cell_rows):
                 start, stop = run[0][0], run[-1][1]
                 block = reader.read(start, stop)
                 # Targets are known of the rows that are in X.
-                low, high = max(start - origin.shift, origin.start), min(stop - origin.shift, origin.stop)
-                content, given = self._targets(low, max(low, high))
+                low, high = max(start, origin.rows[0]), min(stop, origin.rows[1])
+                x = _digests_of_X(start, block)
+                t = self._digests_of_T(origin, low, high) if low < high else None
                 for a, b in run:
-                    x, first = block[a - start : b - start], a - origin.shift
-                    inside = low <= first and b - origin.shift <= high
-                    rows = slice(first - low, b - origin.shift - low) if inside else slice(0)
-                    piece = _Piece(origin, a)
-                    piece.add(x, content[rows], None if given is None else given[rows])
-                    of_x, of_t = piece.digests()
-                    yield of_x, of_t if inside else None
+                    of_t = None
+                    if t is not None and low <= a and b <= high:
+                        of_t = sum_digests(t[a - low : b - low])
+                    yield sum_digests(x[a - start : b - start]), of_t
 
-    def _targets(self, first, last):
-        (labels,) = take_runs(self.y, [(first, last)])
-        given = None if self.weights is None else take_runs(self.weights, [(first, last)])[0].reshape(-1)
-        return self.targets.content(labels), given
+    def _digests_of_T(self, origin, first, last):
+        rows = [(first - origin.shift, last - origin.shift)]
+        (labels,) = take_runs(self.y, rows)
+        given = None if self.weights is None else take_runs(self.weights, rows)[0].reshape(-1)
+        return _digests_of_T(first, self.targets.content(labels), given)
 
 
-def _runs(pieces, most_rows) -> Iterator[list[tuple[int, int]]]:
-    """Groups of adjacent pieces of no more than `most_rows` rows."""
+def _digests_of_X(first, X):
+    return row_digests(first, np.asarray(X, np.float64))
+
+
+def _digests_of_T(first, content, weights):
+    content = content.reshape(len(content), -1)
+    if weights is None:
+        return row_digests(first, content)
+    columns = [content.view(np.uint64), np.asarray(weights, np.float64)[:, None].view(np.uint64)]
+    return row_digests(first, np.concatenate(columns, axis=1))
+
+
+def _runs(ranges, most_rows) -> Iterator[list[tuple[int, int]]]:
+    """Groups of adjacent ranges of no more than `most_rows` rows."""
     run: list[tuple[int, int]] = []
-    for start, stop in pieces:
+    for start, stop in ranges:
         if run and (start != run[-1][1] or stop - run[0][0] > most_rows):
             yield run
             run = []
@@ -106,12 +133,14 @@ def _runs(pieces, most_rows) -> Iterator[list[tuple[int, int]]]:
         yield run
 
 
-def origins_of(table: Table, ledger: Ledger | None = None) -> tuple[Origin, ...]:
-    """Where the rows of X come from, by content; what the ledger knows has its name there.
+def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[int] = ()) -> Provenance:
+    """Where the rows of X come from, by content; sources that the ledger knows have their names there.
 
-    A table is the known one if most of a few rows read the same, and then all rows that are counted, of which at most
-    64 MiB or one piece per file are read again. If those read otherwise, the path decides: at the same place the table
-    was changed, elsewhere it is another one that looks alike.
+    `edges` are row numbers of X, of which the cells are read again in any case.
+
+    A table is a known one if at least half of a few rows read the same, and then all rows that are counted, of which
+    64 MiB or one cell per file are read again. If those read otherwise, the path decides: at the same place the
+    table was changed, elsewhere it is another one that looks alike.
 
     Raises
     ------
@@ -120,59 +149,81 @@ def origins_of(table: Table, ledger: Ledger | None = None) -> tuple[Origin, ...]
     """
     ledger = Ledger() if ledger is None else ledger
     index = SourceIndex(ledger)
-    X = table.X
-    places = X.ranges()
+    places = table.X.ranges()
     share = _CHECK_BYTES // max(len(places), 1)
-    out: list[Origin] = []
+    origins: list[Origin] = []
+    sources: dict[str, Source] = {}
     copies = _Copies(table)
     start = 0
     for part, first, last in places:
-        path = f"{part.path}:{part.dataset}"
-        source = Source((), X.n_columns, _anchors(X.of_part(part), part.n_rows), paths=frozenset([path]))
-        origin = Origin(start, start + last - first, first, "", source)
-        known = [
-            name for name in index.similar(source) if _reads_the_same(table, part, origin, ledger.sources[name], share)
-        ]
-        # One table that was counted by way of two mounts may be there under two names.
-        counted = Source(tuple(rows for name in known for rows in ledger.sources[name].ranges))
-        counted = Ledger({"": counted}).sources.get("", counted)
+        path = f"{os.path.realpath(part.path)}:{part.dataset}"
+        anchors = _anchors(table.X.of_part(part), part.n_rows)
+        source = Source((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
+        origin = Origin(start, start + last - first, first, "", table.cell_rows)
+        similar = index.similar(source)
+        known = []
+        for name in similar:
+            cells = _cells_to_read(table, part, origin, ledger.sources[name], share, edges)
+            if _reads_the_same(table, part, origin, source, ledger.sources[name], cells):
+                known.append(name)
         if known:
-            anchors = {**ledger.sources[known[0]].anchors, **source.anchors}
-            origin = replace(origin, name=known[0], source=replace(source, anchors=anchors), counted=counted)
+            # One table that was counted by way of two mounts may be there under two names.
+            rows = Ledger({"": [rows for name in known for rows in ledger.sources[name].ranges]})
+            name, counted = known[0], rows.sources[""]
         else:
-            origin = replace(origin, name=_name(source))
-            if copied := copies.name_of(part, origin):
-                origin = replace(origin, name=copied)
-        out.append(origin)
+            name, counted = copies.name_of(part, origin, source) or _name(source, ledger), _NOTHING
+        origins.append(replace(origin, name=name, counted=counted))
+        sources[name] = replace(source, others=frozenset(similar).difference(known))
         start += last - first
-    _refuse_twice(X, out)
-    return tuple(out)
+    _refuse_twice(table.X, origins)
+    return Provenance(tuple(origins), sources)
 
 
-def _reads_the_same(table, part, origin, known, share) -> bool:
-    pieces = sorted(key for key in known.pieces if key[1] <= part.n_rows)
-    if not pieces:
-        # Those were forgotten when some of their rows were taken away.
-        counted = known.counted_anchors()
-        return (counted if counted.anchors else known).likeness(origin.source.anchors) == 1
-    row_bytes = 8 * table.X.n_columns
-    most = len(pieces)
-    if (pieces[-1][1] - pieces[0][0]) * row_bytes > share:
-        most = max(1, share // max((stop - start) * row_bytes for start, stop in pieces))
-    chosen = [pieces[i] for i in sorted({round(i) for i in np.linspace(0, len(pieces) - 1, min(most, len(pieces)))})]
-    for piece, (now_x, now_t) in zip(chosen, table.digests(part, origin, chosen), strict=True):
-        x, t = known.pieces[piece]
-        if now_x == x and now_t in (t, None):
+def _cells_to_read(table, part, origin, known, share, edges):
+    """(cell, counted rows): all of the table's that are counted, or some of them where they are many."""
+    cells = [(cell, rows) for cell in sorted(known.cells) if (rows := known.rows_in(cell))[-1][1] <= part.n_rows]
+    row_bytes = 8 * (table.X.n_columns + n_columns(table.y) + 1)
+    sizes = [row_bytes * sum(b - a for a, b in rows) for _, rows in cells]
+    most = len(cells) if sum(sizes) <= share else max(1, int(share // max(sizes)))
+    # The last are the largest; of few the first would show little.
+    chosen = {round(i) for i in np.linspace(len(cells) - 1, 0, min(most, len(cells)))}
+    at_edges = {cell_of(row + origin.shift, table.cell_rows)[0] for row in edges if origin.start <= row < origin.stop}
+    return [item for i, item in enumerate(cells) if i in chosen or item[0] in at_edges]
+
+
+def _reads_the_same(table, part, origin, source, known, chosen) -> bool:
+    if known.cell_rows != table.cell_rows:
+        return False
+    same_place = bool(known.paths & source.paths)
+    ranges = [(cell, a, b) for cell, rows in chosen for a, b in rows]
+    found: dict[int, tuple[int, int | None]] = {}
+    for (cell, _, _), (x, t) in zip(ranges, table.digests(part, origin, [r[1:] for r in ranges]), strict=True):
+        before_x, before_t = found.get(cell, (0, 0))
+        both = None if t is None or before_t is None else (before_t + t) % 2**64
+        found[cell] = (before_x + x) % 2**64, both
+    compared = False
+    for cell, rows in chosen:
+        x, t = found[cell]
+        compared = compared or t is not None
+        if x == known.cells[cell][0] and t in (None, known.cells[cell][1]):
             continue
-        if not known.paths & origin.source.paths:
+        if not same_place:
             return False
-        what = "they" if now_x != x else "their targets or weights"
+        what = "they" if x != known.cells[cell][0] else "their targets or weights"
         raise DataError(
-            f"X: rows {piece[0]} to {piece[1] - 1} of {part.path} are counted in the sums already, but {what} read "
-            "otherwise now: the file was changed, or y or sample_weight are others. Take these rows away with the data "
-            "that they were added from (remove, or a - b), or begin a new sums file."
+            f"X: among rows {rows[0][0]} to {rows[-1][1] - 1} of {part.path} some are counted in the sums already, but "
+            f"{what} read otherwise now: the file was changed, or y or sample_weight are others. Take these rows away "
+            "with the data that they were added from (remove, or a - b), or begin a new sums file."
         )
-    return True
+    if compared or same_place:
+        return True
+    if not common_rows(known.ranges, (origin.rows,)):
+        return False
+    raise DataError(
+        f"X: {part.path} begins like {', '.join(sorted(known.paths))}, whose rows are counted in the sums already, but "
+        "too few of the rows given here are counted there to tell whether it is the same table. Give the whole table, "
+        "and the rows by `rows=`."
+    )
 
 
 class _Copies:
@@ -180,32 +231,33 @@ class _Copies:
 
     def __init__(self, table: Table):
         self.table = table
-        self._seen: dict[tuple, list[tuple[Part, Origin]]] = {}
-        self._digests: dict[tuple, tuple] = {}
+        self._seen: dict[tuple, list[tuple[Part, Origin, Source, str]]] = {}
+        self._digests: dict[tuple, list] = {}
 
-    def name_of(self, part: Part, origin: Origin) -> str | None:
+    def name_of(self, part: Part, origin: Origin, source: Source) -> str | None:
         """Name of an earlier file that holds the same rows; None if there is none."""
-        seen = self._seen.setdefault((part.n_rows, *sorted(origin.source.anchors.items())), [])
-        for other_part, other in seen:
-            if other.source.paths == origin.source.paths or self._ends(part, origin) == self._ends(other_part, other):
-                return other.name
-        seen.append((part, origin))
+        seen = self._seen.setdefault((part.n_rows, *sorted(source.anchors.items())), [])
+        for other_part, other, other_source, name in seen:
+            if other_source.paths == source.paths or self._sample(part, origin) == self._sample(other_part, other):
+                return name
+        seen.append((part, origin, source, _name(source, Ledger())))
         return None
 
-    def _ends(self, part, origin):
-        """Which rows there are, and what the first and the last of them read."""
-        first, last = origin.first, origin.stop + origin.shift
-        if (origin.name, first) not in self._digests:
-            step = piece_rows(self.table.X.n_columns)
-            ends = {(first, min((first // step + 1) * step, last)), (max((last - 1) // step * step, first), last)}
-            self._digests[origin.name, first] = (first, last, *self.table.digests(part, origin, sorted(ends)))
-        return self._digests[origin.name, first]
+    def _sample(self, part, origin):
+        """What all cells read, or some of them where they are many, and which they are."""
+        key = part.path, part.dataset, origin.first
+        if key not in self._digests:
+            first, last = origin.rows
+            cells = [(a, b) for _, a, b in cells_between(first, last, self.table.cell_rows)]
+            chosen = [cells[round(i)] for i in np.linspace(0, len(cells) - 1, min(len(cells), 24))]
+            self._digests[key] = [*chosen, *self.table.digests(part, origin, chosen)]
+        return self._digests[key]
 
 
 def _refuse_twice(X, origins):
     rows: dict[str, list[tuple[int, int]]] = {}
     for origin in origins:
-        rows.setdefault(origin.name, []).append((origin.first, origin.first + origin.stop - origin.start))
+        rows.setdefault(origin.name, []).append(origin.rows)
     twice = sum(origin.stop - origin.start for origin in origins) - Ledger(rows).n_rows
     if twice:
         raise DataError(
@@ -214,37 +266,28 @@ def _refuse_twice(X, origins):
         )
 
 
-def _name(source):
+def _name(source, ledger):
+    """A name that no source of the ledger has: this one is none of them."""
     text = f"{source.n_columns} {sorted(source.anchors.items())} {sorted(source.paths)}"
-    return xxhash.xxh3_128_hexdigest(text.encode())
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    while name in ledger.sources:
+        name = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return name
 
 
 def _anchors(X, n_rows) -> dict[int, int]:
-    step = 1
-    while step * _SPREAD_ROWS < n_rows:
-        step *= 2
-    head = min(_FIRST_ROWS, n_rows)
+    step = 2 ** max(int(np.ceil(np.log2(n_rows / _SPREAD_ROWS))), 0)
+    powers = [1 << power for power in range(6, n_rows.bit_length())]
+    numbers = sorted({row for row in (*_FIRST_ROWS, *powers, *range(0, n_rows, step)) if row < n_rows})
     with X.open() as reader:
-        anchors = dict(enumerate(map(_row_digest, reader.read(0, head))))
-        for row in range(0, n_rows, step):
-            if row >= head:
-                anchors[row] = _row_digest(reader.read(row, row + 1)[0])
-    return anchors
-
-
-def _row_digest(row):
-    # In single precision, so that a table is known again when it was written anew in another precision.
+        # The first ones at once.
+        head = reader.read(0, min(_FIRST_ROWS[-1] + 1, n_rows))
+        rows = [head[row] if row < len(head) else reader.read(row, row + 1)[0] for row in numbers]
+    # In single precision, so that a table is known again when it was written anew in another precision; and without the
+    # row's number, so that rows that occur often are seen to.
     with np.errstate(over="ignore"):
-        return xxhash.xxh3_64_intdigest(_bytes(row, np.float32))
-
-
-def _bytes(array, dtype=None) -> memoryview:
-    return np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
-
-
-def piece_rows(n_columns: int) -> int:
-    """Rows that one digest stands for, at most: a power of two, and pieces end at its multiples."""
-    return 2 ** max(int(np.log2(_PIECE_BYTES / (8 * n_columns))), 0)
+        single = np.stack(rows).astype(np.float32).astype(np.float64)
+    return {number: int(row_digests(0, row[None])[0]) for number, row in zip(numbers, single, strict=True)}
 
 
 class Notes:
@@ -258,60 +301,41 @@ class Notes:
 
     def __init__(self, origins: Sequence[Origin]):
         self.origins = origins
-        self.pieces: dict[str, dict[tuple[int, int], tuple[int, int]]] = {}
         self.n_unknown = 0
-        self._open: _Piece | None = None
+        self._ranges: dict[str, list[tuple[int, int]]] = {}
+        self._cells: dict[str, dict[int, list[int]]] = {}
 
     def add(self, start: int, X: np.ndarray, content: np.ndarray, weights: np.ndarray | None) -> None:
         """Note rows start, start + 1, ... of X (rows, n_features), their targets (rows, ...) and weights (rows,)."""
-        known = 0
+        self.n_unknown += len(X)
         for origin in self.origins:
             here = origin.cut(start, start + len(X))
-            row, stop = here.first, here.first + here.stop - here.start
-            step = piece_rows(X.shape[1])
-            while row < stop:
-                end = min((row // step + 1) * step, stop)
-                rows = slice(row - here.shift - start, end - here.shift - start)
-                if self._open is None or (self._open.origin.name, self._open.stop) != (origin.name, row):
-                    self._close()
-                    self._open = _Piece(origin, row)
-                self._open.add(X[rows], content[rows], None if weights is None else weights[rows])
-                known += end - row
-                row = end
-                if row % step == 0:
-                    self._close()
-        self.n_unknown += len(X) - known
+            if here.start == here.stop:
+                continue
+            rows = slice(here.start - start, here.stop - start)
+            x = _digests_of_X(here.first, X[rows])
+            t = _digests_of_T(here.first, content[rows], None if weights is None else weights[rows])
+            cells = self._cells.setdefault(origin.name, {})
+            first, last = here.rows
+            for cell, a, b in cells_between(first, last, origin.cell_rows):
+                sums = cells.setdefault(cell, [0, 0])
+                sums[0] = (sums[0] + sum_digests(x[a - here.first : b - here.first])) % 2**64
+                sums[1] = (sums[1] + sum_digests(t[a - here.first : b - here.first])) % 2**64
+            self._ranges.setdefault(origin.name, []).append(here.rows)
+            self.n_unknown -= here.stop - here.start
 
-    def _close(self):
-        if self._open is not None:
-            self.pieces.setdefault(self._open.origin.name, {})[self._open.start, self._open.stop] = self._open.digests()
-            self._open = None
-
-    def ledger(self) -> Ledger:
-        """All that was noted."""
-        self._close()
-        sources = {origin.name: origin.source for origin in self.origins}
+    def ledger(self, n_columns: int) -> Ledger:
+        """All that was noted; the sources are known by name only."""
+        cell_rows = {origin.name: origin.cell_rows for origin in self.origins}
         return Ledger(
             {
-                name: replace(sources[name], ranges=tuple(sorted(pieces)), pieces=pieces)
-                for name, pieces in self.pieces.items()
+                name: Source(
+                    tuple(sorted(ranges)),
+                    n_columns,
+                    cell_rows[name],
+                    cells={cell: (x, t) for cell, (x, t) in self._cells[name].items()},
+                )
+                for name, ranges in self._ranges.items()
             },
             self.n_unknown,
         )
-
-
-class _Piece:
-    def __init__(self, origin, start):
-        self.origin, self.start, self.stop = origin, start, start
-        self._x, self._t, self._w = xxhash.xxh3_64(), xxhash.xxh3_64(), xxhash.xxh3_64()
-
-    def add(self, X, content, weights):
-        self._x.update(_bytes(X, np.float64))
-        self._t.update(_bytes(content))
-        if weights is not None:
-            self._w.update(_bytes(weights, np.float64))
-        self.stop += len(X)
-
-    def digests(self):
-        of_targets = xxhash.xxh3_64_intdigest(self._t.digest() + self._w.digest())
-        return self._x.intdigest(), of_targets

@@ -14,7 +14,7 @@ from typing import IO
 
 from dask.utils import natural_sort_key
 
-from .exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError
+from .exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError, RowsCountedError
 from .files import read_generation, read_sealed, write_sealed
 from .normal_equations import NormalEquations
 
@@ -101,7 +101,8 @@ def locked(path) -> Iterator[LockedSums]:
     """
     import portalocker
 
-    path = os.path.abspath(os.fspath(path))
+    # All links to one file have one lock.
+    path = os.path.realpath(os.fspath(path))
     if not os.path.isdir(os.path.dirname(path)):
         raise FileMissingError(f"the folder of {path} does not exist. Create it first.")
     name = f"{path}.lock"
@@ -240,6 +241,9 @@ def read_sums(source) -> NormalEquations:
     NormalEquations
     """
     parts = [source] if isinstance(source, NormalEquations) else list(_parts(source))
+    files = [os.path.realpath(part) for part in parts if isinstance(part, str)]
+    if twice := {path for path in files if files.count(path) > 1}:
+        raise RowsCountedError(f"sums: every file must be named once; got {min(twice)} several times.")
     return reduce(add, (part if isinstance(part, NormalEquations) else NormalEquations.load(part) for part in parts))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -173,7 +174,8 @@ class _Reduction:
         sizes = dict(leaves)
         self.alive = {future.key: future for future in client.get(graph, list(leaves), sync=False)}
         queue = as_completed(list(self.alive.values()), loop=client.loop, with_results=False)
-        taking = None
+        taking = taken = None
+        taker = ThreadPoolExecutor(1, thread_name_prefix="take")
         try:
             for batch in queue.batches():
                 places = client.who_has(batch)
@@ -182,8 +184,9 @@ class _Reduction:
                         future.result()
                     self.done(sizes.pop(future.key, 0))
                     if future.key == taking:
+                        # In a thread, since the merging must go on meanwhile: partials would pile up on the workers.
+                        taken = taker.submit(lambda key: self.take(self.alive.pop(key).result()), taking)
                         taking = None
-                        self.take(self.alive.pop(future.key).result())
                         continue
                     place = next(iter(places.get(future.key) or ()), None)
                     keys = self.here[place]
@@ -191,15 +194,21 @@ class _Reduction:
                     if len(keys) >= self.split_every:
                         queue.add(self.submit(self.here.pop(place), place))
                 # Not before the last was taken, and not when the end is near: the rest is the value.
-                if taking is None and sizes and any(self.here.values()) and self.due():
+                if taken is not None and taken.done():
+                    taken = taken.result()
+                idle = taking is None and taken is None
+                if idle and sizes and any(self.here.values()) and self.due():
                     future = self.gather()
                     taking = future.key
                     queue.add(future)
             del batch, future
+            if taken is not None:
+                taken.result()
             return self.gather().result() if any(self.here.values()) else None
         finally:
             # After an error or an interrupt nothing of this goes on, and nothing of it is there to meet the next try.
             queue.clear()
+            taker.shutdown()
             client.cancel(list(self.alive.values()))
 
     def gather(self):

@@ -161,7 +161,7 @@ def test_counted_rows_that_read_otherwise_are_an_error(here, path, row):
     before = (here / "sums.h5").read_bytes()
     change(path, row)
     what = "they" if path == "X.h5" else "their targets or weights"
-    with pytest.raises(DataError, match=rf"rows 0 to 999 of .*X\.h5 are counted .*but {what} read otherwise now"):
+    with pytest.raises(DataError, match=rf"among rows .* of .*X\.h5 some are counted .*but {what} read otherwise now"):
         add()
     assert (here / "sums.h5").read_bytes() == before
 
@@ -214,21 +214,21 @@ def test_tables_that_look_alike_are_told_apart_by_what_they_hold(here):
     assert add("X9.h5", "T1.h5").n_samples == 480
 
 
-def test_a_file_of_many_pieces_is_checked_on_a_sample(here, monkeypatch):
-    monkeypatch.setattr("daskelm.sources._PIECE_BYTES", 64 * 40)
-    monkeypatch.setattr("daskelm.sources._CHECK_BYTES", 4 * 64 * 40)
+def test_a_file_of_many_cells_is_checked_on_a_sample(here, monkeypatch):
+    # Cells of up to 64 rows: 5 inputs, 2 targets, a weight.
+    monkeypatch.setattr("daskelm.sources._CELL_BYTES", 64 * 64)
+    monkeypatch.setattr("daskelm.sources._CHECK_BYTES", 4 * 64 * 64)
     sums = add(rows=slice(10, 900))
     (source,) = sums.ledger.sources.values()
-    assert len(source.pieces) == 15
-    assert sums.ledger.n_rows == 890
+    assert sorted(source.cells) == [8, 16, 32, *range(64, 900, 64)]
     read = []
     original = Table.digests
     monkeypatch.setattr(
-        Table, "digests", lambda self, part, origin, pieces: read.extend(pieces) or original(self, part, origin, pieces)
+        Table, "digests", lambda self, part, origin, ranges: read.extend(ranges) or original(self, part, origin, ranges)
     )
     assert_same(add(), direct(X, T))
     assert 1 < len(read) <= 5
-    assert read[0] == (10, 64)
+    assert read[0] == (10, 16)
     assert read[-1] == (896, 900)
 
 
@@ -587,7 +587,7 @@ def test_a_file_system_without_locks_is_an_error_with_a_remedy(here, monkeypatch
 
 def test_leftovers_of_killed_writers_are_removed(here):
     add(rows=slice(0, 10))
-    for name in (".sums.h5.other-machine.77.abc.tmp", f".sums.h5.this.{2**22 + 1}.x.tmp"):
+    for name in (".sums.h5~other-machine~77~abc.tmp", f".sums.h5~this~{2**22 + 1}~x.tmp"):
         (here / name).write_bytes(b"half")
     add(rows=slice(10, 20))
     assert sorted(os.listdir()) == ["T.h5", "X.h5", "model.h5", "sums.h5", "sums.h5.lock"]

@@ -1,0 +1,46 @@
+"""Digests of rows that are summed: whatever the order and the cut, a set of rows has one sum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["row_digests", "sum_digests"]
+
+# Numbers worked on at a time, which stay in the processor's cache.
+_AT_ONCE = 2**15
+_STEP = 0x9E3779B97F4A7C15
+
+
+def _constants(n):
+    """Odd 64-bit numbers, the same everywhere (splitmix64)."""
+    with np.errstate(over="ignore"):
+        return _mixed(np.arange(1, n + 1, dtype=np.uint64) * np.uint64(_STEP)) | np.uint64(1)
+
+
+def _mixed(z):
+    """splitmix64's finaliser (Steele, Lea, Flood 2014): each bit of the result depends on each bit of z."""
+    with np.errstate(over="ignore"):
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def row_digests(first_row: int, table: np.ndarray) -> np.ndarray:
+    """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers, and of their row numbers."""
+    n_rows, n_columns = table.shape
+    bits = np.ascontiguousarray(table).view(np.uint64)
+    constants = _constants(n_columns)
+    out = (np.arange(first_row + 1, first_row + 1 + n_rows, dtype=np.uint64)) * np.uint64(_STEP)
+    step = max(_AT_ONCE // max(n_columns, 1), 1)
+    for start in range(0, n_rows, step):
+        part = bits[start : start + step]
+        # What tells numbers apart is in their high bits, which a product carries nowhere: folded down, it does.
+        folded = part >> np.uint64(32)
+        folded ^= part
+        out[start : start + step] += np.einsum("ij,j->i", folded, constants)
+    return _mixed(out)
+
+
+def sum_digests(digests: np.ndarray) -> int:
+    """Sum modulo 2^64."""
+    return int(np.add.reduce(digests, dtype=np.uint64)) if len(digests) else 0
