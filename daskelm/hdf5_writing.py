@@ -35,6 +35,7 @@ def make_hdf5(
     *,
     delimiter: str | None = None,
     header: bool | None = None,
+    skiprows: int = 0,
     dtype=None,
     compression=None,
     verbose: int | bool = 0,
@@ -55,6 +56,8 @@ def make_hdf5(
         Of text files; found from the first line if not given.
     header : bool, optional
         Whether a text file's first line names its columns; found from the file if not given.
+    skiprows : int, default=0
+        Lines to leave out at the beginning of text files, comments for example.
     dtype : dtype, optional
         Of the dataset; that of the data if not given, float64 for text.
     compression : str or mapping, optional
@@ -86,6 +89,8 @@ def make_hdf5(
     (3, 3)
     """
     dtype = _number_dtype(dtype)
+    if not isinstance(skiprows, Integral) or isinstance(skiprows, bool) or skiprows < 0:
+        raise ParameterError(f"skiprows must be an int >= 0; got {skiprows!r}.")
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
         if len(data) != 2 or min(data) < 0:
             raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {data}.")
@@ -98,7 +103,7 @@ def make_hdf5(
     total = None
     if isinstance(data, str | os.PathLike):
         if is_text_path(data):
-            blocks = read_text(data, delimiter, header)
+            blocks = read_text(data, delimiter, header, int(skiprows))
         else:
             array = _load_npy(data)
             blocks, total = _row_blocks(array), len(array)

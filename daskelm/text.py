@@ -27,7 +27,9 @@ def is_text_path(path) -> bool:
     return (stem if suffix in _OPENERS else stem + suffix).endswith(_SUFFIXES)
 
 
-def read_text(path, delimiter: str | None = None, header: bool | None = None) -> Iterator[np.ndarray]:
+def read_text(
+    path, delimiter: str | None = None, header: bool | None = None, skiprows: int = 0
+) -> Iterator[np.ndarray]:
     """Blocks of float64 rows (n, n_columns) of a text table, in bounded memory.
 
     Parameters
@@ -38,6 +40,8 @@ def read_text(path, delimiter: str | None = None, header: bool | None = None) ->
         Found from the first line if not given: comma, semicolon, tab, else white space.
     header : bool, optional
         Whether the first line names the columns; found from the first two lines if not given.
+    skiprows : int, default=0
+        Lines to leave out at the beginning, before the first one is looked at.
     """
     opener = _OPENERS.get(os.path.splitext(os.fspath(path).lower())[1], open)
     try:
@@ -48,7 +52,7 @@ def read_text(path, delimiter: str | None = None, header: bool | None = None) ->
         raise FileFormatError(f"{path} is a folder; give the name of a file in it.") from None
     with file, _readable(path):
         # Line numbers in errors are those of the file, so blank lines are counted and then dropped.
-        lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+        lines = ((number, line) for number, line in enumerate(file, 1) if number > skiprows and line.strip())
         first = list(itertools.islice(lines, 2))
         if not first:
             raise DataError(f"{path} must hold at least one row of numbers; got an empty file.")

@@ -340,6 +340,20 @@ def test_text_errors_name_line_and_column_and_leave_no_file(tmp_path):
         make_hdf5(tmp_path / "a.csv", tmp_path / "a.h5", delimiter="::")
 
 
+def test_lines_before_the_table_are_left_out(tmp_path):
+    (tmp_path / "a.csv").write_text("# made by hand\n\nx,y\n1,2\n3,x\n")
+    for skiprows, header in ((1, None), (2, True), (3, False)):
+        with pytest.raises(InputTypeError, match="line 5: column .* got text 'x'"):
+            make_hdf5(tmp_path / "a.csv", tmp_path / "a.h5", skiprows=skiprows, header=header)
+    (tmp_path / "a.csv").write_text("# made by hand\n\nx,y\n1,2\n3,4\n")
+    for skiprows, expected in ((1, [[1, 2], [3, 4]]), (3, [[1, 2], [3, 4]]), (4, [[3, 4]])):
+        make_hdf5(tmp_path / "a.csv", tmp_path / "a.h5", skiprows=skiprows)
+        np.testing.assert_array_equal(from_hdf5(tmp_path / "a.h5").compute(), expected)
+    for skiprows in (-1, 1.0, True):
+        with pytest.raises(ParameterError, match="skiprows must be an int >= 0"):
+            make_hdf5(tmp_path / "a.csv", tmp_path / "a.h5", skiprows=skiprows)
+
+
 def test_csv_streams_in_bounded_memory(tmp_path):
     # A table of 80 MB in memory is written by a process that may grow by half of that.
     with open(tmp_path / "a.csv", "w") as file:

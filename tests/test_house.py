@@ -37,6 +37,10 @@ FLOORS = (
     {"classifier", "hidden_layer", "regressor"},
     # Floor 5: what is made of estimators.
     {"display", "persistence"},
+    # HP-ELM's interface: its parts, and itself.
+    {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
+    {"hpelm_pickle", "hpelm_sums"},
+    {"hpelm_model"},
     {"cli", "hpelm"},
     {"__init__"},
 )

@@ -573,14 +573,14 @@ def test_leftovers_of_killed_writers_are_cleared(tmp_path):
     gone.wait()
     host = socket.gethostname()
     for name in (
-        f".a.h5.{host}.{gone.pid}.x.tmp",
-        f".a.h5.{host}.{os.getpid()}.x.tmp",
-        f".a.h5.other.{gone.pid}.x.tmp",
+        f".a.h5~{host}~{gone.pid}~x.tmp",
+        f".a.h5~{host}~{os.getpid()}~x.tmp",
+        f".a.h5~other~{gone.pid}~x.tmp",
     ):
         (tmp_path / name).touch()
     make_hdf5(X, tmp_path / "a.h5")
     assert sorted(item.name for item in tmp_path.iterdir()) == sorted(
-        ["a.h5", f".a.h5.{host}.{os.getpid()}.x.tmp", f".a.h5.other.{gone.pid}.x.tmp"]
+        ["a.h5", f".a.h5~{host}~{os.getpid()}~x.tmp", f".a.h5~other~{gone.pid}~x.tmp"]
     )
 
 

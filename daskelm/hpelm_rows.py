@@ -1,0 +1,55 @@
+"""Rows as `HPELM` takes them, counts them, and gives results for them."""
+
+from __future__ import annotations
+
+import math
+import os
+from numbers import Real
+
+import dask.array as da
+import numpy as np
+
+from .exceptions import DataError, InputTypeError, ParameterError
+from .hdf5 import Hdf5Rows
+from .hdf5_writing import make_hdf5
+from .inputs import Source, n_columns, open_input
+
+__all__ = ["row_range", "table", "write_rows"]
+
+
+def table(value, name: str, columns: int) -> Source:
+    """Rows of numbers, of any kind of data, with that many columns."""
+    source = open_input(value, name)
+    if source.ndim == 1 and not isinstance(source, Hdf5Rows):
+        source = source[:, None]
+    if source.dtype.kind not in "fiub":
+        raise InputTypeError(f"{name} must hold numbers; got {source.dtype}. Code text as numbers first.")
+    if source.ndim != 2 or n_columns(source) != columns or not source.shape[0]:
+        raise DataError(
+            f"{name} must have {columns} column(s), as this model has, and at least one row; got shape {source.shape}."
+        )
+    return source
+
+
+def row_range(n_rows: int, istart, icount) -> tuple[int, int]:
+    """First row and last + 1 of HP-ELM's istart and icount: what is beyond the last row is cut."""
+    for name, value in (("istart", istart), ("icount", icount)):
+        number = float(value) if isinstance(value, Real) else math.nan
+        if not (number.is_integer() or (name == "icount" and number == math.inf)) or number < 0:
+            raise ParameterError(f"{name} must be an int >= 0; got {value!r}.")
+    if istart >= n_rows:
+        raise DataError(f"istart must be a row of the data, which has {n_rows}; got {istart}.")
+    return int(istart), int(min(istart + icount, n_rows))
+
+
+def write_rows(result: np.ndarray | da.Array, out, X: Source, verbose: int) -> None:
+    """Results (rows, n) for rows of X to an array, from its first row on, or to an HDF5 file."""
+    if isinstance(out, np.ndarray):
+        rows = out[:, None] if out.ndim == 1 else out
+        if rows.shape[1:] != result.shape[1:] or len(rows) < len(result):
+            raise DataError(f"the array to fill must have shape {result.shape}, or more rows; got {out.shape}.")
+        rows[: len(result)] = result
+        return
+    if isinstance(X, Hdf5Rows) and os.path.realpath(out) in map(os.path.realpath, X.paths):
+        raise ParameterError(f"{out} is the file that the inputs are read from. Give another name.")
+    make_hdf5(result, out, verbose=verbose)
