@@ -143,11 +143,26 @@ def test_importing_daskelm_imports_nothing_heavy():
     code = (
         "import sys, dask.array, h5py, scipy.linalg, sklearn.base, sklearn.utils.validation\n"
         "before = set(sys.modules)\n"
-        "import daskelm\n"
+        "from daskelm import *\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(run.stdout.split())
+
+
+def test_names_of_the_package_are_imported_from_where_tools_see_them():
+    homes = {name: source for source, name in imports_of("__init__")}
+    assert homes == daskelm._HOMES
+    assert sorted(homes) == sorted(daskelm.__all__)
+    assert set(daskelm.__all__) <= set(dir(daskelm))
+    with pytest.raises(AttributeError, match="module 'daskelm' has no attribute 'fit'"):
+        daskelm.fit  # noqa: B018
+
+
+def test_errors_are_there_without_an_import_of_their_own():
+    code = "import daskelm; print(daskelm.exceptions.DataError.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "DataError\n"
 
 
 def files_of_the_project():
