@@ -35,9 +35,11 @@ FLOORS = (
     {"sums_estimator"},
     {"classifier", "hidden_layer", "regressor"},
     # Floor 5: what is made of estimators.
-    {"display", "persistence"},
+    {"cli_errors", "display", "persistence"},
+    {"cli_arguments"},
+    {"cli_info", "cli_sums"},
     {"cli", "hpelm"},
-    {"__init__"},
+    {"__init__", "__main__"},
 )
 HEIGHT = {module: height for height, floor in enumerate(FLOORS) for module in floor}
 
