@@ -1,14 +1,18 @@
 """Extreme Learning Machines for tables with too many rows, on Dask."""
 
-from .classifier import ELMClassifier
-from .hdf5_arrays import from_hdf5
-from .hdf5_writing import make_hdf5, to_hdf5
-from .hidden_layer import HiddenLayer
-from .neurons import Neurons
-from .normal_equations import NormalEquations
-from .persistence import load
-from .regressor import ELMRegressor
-from .sums_file import merge
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .classifier import ELMClassifier
+    from .hdf5_arrays import from_hdf5
+    from .hdf5_writing import make_hdf5, to_hdf5
+    from .hidden_layer import HiddenLayer
+    from .neurons import Neurons
+    from .normal_equations import NormalEquations
+    from .persistence import load
+    from .regressor import ELMRegressor
+    from .sums_file import merge
 
 __all__ = [
     "ELMClassifier",
@@ -24,3 +28,30 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Names are imported when they are first used: `daskelm --help` does not wait for scikit-learn and Dask.
+_HOMES = {
+    "ELMClassifier": "classifier",
+    "ELMRegressor": "regressor",
+    "HiddenLayer": "hidden_layer",
+    "Neurons": "neurons",
+    "NormalEquations": "normal_equations",
+    "from_hdf5": "hdf5_arrays",
+    "load": "persistence",
+    "make_hdf5": "hdf5_writing",
+    "merge": "sums_file",
+    "to_hdf5": "hdf5_writing",
+}
+
+
+def __getattr__(name):
+    if name == "exceptions":
+        return import_module(".exceptions", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, "exceptions"})

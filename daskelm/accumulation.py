@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from uuid import uuid4
 
@@ -24,7 +24,7 @@ from .normal_equations import NormalEquations
 from .progress import RowProgress
 from .sources import Notes, Origin, Provenance, Table, provenance_of
 from .targets import Targets
-from .tree import current_client, n_local_threads, tree_reduce
+from .tree import current_client, n_local_threads, reduce_here, runs_here, tree_reduce
 
 __all__ = ["GramTask", "accumulate"]
 
@@ -90,38 +90,46 @@ def accumulate(
     client = None if in_memory_X else current_client()
     given = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
-    # Names of this run alone: a failed task of an earlier try must not answer for this one.
-    run = uuid4().hex
-    name, layer_key = f"gram-{run}", f"layer-{run}"
-    dependencies, chunk_bytes = [], 0
+
+    def finished(sums):
+        return _nothing(layer, targets) if sums is None else _checked(sums, layer, sources)
+
+    hooks: dict = {"done": progress.advance}
+    if take is not None:
+        hooks |= {"due": due, "take": lambda part: take(finished(part))}
     if in_memory_X or (isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)):
         tasks = _range_tasks(layer, targets, X, y, weights, origins, ranges, client)
         _check_memory(layer, targets, 0, len(tasks), client, in_memory_X)
         if in_memory_X and len(tasks) == 1:
-            return _checked(tasks[0][1](layer, progress.advance), layer, sources)
-        calls = [(n_rows, (_run, task)) for n_rows, task in tasks]
-    else:
-        calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights, origins, ranges)
-        _check_memory(layer, targets, chunk_bytes, len(calls), client)
+            return finished(tasks[0][1](layer, progress.advance))
+        if client is None and runs_here(in_memory_X):
+            work = [partial(task, layer) for _, task in tasks]
+            return finished(reduce_here(work, [n for n, _ in tasks], merge, in_process=in_memory_X, **hooks))
+        return finished(_on_dask([(n, (_run, task)) for n, task in tasks], [], layer, client, hooks))
+    calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights, origins, ranges)
+    _check_memory(layer, targets, chunk_bytes, len(calls), client)
+    return finished(_on_dask(calls, dependencies, layer, client, hooks))
+
+
+def _on_dask(calls, dependencies, layer, client, hooks):
+    """The sum of what the (rows, call) give, as tasks on Dask; the layer travels once per worker."""
+    # Names of this run alone: a failed task of an earlier try must not answer for this one.
+    run = uuid4().hex
+    name, layer_key = f"gram-{run}", f"layer-{run}"
     graph: dict = {layer_key: (_same, layer)}
     leaves = {}
     for i, (n_rows, (function, *arguments)) in enumerate(calls):
         graph[name, i] = (function, layer_key, *arguments)
         leaves[name, i] = n_rows
-    whole = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
-    sums = tree_reduce(
-        whole,
+    return tree_reduce(
+        HighLevelGraph.from_collections(name, graph, dependencies=dependencies),
         leaves,
         merge,
         client=client,
         shared_bytes=layer.nbytes,
-        in_process=in_memory_X,
         split_every=split_every(layer.n_neurons),
-        done=progress.advance,
-        due=due,
-        take=lambda part: take(_checked(part, layer, sources)) if take is not None else None,
+        **hooks,
     )
-    return _nothing(layer, targets) if sums is None else _checked(sums, layer, sources)
 
 
 def merge(sums: Sequence[NormalEquations]) -> NormalEquations:

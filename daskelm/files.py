@@ -19,7 +19,7 @@ import numpy as np
 
 from .exceptions import FileFormatError, FileMissingError, FileWriteError
 
-__all__ = ["next_generation", "read_generation", "read_sealed", "replacing", "write_sealed"]
+__all__ = ["next_generation", "read_generation", "read_sealed", "replacing", "sealed_format", "write_sealed"]
 
 VERSION = 1
 _MAGIC = b"daskelm file\n"
@@ -117,6 +117,26 @@ def next_generation(path, format: str) -> int:
     return 1
 
 
+def sealed_format(path) -> str | None:
+    """The format that `write_sealed` was given, from the header alone; None of any other file.
+
+    Raises
+    ------
+    FileMissingError
+        There is no such file.
+    FileFormatError
+        The header is damaged, or of a newer version; or it is a folder.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_BLOCK)
+    except FileNotFoundError:
+        raise FileMissingError(f"{path}: no such file (looked in {Path(path).resolve().parent}).") from None
+    except IsADirectoryError:
+        raise FileFormatError(f"{path} is a folder; give the name of a file in it.") from None
+    return _header(path, None, data)["format"] if data.startswith(_MAGIC) else None
+
+
 def _header(path, format, data):
     if not data.startswith(_MAGIC):
         kind = "an HDF5 file of another kind" if data[:8] == b"\x89HDF\r\n\x1a\n" else "something else"
@@ -134,7 +154,7 @@ def _header(path, format, data):
             f"{path} was written in version {version} of the format; this daskelm reads up to {VERSION}. Upgrade "
             "daskelm (pip install -U daskelm)."
         )
-    if found != format:
+    if format not in (None, found):
         raise FileFormatError(f"{path} is a daskelm {found} file; expected a {format} file.")
     return header
 

@@ -79,6 +79,7 @@ def add_rows(
     weights: Source | None,
     rows: tuple[int, int] | None = None,
     *,
+    lock: bool = True,
     verbose: int | bool = 0,
 ) -> int:
     """Add rows to a sums file, but those that it counts already; what is done is committed now and then.
@@ -91,6 +92,8 @@ def add_rows(
         As for `accumulate`.
     rows : (start, stop), optional
         Which rows; all if not given.
+    lock : bool, default=True
+        Whether to hold the lock of the file; without, nobody else may write to it.
     verbose : int, default=0
         Whether to show progress.
 
@@ -113,7 +116,7 @@ def add_rows(
     n_added, seen = 0, None
     while True:
         # Before any work: whether the file can be locked, is one, and of this layer.
-        with locked(path) as file:
+        with locked(path, lock) as file:
             held = file.read()
             if held is not None:
                 held += job.sums(Provenance(), [], 0)
@@ -125,7 +128,7 @@ def add_rows(
         missing = job.missing(provenance.origins)
         if not missing:
             return n_added
-        commits = _Commits(path, many=isinstance(X, Hdf5Rows))
+        commits = _Commits(path, lock, many=isinstance(X, Hdf5Rows))
         try:
             left = job.sums(provenance, missing, verbose, due=commits.due, take=commits.take)
             if left.n_samples:
@@ -180,8 +183,8 @@ def sums_by_way_of(
 class _Commits:
     """Adds sums to the file, and says when the next ones are due."""
 
-    def __init__(self, path, many: bool):
-        self.path, self.many, self.n_rows = path, many, 0
+    def __init__(self, path, lock: bool, many: bool):
+        self.path, self.lock, self.many, self.n_rows = path, lock, many, 0
         self._next = time.monotonic() + _COMMIT_SECONDS
 
     def due(self) -> bool:
@@ -190,7 +193,7 @@ class _Commits:
 
     def take(self, sums: NormalEquations) -> None:
         begin = time.monotonic()
-        add_to_file(self.path, sums)
+        add_to_file(self.path, sums, self.lock)
         now = time.monotonic()
         self.n_rows += sums.n_samples
         self._next = now + max(_COMMIT_SHARE * (now - begin), _COMMIT_SECONDS)
@@ -205,6 +208,7 @@ def remove_rows(
     weights: Source | None,
     rows: tuple[int, int] | None = None,
     *,
+    lock: bool = True,
     verbose: int | bool = 0,
 ) -> int:
     """Take rows out of a sums file again, all at once.
@@ -213,7 +217,7 @@ def remove_rows(
     ----------
     path : str or path-like
         The sums file.
-    layer, targets, X, y, weights, rows, verbose
+    layer, targets, X, y, weights, rows, lock, verbose
         As for `add_rows`, with the data that the rows were added from.
 
     Returns
@@ -239,5 +243,5 @@ def remove_rows(
             f"which {path} does not count."
         )
     sums = job.sums(provenance, [(job.start, job.stop)], verbose)
-    subtract_from_file(path, sums)
+    subtract_from_file(path, sums, lock)
     return sums.n_samples

@@ -16,6 +16,7 @@ from .prediction import WeightedOutput, apply
 from .resumption import add_rows, remove_rows, sums_by_way_of
 from .solved_estimator import SolvedEstimator
 from .solvers import solve
+from .sources import Table, provenance_of
 from .targets import Targets
 
 __all__ = ["SumsEstimator"]
@@ -141,7 +142,7 @@ class SumsEstimator(SolvedEstimator):
                 "Save it with save(path, sums=True), or begin anew with initialize or fit."
             )
 
-    def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None) -> Self:
+    def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
         Rows of HDF5 files are known by their content: those that the file counts already are left out, so that a call
@@ -160,6 +161,9 @@ class SumsEstimator(SolvedEstimator):
             Sums file, made when missing; the model's own sums if not given.
         sample_weight : the same as X, of shape (n_samples,), optional
             Weights of the rows.
+        lock : bool, default=True
+            Whether to hold the lock of `into` while it is written. False is for file systems that have no locks, with a
+            sums file for each process, which `solve` and `merge` take together.
 
         Returns
         -------
@@ -179,22 +183,29 @@ class SumsEstimator(SolvedEstimator):
         FileWriteError
             The file cannot be written, or not locked.
         """
+        if into is not None:
+            self._accumulate_into(into, X, T, rows, sample_weight, lock)
+            return self
         layer = self._need_layer("accumulate")
         self._need_same_parameters("accumulate")
-        if into is None:
-            self._can_add()
+        self._can_add()
         X, y, weights = self._open(X, T, sample_weight, reset=False)
         targets = self._make_targets(y, weights, whole=False)
-        if into is not None:
-            add_rows(into, layer, targets, X, y, weights, rows_between(X, rows), verbose=self.verbose)
-            return self
         X, y = take_rows(X, rows), take_rows(y, rows)
         weights = None if weights is None else take_rows(weights, rows)
         sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
         self._add(sums, targets, y)
         return self
 
-    def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None) -> Self:
+    def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
+        """Add rows to a file; the number of those that were not counted there before."""
+        layer = self._need_layer("accumulate")
+        self._need_same_parameters("accumulate")
+        X, y, weights = self._open(X, T, sample_weight, reset=False)
+        targets = self._make_targets(y, weights, whole=False)
+        return add_rows(into, layer, targets, X, y, weights, rows_between(X, rows), lock=lock, verbose=self.verbose)
+
+    def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
 
         The layer with its scale of the inputs stays what it is.
@@ -209,6 +220,8 @@ class SumsEstimator(SolvedEstimator):
             Sums file to take the rows out of; the model's own sums if not given.
         sample_weight : array-like of shape (n_samples,), optional
             The weights that the rows were added with.
+        lock : bool, default=True
+            Whether to hold the lock of the sums file while it is written.
 
         Returns
         -------
@@ -227,13 +240,16 @@ class SumsEstimator(SolvedEstimator):
         X, y, weights = self._open(X, T, sample_weight, reset=False)
         targets = self._make_targets(y, weights, whole=False)
         if sums is not None:
-            remove_rows(sums, layer, targets, X, y, weights, rows_between(X, rows), verbose=self.verbose)
+            remove_rows(sums, layer, targets, X, y, weights, rows_between(X, rows), lock=lock, verbose=self.verbose)
             return self
         if not hasattr(self, "normal_equations_"):
             raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
         X, y = take_rows(X, rows), take_rows(y, rows)
         weights = None if weights is None else take_rows(weights, rows)
-        gone = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+        # What is counted has its name there, and is compared.
+        own = self.normal_equations_.ledger
+        known = provenance_of(Table(X, y, weights, targets), own) if isinstance(X, Hdf5Rows) else None
+        gone = accumulate(layer, targets, X, y, weights, provenance=known, verbose=self.verbose)
         self.normal_equations_, self._solution = self.normal_equations_ - gone, None
         return self
 

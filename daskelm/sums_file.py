@@ -31,15 +31,13 @@ class LockedSums:
     is an old one out of some cache, and adding to it would lose what was added since.
     """
 
-    def __init__(self, path: str, lock: IO[bytes]):
+    def __init__(self, path: str, lock: IO[bytes] | None):
         self.path, self._lock = path, lock
         self._generation = -1
 
     def read(self) -> NormalEquations | None:
         """The sums; None if there is no file yet."""
-        self._lock.seek(0)
-        text = self._lock.read(32).strip()
-        expected = int(text) if text.isdigit() else 0
+        expected = self._expected()
         wait = 0.05
         begin = time.monotonic()
         while True:
@@ -68,6 +66,13 @@ class LockedSums:
             "remove the .lock file."
         )
 
+    def _expected(self):
+        if self._lock is None:
+            return 0
+        self._lock.seek(0)
+        text = self._lock.read(32).strip()
+        return int(text) if text.isdigit() else 0
+
     def write(self, sums: NormalEquations) -> None:
         """Replace the file, which must have been read under this lock."""
         if self._generation < 0:
@@ -81,6 +86,8 @@ class LockedSums:
         self._generation += 1
         # All that is beside the file under its lock was left by writers that were killed.
         write_sealed(self.path, "sums", sums.state(), self._generation, alone=True)
+        if self._lock is None:
+            return
         self._lock.seek(0)
         # Shorter than a sector, and in place: never half written.
         self._lock.write(b"%020d\n" % self._generation)
@@ -89,8 +96,8 @@ class LockedSums:
 
 
 @contextlib.contextmanager
-def locked(path) -> Iterator[LockedSums]:
-    """Hold the lock of a sums file, `path`.lock, which is made when missing and stays.
+def locked(path, lock: bool = True) -> Iterator[LockedSums]:
+    """Hold the lock of a sums file, `path`.lock, which is made when missing and stays; or none, with `lock` False.
 
     Raises
     ------
@@ -105,36 +112,40 @@ def locked(path) -> Iterator[LockedSums]:
     path = os.path.realpath(os.fspath(path))
     if not os.path.isdir(os.path.dirname(path)):
         raise FileMissingError(f"the folder of {path} does not exist. Create it first.")
+    if not lock:
+        yield LockedSums(path, None)
+        return
     name = f"{path}.lock"
     while True:
         try:
             os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o666))
-            lock = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE)
-            handle = lock.acquire()
+        except OSError as error:
+            raise FileWriteError(
+                error.errno, f"{name} cannot be written: {error.strerror}. The folder must be writable for the lock."
+            ) from None
+        try:
+            held = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE)
+            handle = held.acquire()
             # Somebody may have removed the file while this waited, and others lock a new one now.
             if os.fstat(handle.fileno()).st_ino == os.stat(name).st_ino:
                 break
-            lock.release()
+            held.release()
         except FileNotFoundError:
             continue
         except portalocker.exceptions.LockException as error:
             raise FileWriteError(
                 errno.ENOLCK,
                 f"{name} cannot be locked, so that sums of several processes cannot meet in {path} ({error}). Where a "
-                "file system has no locks, give each process a sums file of its own, and solve or merge them all: "
-                "solve('sums-*.h5').",
-            ) from None
-        except OSError as error:
-            raise FileWriteError(
-                error.errno, f"{name} cannot be written: {error.strerror}. The folder must be writable for the lock."
+                "file system has no locks, give each process a sums file of its own and lock=False (--no-lock), and "
+                "solve or merge them all: solve('sums-*.h5').",
             ) from None
     try:
         yield LockedSums(path, handle)
     finally:
-        lock.release()
+        held.release()
 
 
-def add_to_file(path, sums: NormalEquations) -> NormalEquations:
+def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
     """Add sums to a file under its lock; the file is made when missing, and replaced whole.
 
     Parameters
@@ -143,20 +154,22 @@ def add_to_file(path, sums: NormalEquations) -> NormalEquations:
         The sums file.
     sums : NormalEquations
         To add.
+    lock : bool, default=True
+        Whether to hold the lock, which not all file systems have; without, nobody else may write to the file.
 
     Returns
     -------
     NormalEquations
         What the file holds now.
     """
-    with locked(path) as file:
+    with locked(path, lock) as file:
         held = file.read()
         sums = sums if held is None else held + sums
         file.write(sums)
     return sums
 
 
-def subtract_from_file(path, sums: NormalEquations) -> NormalEquations:
+def subtract_from_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
     """Take sums out of a file under its lock; the file is replaced whole.
 
     Parameters
@@ -165,13 +178,15 @@ def subtract_from_file(path, sums: NormalEquations) -> NormalEquations:
         The sums file.
     sums : NormalEquations
         To take away.
+    lock : bool, default=True
+        Whether to hold the lock.
 
     Returns
     -------
     NormalEquations
         What the file holds now.
     """
-    with locked(path) as file:
+    with locked(path, lock) as file:
         held = file.read()
         if held is None:
             raise FileMissingError(f"{file.path}: no such file; there is nothing to take rows away from.")
@@ -180,7 +195,7 @@ def subtract_from_file(path, sums: NormalEquations) -> NormalEquations:
     return left
 
 
-def merge(sums, into=None) -> NormalEquations:
+def merge(sums, into=None, lock: bool = True) -> NormalEquations:
     """Add up the sums of several files, from scripts or sites that need not share rows or a disk.
 
     Parameters
@@ -189,6 +204,8 @@ def merge(sums, into=None) -> NormalEquations:
         Sums, sums files, globs.
     into : str or path-like, optional
         File to write the total to. A file that exists is only replaced if it is one of those added up.
+    lock : bool, default=True
+        Whether to hold the lock of `into`; False where the file system has none and nobody else writes to it.
 
     Returns
     -------
@@ -216,7 +233,7 @@ def merge(sums, into=None) -> NormalEquations:
     """
     if into is None:
         return read_sums(sums)
-    with locked(into) as file:
+    with locked(into, lock) as file:
         if os.path.exists(file.path) and not any(os.path.samefile(file.path, path) for path in _files(sums)):
             raise FileWriteError(
                 f"into: {into} exists and is none of the files added up; nothing was written. Name a new file, or add "

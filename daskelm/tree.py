@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 
-__all__ = ["current_client", "n_local_threads", "tree_reduce"]
+__all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "tree_reduce"]
 
 
 def in_task() -> bool:
@@ -67,7 +68,6 @@ def tree_reduce(
     *,
     client=None,
     shared_bytes: int = 0,
-    in_process: bool = False,
     split_every: int = 8,
     name: str = "merge",
     done: Callable[[int], None] = lambda size: None,
@@ -89,8 +89,6 @@ def tree_reduce(
     shared_bytes : int
         Bytes that the graph holds once for all leaves, of which Dask need not warn. They travel with the graph since
         the scheduler can give them out again when workers are lost; scattered data it could not.
-    in_process : bool
-        Whether the local scheduler must be one of this process, whatever Dask is set to.
     split_every : int
         Most values that one merge takes, on a cluster.
     name : str
@@ -111,42 +109,98 @@ def tree_reduce(
         threshold = parse_bytes(dask.config.get(_LARGE_GRAPH, "10MB")) + 2 * shared_bytes
         with dask.config.set({_LARGE_GRAPH: threshold}):
             return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
-    return _locally(graph, leaves, merge, in_process, done, due, take)
+    return _locally(graph, leaves, merge, done, due, take)
 
 
-def _locally(graph, leaves, merge, in_process, done, due, take):
+def reduce_here(
+    calls: Sequence[Callable[[], Any]],
+    sizes: Sequence[int],
+    merge: Callable[[list], Any],
+    *,
+    in_process: bool = False,
+    done: Callable[[int], None] = lambda size: None,
+    due: Callable[[], bool] = lambda: False,
+    take: Callable[[Any], None] = lambda value: None,
+) -> Any:
+    """The same in the threads of this process, in order, so that the same work gives the same number to the last bit.
+
+    Dask's local scheduler, which would take the tasks in any order, says how many threads there are.
+
+    Parameters
+    ----------
+    calls : sequence of callables
+        The leaves, none of which needs another.
+    sizes : sequence of int
+        The size of each.
+    merge, done, due, take
+        As for `tree_reduce`.
+    in_process : bool
+        Whether the local scheduler must be one of this process, whatever Dask is set to.
+
+    Returns
+    -------
+    object
+        The value of the reduction; None if all of it was taken.
+    """
+    total = None
+    values = _values_in_order(calls, min(n_local_threads(in_process), len(calls)))
+    with contextlib.closing(values):
+        for size, value in zip(sizes, values, strict=True):
+            total = value if total is None else merge([total, value])
+            done(size)
+            if due():
+                part, total = total, None
+                take(part)
+    return total
+
+
+def _values_in_order(calls, n_threads):
+    if n_threads <= 1:
+        for call in calls:
+            yield call()
+        return
+    # Threads of tasks times threads of BLAS would be too many; one BLAS thread per task is the faster split.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads, thread_name_prefix="gram") as pool:
+        running: deque = deque()
+        try:
+            for call in calls:
+                # One more than there are threads, so that none waits while a value is added.
+                if len(running) > n_threads:
+                    yield running.popleft().result()
+                running.append(pool.submit(call))
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def runs_here(in_process: bool = False) -> bool:
+    """Whether Dask's local scheduler is one of this process: threads, or none."""
+    return _local_get(in_process) in (dask.threaded.get, dask.get)
+
+
+def _locally(graph, leaves, merge, done, due, take):
     from dask.callbacks import Callback
 
-    get = _local_get(in_process)
-    order = {key: i for i, key in enumerate(leaves)}
-    most_waiting = 2 * n_local_threads(in_process) + 2
-    waiting: dict = {}
-    total, n_added = None, 0
+    total = None
 
     def posttask(key, result, dsk, state, worker_id):
-        nonlocal total, n_added
-        if key not in order:
+        nonlocal total
+        if key not in leaves:
             return
-        # Added soon and forgotten, so that few values wait; in the order of the leaves, so that the same work gives
-        # the same number to the last bit, unless one leaf keeps too many waiting.
+        # Added at once and forgotten, so that no more than one value per thread waits.
+        total = result if total is None else merge([total, result])
         state["cache"][key] = None
-        waiting[order[key]] = result
-        while waiting and (n_added in waiting or len(waiting) > most_waiting):
-            i = n_added if n_added in waiting else min(waiting)
-            value = waiting.pop(i)
-            total = value if total is None else merge([total, value])
-            n_added = max(n_added, i + 1)
         done(leaves[key])
-        if total is not None and due():
+        if due():
             part, total = total, None
             take(part)
 
-    # Threads of tasks times threads of BLAS would be too many; one BLAS thread per task is the faster split.
+    get = _local_get()
     limit = 1 if get is dask.threaded.get and len(leaves) > 1 else None
     with threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask):
         get(dict(graph), list(leaves))
-    for i in sorted(waiting):
-        total = waiting[i] if total is None else merge([total, waiting[i]])
     return total
 
 

@@ -1,6 +1,9 @@
-"""The README and the pages in docs/ are true: their Python runs, their commands and links lead somewhere."""
+"""The README and the pages in docs/ are true: their Python and shell run, their commands and links lead somewhere."""
 
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -9,14 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
-# Of these, only python is run. Others ("py", "pycon", none at all) would look like code that is run, and are refused.
-LANGUAGES = {"python", "console", "dockerfile", "text", "toml", "yaml"}
+# Of these, python and bash are run. Others ("py", "sh", none at all) would look like code that is run, and are refused.
+LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml"}
 
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>```+)(?P<language>.*?)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S
 )
 NOT_RUN = re.compile(r"<!-- not run:(?P<reason>[^\n]*?)-->\s*\Z")
 INLINE_CODE = re.compile(r"`([^`\n]+)`")
+ARRAY = re.compile(r"^#SBATCH --array=0-(\d+)$", re.M)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:src|href)=\"([^\"]+)\"")
 
 
@@ -41,11 +45,38 @@ def blocks(text):
 
 
 def run(text, filename):
-    """Execute the Python blocks of a page one after the other, as one script with the page's line numbers."""
+    """Execute the blocks of a page one after the other; the Python as one script with the page's line numbers."""
     namespace = {"__name__": "page"}
     for block in blocks(text):
-        if block.language == "python" and block.opt_out is None:
+        if block.opt_out is not None:
+            continue
+        if block.language == "python":
             exec(compile("\n" * (block.line - 1) + block.code, filename, "exec"), namespace)
+        elif block.language == "bash":
+            run_bash(block, filename)
+
+
+def run_bash(block, filename):
+    """Execute a block of shell; the script of a job array as all of its tasks at once, as Slurm would."""
+    # The command of this environment and this code, whether it is installed or not.
+    setup = f'set -euo pipefail\ndaskelm() {{ "{sys.executable}" -m daskelm "$@"; }}\n'
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    array = ARRAY.search(block.code)
+    n_tasks = int(array[1]) + 1 if array else 1
+    slurm = {"SLURM_ARRAY_TASK_COUNT": str(n_tasks), "SLURM_CPUS_PER_TASK": "1"} if array else {}
+    tasks = [
+        subprocess.Popen(
+            ["bash", "-c", setup + block.code],
+            env=environment | slurm | ({"SLURM_ARRAY_TASK_ID": str(i)} if array else {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(n_tasks)
+    ]
+    said = [task.communicate(timeout=240)[0] for task in tasks]
+    for task, output in zip(tasks, said, strict=True):
+        assert task.returncode == 0, f"{filename}, line {block.line}: exit code {task.returncode}\n{output}"
 
 
 def links(text):
@@ -64,8 +95,10 @@ def make_targets(text):
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
+# Shell starts many processes, and each imports all there is.
+@pytest.mark.timeout(900)
 @every_page
-def test_python_runs(page, tmp_path, monkeypatch):
+def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(page.read_text(encoding="utf-8"), str(page))
 
@@ -126,3 +159,29 @@ def test_pages_are_read_as_they_should_be():
     with pytest.raises(ZeroDivisionError) as error:
         run(SAMPLE, "sample.md")
     assert error.traceback[-1].lineno + 1 == 16
+
+
+SHELL = """
+```bash
+#!/bin/bash
+#SBATCH --array=0-2
+echo $SLURM_ARRAY_TASK_COUNT > task-$SLURM_ARRAY_TASK_ID
+```
+
+```bash
+cat task-* > all
+[[ -z ${SLURM_ARRAY_TASK_ID:-} ]]
+daskelm --version
+```
+
+```bash
+daskelm no-such-command | cat
+```
+"""
+
+
+def test_shell_is_run_and_job_arrays_as_all_their_tasks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match="(?s)shell.md, line 15: exit code 2\n.*No such command"):
+        run(SHELL, "shell.md")
+    assert (tmp_path / "all").read_text() == "3\n3\n3\n"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from daskelm import ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.exceptions import FileFormatError, FileMissingError
-from daskelm.files import VERSION, read_sealed, replacing, write_sealed
+from daskelm.files import VERSION, read_sealed, replacing, sealed_format, write_sealed
 
 # More than 10,000 in all.
 FULL = os.environ.get("DASKELM_CAMPAIGN") == "full"
@@ -115,6 +115,20 @@ def test_added_bytes_are_an_error(path):
         file.write(b"x")
     with pytest.raises(FileFormatError, match="is truncated or was added to: it must be .* bytes long"):
         read_sealed(path, "model")
+
+
+def test_the_format_is_told_from_the_header_alone(path, tmp_path):
+    path.write_bytes(path.read_bytes()[:512])
+    assert sealed_format(path) == "model"
+    (tmp_path / "other").write_bytes(b"daskelm")
+    assert sealed_format(tmp_path / "other") is None
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(FileFormatError, match="the header of this daskelm file is damaged"):
+        sealed_format(path)
+    with pytest.raises(FileFormatError, match="is a folder"):
+        sealed_format(tmp_path)
+    with pytest.raises(FileMissingError, match="none: no such file"):
+        sealed_format(tmp_path / "none")
 
 
 def test_a_newer_version_says_what_to_do(path):

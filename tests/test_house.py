@@ -36,13 +36,16 @@ FLOORS = (
     {"sums_estimator"},
     {"classifier", "hidden_layer", "regressor"},
     # Floor 5: what is made of estimators.
-    {"display", "persistence"},
+    {"cli_errors", "display", "persistence"},
     # HP-ELM's interface: its parts, and itself.
     {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
     {"hpelm_pickle", "hpelm_sums"},
     {"hpelm_model"},
+    # The command: its parts, and itself.
+    {"cli_arguments"},
+    {"cli_info", "cli_sums"},
     {"cli", "hpelm"},
-    {"__init__"},
+    {"__init__", "__main__"},
 )
 HEIGHT = {module: height for height, floor in enumerate(FLOORS) for module in floor}
 
@@ -148,11 +151,26 @@ def test_importing_daskelm_imports_nothing_heavy():
     code = (
         "import sys, dask.array, h5py, scipy.linalg, sklearn.base, sklearn.utils.validation\n"
         "before = set(sys.modules)\n"
-        "import daskelm\n"
+        "from daskelm import *\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(run.stdout.split())
+
+
+def test_names_of_the_package_are_imported_from_where_tools_see_them():
+    homes = {name: source for source, name in imports_of("__init__")}
+    assert homes == daskelm._HOMES
+    assert sorted(homes) == sorted(daskelm.__all__)
+    assert set(daskelm.__all__) <= set(dir(daskelm))
+    with pytest.raises(AttributeError, match="module 'daskelm' has no attribute 'fit'"):
+        daskelm.fit  # noqa: B018
+
+
+def test_errors_are_there_without_an_import_of_their_own():
+    code = "import daskelm; print(daskelm.exceptions.DataError.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "DataError\n"
 
 
 def files_of_the_project():

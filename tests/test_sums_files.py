@@ -109,7 +109,7 @@ def test_a_missing_middle_is_all_that_is_computed(here, monkeypatch):
     monkeypatch.setattr(
         resumption_module,
         "add_to_file",
-        lambda path, sums: counted.append(sums.n_samples) or add_to_file(path, sums),
+        lambda path, sums, lock: counted.append(sums.n_samples) or add_to_file(path, sums, lock),
     )
     assert_same(add(), direct(X, T))
     assert counted == [50]
@@ -305,12 +305,12 @@ def test_what_was_done_before_an_error_is_kept(here, commit_always, monkeypatch,
         request.getfixturevalue("client")
     n_commits = 0
 
-    def fails_at_the_fourth(path, sums):
+    def fails_at_the_fourth(path, sums, lock):
         nonlocal n_commits
         n_commits += 1
         if n_commits == (2 if where == "client" else 4):
             raise KeyboardInterrupt
-        return add_to_file(path, sums)
+        return add_to_file(path, sums, lock)
 
     with monkeypatch.context() as patch:
         patch.setattr(resumption_module, "add_to_file", fails_at_the_fourth)
@@ -338,11 +338,11 @@ def test_a_second_job_on_the_same_rows_meanwhile(here, commit_always, monkeypatc
     """Another process adds the rows while this one computes them: they are not added twice, nor lost."""
     inside = []
 
-    def meanwhile(path, sums):
+    def meanwhile(path, sums, lock):
         if not inside:
             inside.append(True)
             add(rows=slice(0, 500))
-        return add_to_file(path, sums)
+        return add_to_file(path, sums, lock)
 
     monkeypatch.setattr(resumption_module, "add_to_file", meanwhile)
     assert_same(add(), direct(X, T))
@@ -352,12 +352,12 @@ def test_fit_with_a_checkpoint(here, commit_always, monkeypatch):
     whole = ELMRegressor(SPEC, random_state=0).fit("X.h5", "T.h5")
     n_commits = 0
 
-    def fails_once(path, sums):
+    def fails_once(path, sums, lock):
         nonlocal n_commits
         n_commits += 1
         if n_commits == 3:
             raise RuntimeError("out of luck")
-        return add_to_file(path, sums)
+        return add_to_file(path, sums, lock)
 
     monkeypatch.setattr(resumption_module, "add_to_file", fails_once)
     model = ELMRegressor(SPEC, random_state=0)
@@ -581,8 +581,23 @@ def test_a_file_system_without_locks_is_an_error_with_a_remedy(here, monkeypatch
         raise portalocker.exceptions.LockException("[Errno 38] Function not implemented")
 
     monkeypatch.setattr(portalocker.Lock, "acquire", no_locks)
-    with pytest.raises(FileWriteError, match=r"cannot be locked.*give each process a sums file of its own"):
+    with pytest.raises(FileWriteError, match=r"cannot be locked.*a sums file of its own and lock=False"):
         add()
+    os.remove("sums.h5.lock")
+    for i, rows in enumerate((slice(0, 700), slice(700, 1000))):
+        add(rows=rows, into=f"own-{i}.h5", lock=False)
+    load("model.h5").remove("X.h5", "T.h5", rows=slice(0, 700), sums="own-0.h5", lock=False)
+    assert_same(merge("own-*.h5", into="all.h5", lock=False), direct(X[700:], T[700:]), of=direct(X, T))
+    assert not [name for name in os.listdir() if "lock" in name]
+
+
+def test_a_lock_file_that_cannot_be_made_is_an_error(here, monkeypatch):
+    def refuse(path, flags, *mode):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(sums_file_module.os, "open", refuse)
+    with pytest.raises(FileWriteError, match=r"sums\.h5\.lock cannot be written: No such file"):
+        add_to_file("sums.h5", None)
 
 
 def test_leftovers_of_killed_writers_are_removed(here):

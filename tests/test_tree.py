@@ -1,8 +1,10 @@
 """The merge tree knows nothing of ELM: any number of leaves, any scheduler, each leaf counted once."""
 
 import contextlib
+import functools
 import itertools
 import threading
+import time
 
 import dask
 import numpy as np
@@ -11,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from distributed import Client
 from threadpoolctl import threadpool_info
 
-from daskelm.tree import current_client, in_task, n_local_threads, tree_reduce
+from daskelm.tree import current_client, in_task, n_local_threads, reduce_here, tree_reduce
 
 
 def leaves(n, function=lambda i: [i]):
@@ -111,3 +113,41 @@ def test_merges_stay_on_the_worker_that_has_the_parts(client):
 def test_a_client_that_is_not_the_current_one_is_left_alone(cluster):
     with Client(cluster, set_as_default=False):
         assert current_client() is None
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+def test_leaves_are_added_in_order_whatever_finishes_first(no_client, n_workers):
+    def leaf(i):
+        time.sleep(0.02 if i % 3 == 0 else 0)
+        return [i]
+
+    with dask.config.set(num_workers=n_workers):
+        calls = [functools.partial(leaf, i) for i in range(20)]
+        sizes, taken = [], []
+        rest = reduce_here(calls, range(20), concatenate, done=sizes.append)
+        assert rest == sizes == list(range(20))
+        due = iter([False] * 7 + [True] * 2 + [False] * 99)
+        rest = reduce_here(calls, range(20), concatenate, due=lambda: next(due), take=taken.append)
+        assert taken == [list(range(8)), [8]]
+        assert rest == list(range(9, 20))
+        assert reduce_here(calls[:2], [1, 1], concatenate, due=lambda: True, take=taken.append) is None
+    with pytest.raises(ZeroDivisionError, match="division"):
+        reduce_here([functools.partial(leaf, 1), lambda: 1 // 0, *calls], range(22), concatenate)
+
+
+def test_few_values_wait_here(no_client):
+    alive, most = 0, 0
+
+    class Value:
+        def __init__(self):
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    with dask.config.set(num_workers=3):
+        reduce_here([Value] * 200, [1] * 200, lambda parts: parts[0])
+    assert most <= 3 + 1 + 3

@@ -1,0 +1,8 @@
+"""`python -m daskelm` is the command `daskelm`."""
+
+from .cli import main
+
+__all__ = []
+
+if __name__ == "__main__":
+    main()

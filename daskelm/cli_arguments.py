@@ -1,0 +1,216 @@
+"""What the commands take: forms of arguments, each with an error that shows it, and the options that they share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from .cli_errors import tell
+
+__all__ = [
+    "ALPHA",
+    "CLASSES",
+    "CLASS_WEIGHT",
+    "DATA",
+    "NEURONS",
+    "ROWS",
+    "Written",
+    "connected",
+    "kind_of",
+    "load_estimator",
+    "lock_option",
+    "model_argument",
+    "quiet_option",
+    "rows_option",
+    "scheduler_option",
+    "t_argument",
+    "weights_option",
+    "x_argument",
+]
+
+
+class Form(click.ParamType):
+    """A form of text, and the function that reads it."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]):
+        self.name, self.read = name, read
+
+    def convert(self, value, param, ctx):
+        """The value; what was read already (a default) as it is."""
+        return self.read(value) if isinstance(value, str) else value
+
+
+class Written(click.ParamType):
+    """A file to write, of the kind "model" or "data".
+
+    One that exists must be of that kind or empty: a glob that the shell filled in must not cost a file of data.
+    """
+
+    name = "file"
+
+    def __init__(self, kind: str):
+        self.kind = kind
+
+    def convert(self, value, param, ctx):
+        """The path."""
+        found = kind_of(value) if os.path.isfile(value) and os.path.getsize(value) else self.kind
+        if found != self.kind:
+            raise click.BadParameter(
+                f"{value} exists and is not {_a(self.kind)}, but {_a(found)}; nothing was written. Give a new name, or "
+                "remove it first."
+            )
+        return value
+
+
+def _a(kind):
+    return {None: "something else", "data": "an HDF5 file of data"}.get(kind, f"a {kind} file")
+
+
+def kind_of(path) -> str | None:
+    """What a file is: "model", "sums", "data" (any other HDF5), or None for anything else."""
+    import h5py
+
+    from .files import sealed_format
+
+    return sealed_format(path) or ("data" if h5py.is_hdf5(path) else None)
+
+
+def _data(text):
+    from .exceptions import DatasetNotFoundError
+    from .hdf5 import open_rows
+
+    path, separator, dataset = text.rpartition("::") if "::" in text else (text, "", None)
+    if separator and not (path and dataset):
+        raise click.BadParameter(f"must be FILE, or FILE::DATASET to name a dataset in it; got {text!r}.")
+    try:
+        return open_rows(path, dataset)
+    except DatasetNotFoundError as error:
+        raise click.BadParameter(f"{error} On the command line that is {path}::DATASET.") from None
+
+
+def _rows(text):
+    try:
+        # Python's own two bounds; the colon must be there, since one number would be one row or a number of rows.
+        start, stop = (int(bound) if bound.strip() else None for bound in text.split(":"))
+    except ValueError:
+        raise click.BadParameter(
+            f"must be START:STOP, such as 0:1000 for the first thousand rows, or 1000: for the rest; got {text!r}."
+        ) from None
+    return slice(start, stop)
+
+
+def _neurons(text):
+    from .neurons import kind_from_name
+
+    if text.isdecimal():
+        return int(text)
+    groups = [group.partition(":") for group in text.split(",")]
+    if not all(n.strip().isdecimal() and kind for n, _, kind in groups):
+        raise click.BadParameter(
+            f"must be a number of tanh neurons, or NUMBER:KIND of each kind, such as 10:lin,200:tanh; got {text!r}."
+        )
+    return [(int(n), kind_from_name(kind.strip())) for n, _, kind in groups]
+
+
+def _alpha(text):
+    from .solvers import check_alpha
+
+    with contextlib.suppress(ValueError):
+        text = float(text)
+    return check_alpha(text)
+
+
+def _number(text):
+    with contextlib.suppress(ValueError):
+        return int(text)
+    return float(text)
+
+
+def _classes(text):
+    try:
+        return [_number(label) for label in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"must be labels that are numbers, with commas between, such as 0,1,2; got {text!r}. Code words as numbers "
+            "first."
+        ) from None
+
+
+def _class_weight(text):
+    try:
+        pairs = (pair.split("=") for pair in text.split(","))
+        return {_number(label): float(weight) for label, weight in pairs}
+    except ValueError:
+        raise click.BadParameter(
+            f"must be LABEL=WEIGHT for some of the classes, such as 0=1,1=20; got {text!r}."
+        ) from None
+
+
+DATA = Form("data", _data)
+ROWS = Form("rows", _rows)
+NEURONS = Form("neurons", _neurons)
+ALPHA = Form("alpha", _alpha)
+CLASSES = Form("classes", _classes)
+CLASS_WEIGHT = Form("weights", _class_weight)
+
+
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Work on the workers of the Dask scheduler there, such as tcp://host:8786; on this machine's cores if not "
+    "given (DASK_SCHEDULER_ADDRESS alone is not followed).",
+)
+lock_option = click.option(
+    "--lock/--no-lock",
+    default=True,
+    help="Whether to hold SUMS.lock; not where the file system has no locks, with a sums file for each process.",
+)
+quiet_option = click.option("--quiet", is_flag=True, help="No progress on standard error.")
+rows_option = click.option(
+    "--rows", metavar="START:STOP", type=ROWS, help="Rows START to STOP - 1 of X, T and weights."
+)
+weights_option = click.option("--weights", metavar="FILE", type=DATA, help="Weights of the rows, one column.")
+x_argument = click.argument("x", metavar="X", type=DATA)
+t_argument = click.argument("t", metavar="T", type=DATA)
+model_argument = click.argument("model", metavar="MODEL")
+
+
+def load_estimator(path, verbose: bool | None = None):
+    """The estimator in a model file, to be solved from sums; `verbose` is for this process alone."""
+    from .exceptions import ParameterError
+    from .persistence import load
+    from .sums_estimator import SumsEstimator
+
+    model = load(path)
+    if not isinstance(model, SumsEstimator):
+        raise ParameterError(
+            f"MODEL: {path} must hold an ELMRegressor or an ELMClassifier; got {type(model).__name__}, which is not "
+            "solved from sums. Make a model with daskelm init."
+        )
+    return model if verbose is None else model.set_params(verbose=int(verbose))
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """A client of the scheduler at this address while the block lasts; nothing at all without an address."""
+    if address is None:
+        yield
+        return
+    from distributed import Client
+
+    try:
+        # As the default it would stay that when it cannot connect.
+        client = Client(address, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(
+            f"cannot connect to a Dask scheduler at {address!r} ({error}). It must be such as tcp://host:8786 and run.",
+            param_hint="'--scheduler'",
+        ) from None
+    with client, client.as_current():
+        if not client.scheduler_info()["workers"]:
+            tell(f"the scheduler at {address} has no workers yet; waiting for them.")
+        yield

@@ -1,0 +1,132 @@
+"""What a file holds, as plain facts and as lines of text: data, models, sums."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import h5py
+
+from .cli_arguments import kind_of
+from .exceptions import FileFormatError
+from .hdf5 import open_rows
+from .model_file import read_model
+from .neurons import kind_name
+from .normal_equations import NormalEquations
+
+__all__ = ["describe", "layer_facts", "lines"]
+
+# Row ranges of one source that are written out; with --json all of them are.
+_RANGES = 6
+
+
+def describe(name: str) -> dict:
+    """Facts about a file, as JSON holds them; of FILE::DATASET, about that dataset alone."""
+    path, _, dataset = name.rpartition("::") if "::" in name else (name, "", "")
+    kind = kind_of(path)
+    facts = {"file": path, "kind": kind, "bytes": os.path.getsize(path)}
+    if dataset:
+        # Says which datasets there are, where there is none of this name.
+        dataset = open_rows(path, dataset).parts[0].dataset.lstrip("/")
+    if kind == "data":
+        return facts | {"datasets": [item for item in _datasets(path) if dataset in ("", item["name"])]}
+    if kind == "model":
+        return facts | _model(path)
+    if kind == "sums":
+        return facts | _sums(path)
+    raise FileFormatError(f"{path} is neither a daskelm file nor HDF5. Text and .npy are converted with make-hdf5.")
+
+
+def _datasets(path):
+    found = []
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            shape, chunks = list(item.shape or ()), None if item.chunks is None else list(item.chunks)
+            facts = {"name": name, "shape": shape, "dtype": str(item.dtype), "chunks": chunks}
+            made = item.id.get_create_plist()
+            # Names of filters go on with where to find them.
+            filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
+            found.append(facts | {"filters": filters})
+
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            file.visititems(visit)
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: it is truncated or open for writing ({error}).") from None
+    return found
+
+
+def layer_facts(layer) -> dict:
+    """Inputs, neurons by kind, type and fingerprint of a hidden layer."""
+    kinds: Counter = Counter()
+    for group in layer.groups:
+        kinds[kind_name(group.kind)] += len(group)
+    return {
+        "inputs": layer.n_features,
+        "neurons": layer.n_neurons,
+        "kinds": dict(kinds),
+        "dtype": layer.dtype.name,
+        "standardized": layer.scale is not None,
+        "fingerprint": layer.fingerprint,
+    }
+
+
+def _model(path):
+    state = read_model(path)
+    layer, solution, sums, classes = (state[name] for name in ("layer", "solution", "sums", "classes"))
+    facts = {"class": state["class"]} | ({} if layer is None else layer_facts(layer))
+    facts |= {name: state["params"][name] for name in ("random_state", "alpha") if name in state["params"]}
+    if classes is not None:
+        facts["classes"] = classes.tolist()
+    facts["solved"] = solution is not None
+    if solution is not None:
+        condition = solution.condition_number
+        facts |= {
+            "targets": len(solution.coef),
+            "alpha_used": solution.alpha,
+            "rank": solution.rank,
+            "condition_number": condition if math.isfinite(condition) else None,
+        }
+    return facts | ({} if sums is None else {"rows_inside": sums.n_samples})
+
+
+def _sums(path):
+    sums = NormalEquations.load(path)
+    sources = [
+        {"paths": sorted(source.paths), "rows": source.n_rows, "ranges": [list(rows) for rows in source.ranges]}
+        for source in sums.ledger.sources.values()
+    ]
+    return {
+        "rows": sums.ledger.n_rows,
+        "sources": sources,
+        "rows_from_memory": sums.ledger.n_unknown,
+        "sum_of_weights": sums.sum_weights,
+        "neurons": sums.n_neurons,
+        "targets": sums.n_targets,
+        "targets_are": sums.targets,
+        "fingerprint": sums.fingerprint,
+    }
+
+
+def lines(facts: dict) -> Iterator[str]:
+    """The facts as text."""
+    facts = dict(facts)
+    yield f"{facts.pop('file')}: {facts.pop('kind')}, {facts.pop('bytes'):,} bytes"
+    for item in facts.pop("datasets", []):
+        chunks = "not chunked" if item["chunks"] is None else f"chunks {tuple(item['chunks'])}"
+        yield f"  {item['name']}  {tuple(item['shape'])} {', '.join([item['dtype'], chunks, *item['filters']])}"
+    kinds = facts.pop("kinds", None)
+    if kinds is not None:
+        facts["neurons"] = f"{facts['neurons']} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
+    sources = facts.pop("sources", [])
+    for name, value in facts.items():
+        yield f"  {name.replace('_', ' '):<18}{value}"
+    for source in sources:
+        yield f"  {source['rows']} rows of {', '.join(source['paths']) or 'a file whose name is not known'}"
+        ranges = [f"{start}:{stop}" for start, stop in source["ranges"]]
+        more = f" and {len(ranges) - _RANGES} more ranges" if len(ranges) > _RANGES else ""
+        yield f"    {' '.join(ranges[:_RANGES])}{more}"
