@@ -5,10 +5,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
               benchmarks/sums_contention.py
+HPELM := .venv-hpelm/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test campaign lint types bench clean
+.PHONY: help demo test campaign lint types bench speed clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +30,15 @@ lint: .venv/.dev  ## Check style and layout
 types: .venv/.dev  ## Check types
 	$(BIN)/mypy
 
-bench: .venv/.dev  ## Run the benchmarks; each fails if it misses what the documentation claims
+bench: .venv/.dev speed  ## Run the benchmarks; each fails if it misses what the documentation claims
 	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
 
+speed: .venv/.dev .venv-hpelm/.done  ## Measure against the processor's limit, HP-ELM and dask arrays, in bench-output/
+	@mkdir -p bench-output
+	$(BIN)/python benchmarks/speed.py --hpelm $(HPELM) --json bench-output/speed.json --plot bench-output/speed.png
+
 clean:  ## Remove all that was made, .venv too
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
+	rm -rf .venv .venv-hpelm bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -41,6 +46,12 @@ clean:  ## Remove all that was made, .venv too
 
 .venv/.examples: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[examples]'
+	@touch $@
+
+# HP-ELM in an environment of its own, to be measured beside.
+.venv-hpelm/.done: benchmarks/hpelm.txt
+	$(PYTHON) -m venv .venv-hpelm
+	$(HPELM) -m pip install --quiet --disable-pip-version-check --requirement benchmarks/hpelm.txt
 	@touch $@
 
 # The extra `dev` holds the extra `examples`.

@@ -567,7 +567,9 @@ def test_three_tasks_of_a_job_array_at_once(folder, model):
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+# Where the tests run in the background of a shell, it is ignored from the beginning.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from daskelm.layer import Layer
 quick = Layer.__call__
 def slow(self, X, out=None):

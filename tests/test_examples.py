@@ -1,5 +1,6 @@
 """Examples and benchmarks run, at tiny sizes, as users run them; and what the flights' files hold."""
 
+import json
 import os
 import re
 import subprocess
@@ -138,3 +139,12 @@ def test_sums_contention(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(table_rows(done.stdout)) == 1
     assert not list(tmp_path.iterdir()), "files were left behind"
+
+
+def test_speed(tmp_path):
+    done = run(BENCHMARKS / "speed.py", "--quick", "--json", "s.json", "--plot", "s.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row[0] for row in table_rows(done.stdout)] == ["50", "100"]
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    figures = json.loads((tmp_path / "s.json").read_text())
+    assert figures["seconds"]["50"].keys() == {"limit", "daskelm", "dask.array", "no client", "float32", "default"}

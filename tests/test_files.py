@@ -187,6 +187,31 @@ def test_an_error_keeps_what_was_there(path):
     assert os.listdir(path.parent) == ["s.h5"]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="asks Linux which file is synced")
+def test_the_file_is_on_disk_before_it_takes_the_name_and_the_folder_after(tmp_path, monkeypatch):
+    events, fsync, replace = [], os.fsync, os.replace
+
+    def synced(handle):
+        events.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{handle}"))))
+        fsync(handle)
+
+    def replaced(source, target):
+        events.append(("replace", os.path.basename(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    make_hdf5(X, tmp_path / "X.h5")
+    model = ELMRegressor(5, random_state=0).initialize(X)
+    events.clear()
+    model.accumulate(tmp_path / "X.h5", X[:, 0], into=tmp_path / "sums.h5")
+    (first, hidden), *rest = events
+    assert (first, hidden.startswith(".sums.h5~")) == ("sync", True)
+    # The lock's number last: a crash before it leaves a file that is newer than it tells.
+    assert rest == [("replace", "sums.h5"), ("sync", tmp_path.name), ("sync", "sums.h5.lock")]
+
+
 def test_a_killed_write_keeps_what_was_there(path):
     before = path.read_bytes()
     code = (
