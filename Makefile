@@ -30,7 +30,7 @@ lint: .venv/.dev  ## Check style and layout
 types: .venv/.dev  ## Check types
 	$(BIN)/mypy
 
-bench: .venv/.dev speed  ## Run the benchmarks; each fails if it misses what the documentation claims
+bench: .venv/.dev speed  ## Run the benchmarks; all but `speed` fail if they miss what the documentation claims
 	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
 
 speed: .venv/.dev .venv-hpelm/.done  ## Measure against the processor's limit, HP-ELM and dask arrays, in bench-output/

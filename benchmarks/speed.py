@@ -4,7 +4,8 @@ Each reads 200,000 x 100 float64 from an HDF5 file in chunks of 1,000 rows, and 
 targets and penalty. They take turns; quoted are medians of the ratios within a turn. The limit is T* = (N (L (L + 1) +
 2 d L + 2 L c) + L^3 / 3) / R, with R the best of five dgemm of 4096 on all cores in the same turn. daskelm and the dask
 arrays have one worker process of one thread per core, started beforehand; HP-ELM has what it takes by itself. Prints a
-Markdown table; with --json and --plot writes the figures and a picture. The exit status is 1 if a goal is missed.
+Markdown table and the goals that were missed; with --json and --plot writes the figures and a picture. With --strict
+the exit status is 1 if a goal is missed; on a machine that does other work too they may be.
 """
 
 from __future__ import annotations
@@ -60,13 +61,14 @@ class Size:
     n_gemm: int
 
 
-FULL = Size(200_000, 100, 3, (200, 1000, 2000), 5, 4096)
+FULL = Size(200_000, 100, 3, (200, 1000, 2000), 3, 4096)
 QUICK = Size(4_000, 20, 3, (50, 100), 1, 256)
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--strict", action="store_true", help="fail if a goal is missed")
     parser.add_argument("--hpelm", metavar="PYTHON", help="interpreter of an environment that has HP-ELM")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--plot", metavar="FILE", help="draw them")
@@ -81,7 +83,7 @@ def main(argv=None) -> int:
         plot(figures, options.plot)
     for line in missed:
         print(line)
-    return 1 if missed and not options.quick else 0
+    return 1 if missed and options.strict else 0
 
 
 def machine() -> dict:

@@ -11,7 +11,7 @@ import pytest
 
 from daskelm import ELMRegressor, NormalEquations, load, make_hdf5
 
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
 FULL = os.environ.get("DASKELM_CAMPAIGN") == "full"
 N = 20_000
