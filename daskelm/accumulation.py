@@ -292,9 +292,8 @@ def _check_memory(layer, targets, chunk_bytes, n_tasks, client, in_process=False
             targets.n_targets,
             block_rows(layer.n_neurons, layer.n_features),
             at_once,
-            min(split_every(layer.n_neurons) + at_once, n_tasks),
+            min(split_every(layer.n_neurons) + at_once - 1, n_tasks),
             chunk_bytes,
-            layer.dtype == np.float32,
         )
 
     if client is None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .blas import add_gram
+from .blas import add_gram, is_joined
 from .ledger import Ledger
 from .normal_equations import NormalEquations
 from .triangles import pack_in_place
 
-__all__ = ["Accumulator", "is_joined"]
-
-
-def is_joined(n_neurons: int, n_targets: int) -> bool:
-    """Whether T stands beside H in one matrix, whose Gram matrix holds HH, HT and TT at once.
-
-    A product with few columns of T alone is bound by reading H once more; with many, T'T would be too much waste.
-    """
-    return n_targets <= max(8, n_neurons // 8)
+__all__ = ["Accumulator"]
 
 
 class Accumulator:

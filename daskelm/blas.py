@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 from scipy.linalg import cython_blas
 
-__all__ = ["add_gram"]
+__all__ = ["add_gram", "is_joined"]
 
 
 def _function(name, *argtypes):
@@ -47,3 +47,11 @@ def add_gram(H: np.ndarray, HH: np.ndarray) -> None:
     size, one = ctypes.c_int(n), ctypes.c_double(1.0)
     # Read by columns, as BLAS does, H is H' and the upper triangle of HH is the lower one.
     _dsyrk(b"L", b"N", size, ctypes.c_int(rows), one, H.ctypes.data, size, one, HH.ctypes.data, size)
+
+
+def is_joined(n_neurons: int, n_targets: int) -> bool:
+    """Whether T stands beside H in one matrix, whose Gram matrix holds HH, HT and TT at once.
+
+    A product with few columns of T alone is bound by reading H once more; with many, T'T would be too much waste.
+    """
+    return n_targets <= max(8, n_neurons // 8)

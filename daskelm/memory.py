@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .blas import is_joined
 from .exceptions import InsufficientMemoryError
 
 __all__ = ["Need", "block_rows", "check_memory", "rows_per_task", "split_every"]
@@ -54,8 +55,6 @@ class Need:
         Packed partial sums that may wait there to be merged.
     input_bytes : int
         Bytes of input chunks that a task holds besides its blocks (dask arrays; zero for files).
-    single : bool
-        Whether H is made in float32 and cast.
     """
 
     n_neurons: int
@@ -65,14 +64,14 @@ class Need:
     n_tasks: int
     waiting: int
     input_bytes: int = 0
-    single: bool = False
 
     @property
     def per_task(self) -> int:
-        """One HH, one block of H, of X as read and scaled, and of T; and the chunks of input."""
+        """One Gram matrix of [H, 1, T], one block of these, of X as read and scaled, and the chunks of input."""
         L, d, c = self.n_neurons, self.n_features, self.n_targets
-        row = 8 * L * (1.5 if self.single else 1) + 8 * 3 * d + 8 * 3 * c
-        return int(8 * L * (L + 2 * c + 4) + self.block * row + self.input_bytes)
+        width = L + 1 + (c if is_joined(L, c) else 0)
+        row = 8 * (width + 3 * d + 3 * c)
+        return int(8 * width**2 + 8 * L * c + self.block * row + self.input_bytes)
 
     @property
     def partial(self) -> int:
@@ -81,8 +80,8 @@ class Need:
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return BASE_BYTES + self.n_tasks * (self.per_task + self.partial) + self.waiting * self.partial
+        """All of it; a task packs its sums where they lie."""
+        return BASE_BYTES + self.n_tasks * self.per_task + self.waiting * self.partial
 
 
 def check_memory(need: Need, available: int, where: str) -> None:

@@ -1,0 +1,35 @@
+"""What a worker is said to need is what it needs: measured <= projected <= 1.3 measured, in fresh processes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+from daskelm import ELMRegressor, make_hdf5
+from daskelm.memory import Need, block_rows, split_every
+
+D, C = 20, 2
+
+
+def peak_bytes():
+    """Largest resident size of this process so far (Linux)."""
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()).group(1))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
+@pytest.mark.parametrize(("n_neurons", "n_samples"), [(300, 100_000), (3000, 36_000), (3000, 60_000)])
+def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
+    X = np.random.default_rng(0).standard_normal((n_samples, D))
+    x, t = make_hdf5(X, tmp_path / "x.h5"), make_hdf5(X[:, :C], tmp_path / "t.h5")
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit="2GiB"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        ELMRegressor([(n_neurons, "tanh")], alpha=1.0, random_state=0).initialize(x).accumulate(x, t)
+        (measured,) = client.run(peak_bytes).values()
+    need = Need(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons))
+    assert measured <= need.total <= 1.3 * measured, (measured / 2**20, need.total / 2**20)
