@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dask
@@ -68,12 +68,15 @@ QUICK = Size(4_000, 20, 3, (50, 100), 1, 256)
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--neurons", type=int, nargs="+", metavar="L", help="other numbers of neurons")
     parser.add_argument("--strict", action="store_true", help="fail if a goal is missed")
     parser.add_argument("--hpelm", metavar="PYTHON", help="interpreter of an environment that has HP-ELM")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--plot", metavar="FILE", help="draw them")
     options = parser.parse_args(argv)
     size = QUICK if options.quick else FULL
+    if options.neurons:
+        size = replace(size, n_neurons=tuple(options.neurons))
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), size, options.hpelm)
     missed = report(figures, size)
@@ -163,7 +166,9 @@ def one_turn(folder, paths, size, W, b, hpelm) -> dict:
     timed("default", lambda: ELMRegressor(L, random_state=0).fit(*paths["f8"]).coef_.T)
     if hpelm:
         words = [hpelm, "-c", HPELM, *paths["f8"], str(folder / "given.npz"), str(folder / "B.npy")]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        # Dask limits the threads of what is started from here on; HP-ELM shall have all cores.
+        free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=free)
         seconds["HP-ELM"] = float(done.stdout.split()[-1])
         found["HP-ELM"] = np.load(folder / "B.npy")
     scale = np.abs(found["daskelm"]).max()

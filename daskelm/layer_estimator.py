@@ -25,6 +25,7 @@ from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, ope
 from .layer import Layer, Scale
 from .parameters import changed, snapshot
 from .prediction import LayerOutput, apply
+from .tree import sharing
 
 __all__ = ["LayerEstimator"]
 
@@ -144,7 +145,8 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
                 "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
         if isinstance(result, da.Array):
-            return stream_hdf5(result, out, verbose=getattr(self, "verbose", 0), label=name)
+            with sharing(function.layer.nbytes):
+                return stream_hdf5(result, out, verbose=getattr(self, "verbose", 0), label=name)
         return make_hdf5(result, out)
 
     @contextlib.contextmanager

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 
-__all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "tree_reduce"]
+__all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "sharing", "tree_reduce"]
 
 
 def in_task() -> bool:
@@ -59,6 +59,12 @@ def n_local_threads(in_process: bool = False) -> int:
     from dask.system import CPU_COUNT
 
     return dask.config.get("num_workers", None) or CPU_COUNT
+
+
+def sharing(n_bytes: int):
+    """Context in which Dask does not warn of these bytes, which a graph holds once for all its tasks."""
+    threshold = parse_bytes(dask.config.get(_LARGE_GRAPH, "10MB")) + 2 * n_bytes
+    return dask.config.set({_LARGE_GRAPH: threshold})
 
 
 def tree_reduce(
@@ -106,8 +112,7 @@ def tree_reduce(
         The value of the reduction, in this process; None if all of it was taken.
     """
     if client is not None:
-        threshold = parse_bytes(dask.config.get(_LARGE_GRAPH, "10MB")) + 2 * shared_bytes
-        with dask.config.set({_LARGE_GRAPH: threshold}):
+        with sharing(shared_bytes):
             return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
     return _locally(graph, leaves, merge, done, due, take)
 

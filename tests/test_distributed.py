@@ -246,6 +246,43 @@ def test_workers_killed_three_times_in_one_fit(monkeypatch, tmp_path):
     assert (np.abs(sums.HH - expected.HH) <= 1e-12 * np.outer(h, h)).all()
 
 
+def test_each_worker_moves_one_partial_and_gets_the_layer_once(monkeypatch, tmp_path):
+    """By Dask's own records: with many gram tasks per worker, one packed triangle crosses per worker but one."""
+    from distributed import LocalCluster
+
+    n_workers, L = 3, 700
+    data = np.random.default_rng(4).standard_normal((45_000, 300))
+    paths = make_hdf5(data, tmp_path / "X.h5"), make_hdf5(data[:, :1], tmp_path / "T.h5")
+    monkeypatch.setattr(accumulation, "rows_per_task", lambda *sizes: 1500)
+    monkeypatch.setattr(accumulation, "block_rows", lambda *sizes: 1500)
+
+    def received(dask_worker):
+        return [(key, n) for entry in dask_worker.transfer_incoming_log for key, n in entry["keys"].items()]
+
+    with (
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        # 1.6 MB of weights: more than fits into a message, and less than Dask warns of.
+        ELMRegressor([(L, "tanh")], alpha=ALPHA, random_state=0).initialize(paths[0]).partial_fit(*paths)
+        moved = [item for items in client.run(received).values() for item in items]
+    partials = sum(n for key, n in moved if "gram" in str(key) or "merge" in str(key))
+    assert partials <= 1.1 * (n_workers - 1) * 4 * L * (L + 1)
+    assert sum("layer" in str(key) for key, _ in moved) <= n_workers - 1
+
+
+def test_large_weights_trigger_no_warning(client, tmp_path):
+    # 13 MB: Dask warns of graphs from 10 MB on, and warnings are errors here.
+    data = np.random.default_rng(4).standard_normal((2000, 1300))
+    paths = make_hdf5(data, tmp_path / "X.h5"), make_hdf5(data[:, :1], tmp_path / "T.h5")
+    model = ELMRegressor([(1300, "tanh")], alpha=ALPHA, random_state=0).fit(*paths)
+    assert model.hidden_layer_.nbytes > 13e6
+    found = from_hdf5(model.predict(paths[0], out=tmp_path / "Y.h5")).compute()
+    np.testing.assert_allclose(found[:, 0], model.predict(data), atol=1e-9)
+
+
 def test_what_goes_to_workers_is_pure_and_pickles(files):
     layer = HiddenLayer(10, random_state=0).fit(X).hidden_layer_
     rows, targets = open_rows(files["one"][0]), open_rows(files["one"][1])
