@@ -244,6 +244,7 @@ def plot(figures, path) -> None:
         ax.plot(list(figures), medians, "k--" if name == "limit" else "o-", label=name)
     ax.set(xscale="log", yscale="log", xlabel="neurons", ylabel="seconds, median", title="One fit from HDF5")
     ax.set_xticks(list(figures), [str(L) for L in figures])
+    ax.tick_params(axis="x", which="minor", labelbottom=False)
     ax.legend()
     ax.grid(which="both", alpha=0.3)
     fig.savefig(path, dpi=120)
