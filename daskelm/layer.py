@@ -16,8 +16,11 @@ __all__ = ["Layer", "Scale"]
 # Standardised inputs are cut at this many standard deviations: one row 20 of them out, carried on by linear neurons,
 # makes errors 4 to 10 times larger (docs/design.md, "Defaults").
 CLIP = 5.0
-# Outputs that stay in the processor's cache between two passes over them.
-_CACHED_BYTES = 2**19
+# Outputs that stay in the processor's cache between two passes over them. Half of it repeats the packing of W in the
+# matrix product more often: 3 % slower at 200 neurons.
+_CACHED_BYTES = 2**20
+# Inputs worked on at a time for the same reason.
+_CACHED_NUMBERS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +39,21 @@ class Scale:
         """
         if weights is not None and (weights == 0).any():
             X, weights = X[weights > 0], weights[weights > 0]
-        X = X.astype(np.float64, copy=False)
         if not len(X):
             raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
-        # Two passes about a first row: columns such as epoch seconds keep all their digits.
-        shifted = X - X[0]
-        mean = np.average(shifted, axis=0, weights=weights)
-        scale = np.sqrt(np.average(np.square(shifted - mean), axis=0, weights=weights))
-        constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(X[0]) + np.abs(mean))
-        return cls(X[0] + mean, np.where(constant, 1.0, scale))
+        share = np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
+        first = X[0].astype(np.float64)
+        step = max(_CACHED_NUMBERS // X.shape[1], 1)
+
+        def average(about, power):
+            blocks = (slice(start, start + step) for start in range(0, len(X), step))
+            return sum(share[rows] @ np.subtract(X[rows], about, dtype=np.float64) ** power for rows in blocks)
+
+        # Two passes, the first about a first row: columns such as epoch seconds keep all their digits.
+        mean = first + average(first, 1)
+        scale = np.sqrt(average(mean, 2))
+        constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(first) + np.abs(mean))
+        return cls(mean, np.where(constant, 1.0, scale))
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""

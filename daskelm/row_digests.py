@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 __all__ = ["row_digests", "sum_digests"]
@@ -11,6 +13,7 @@ _AT_ONCE = 2**15
 _STEP = 0x9E3779B97F4A7C15
 
 
+@lru_cache(16)
 def _constants(n):
     """Odd 64-bit numbers, the same everywhere (splitmix64)."""
     with np.errstate(over="ignore"):
