@@ -222,8 +222,9 @@ def _run(layer, task):
 
 def _run_on_chunks(layer, targets, X, y, weights, first_row, origins):
     """Gram task on consecutive chunks of dask arrays, in blocks whatever the chunks."""
+    X, y, weights = Chunks(X), Chunks(y), Chunks(weights) if weights else None
     step = block_rows(layer.n_neurons, layer.n_features)
-    return GramTask(targets, Chunks(X), Chunks(y), Chunks(weights) if weights else None, step, first_row, origins)(layer)
+    return GramTask(targets, X, y, weights, step, first_row, origins)(layer)
 
 
 def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
