@@ -18,6 +18,8 @@ from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
 
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
+# Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
+_LEAF_BYTES = 1024
 
 __all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "sharing", "tree_reduce"]
 
@@ -112,7 +114,7 @@ def tree_reduce(
         The value of the reduction, in this process; None if all of it was taken.
     """
     if client is not None:
-        with sharing(shared_bytes):
+        with sharing(shared_bytes + _LEAF_BYTES * len(leaves)):
             return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
     return _locally(graph, leaves, merge, done, due, take)
 

@@ -132,6 +132,20 @@ def test_many_merges_are_one_graph(client, monkeypatch):
     }
 
 
+def test_many_small_leaves_trigger_no_warning_and_large_ones_do(client):
+    # Warnings are errors here.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1000}):
+        tree_reduce(*carrying(50, 500), concatenate, client=current_client(), split_every=4)
+        with pytest.warns(UserWarning, match="large graph"):
+            tree_reduce(*carrying(50, 5000), concatenate, client=current_client(), split_every=4)
+
+
+def carrying(n, n_bytes):
+    sizes = leaves(n)[1]
+    load = {key: (lambda i, _: [i], key[1], bytes([key[1]]) * n_bytes) for key in sizes}
+    return HighLevelGraph.from_collections("leaf", load), sizes
+
+
 def test_a_client_that_is_not_the_current_one_is_left_alone(cluster):
     with Client(cluster, set_as_default=False):
         assert current_client() is None
