@@ -8,6 +8,7 @@ The model is in scaling_model.py, the dummy workers are in dummy_workers.py. Pri
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import math
 import multiprocessing
@@ -71,7 +72,7 @@ FULL = Size(
     n_repeats=3,
     simulations=((10, 2_000), (100, 10_000), (1000, 10_000)),
     neurons=(250, 1000, 2000),
-    n_solve=2000,
+    n_solve=4000,
 )
 LARGE = replace(FULL, simulations=((10, 2_000), (100, 10_000), (1000, 100_000)))
 QUICK = Size(10, (2,), ((4_000, 50, True),), 1, ((10, 500),), (20, 40, 80), 200)
@@ -145,7 +146,7 @@ def measure(folder: Path, size: Size, storage: float) -> dict:
                 ]
                 runs.append({"p": p, "N": n_samples, "L": n_neurons, "gcv": gcv, "seconds": seconds[1:]})
     messages = message_constants(simulations)
-    solved = {name: solving[name] for name in ("cholesky", "eigen", "square", "cell")}
+    solved = {name: value for name, value in solving.items() if name in Constants.__dataclass_fields__}
     constants = Constants(**here, **between, **messages, **solved, fixed=fixed, storage=storage)
     for run in runs:
         run["predicted"] = constants.seconds(
@@ -252,25 +253,25 @@ def _transfers(dask_worker):
 def solve_constants(L: int) -> dict[str, float]:
     """Seconds to solve, and the most memory it takes, the sums too, in matrices of 8 L^2 bytes."""
     rng = np.random.default_rng(0)
-    small, large = (
+    small, half, whole = (
         GramTask(RegressionTargets(N_TARGETS, "float64"), X, np.sin(X[:, :N_TARGETS]), None, 1000)(
             Layer.draw([(n_neurons, "tanh")], 20, 0, np.dtype(float), None)
         )
-        for n_neurons in (20, L)
+        for n_neurons in (20, L // 2, L)
         for X in [rng.standard_normal((2 * n_neurons, 20))]
     )
-    unpacking = min(seconds_of(large.moments) for _ in range(3))
-    found = {"n_neurons": L, "square": unpacking / L**2}
+    found: dict = {"n_neurons": L}
     for name, alpha in (("cholesky", 1.0), ("eigen", "gcv")):
         # Libraries are loaded and threads started, but nothing of that size is there before.
         solve(small, alpha)
         reset_peak()
-        before = facts()["resident"] - large.packed.nbytes
-        first = seconds_of(lambda alpha=alpha: solve(large, alpha))
+        before = facts()["resident"] - whole.packed.nbytes
+        solve(whole, alpha)
         found[f"{name} matrices"] = (facts()["peak"] - before) / (8 * L**2)
-        more = [seconds_of(lambda alpha=alpha: solve(large, alpha)) for _ in range(2)]
-        seconds = max(min(first, *more) - unpacking, 1e-9)
-        found[name] = L**3 / 3 / seconds if name == "cholesky" else seconds / L**3
+        two, one = (min(seconds_of(partial(solve, sums, alpha)) for _ in range(3)) for sums in (whole, half))
+        # Of seconds = a L^3 + b L^2, at two sizes.
+        cube = max((two - 4 * one) * 2 / L**3, 0.1 * two / L**3)
+        found[name], found[f"{name}_square"] = cube, max(two - cube * L**3, 0.0) / L**2
     n_cells = 20_000
     halves = [
         Ledger(
@@ -283,7 +284,10 @@ def solve_constants(L: int) -> dict[str, float]:
 
 
 def reset_peak() -> None:
-    """Let the kernel's high-water mark of this process begin anew."""
+    """Give back freed memory, and let the kernel's high-water mark of this process begin anew."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
@@ -430,8 +434,7 @@ def report(figures) -> list[str]:
     print("Solving on this machine\n")
     solving, rows = figures["solve"], []
     for L in (1000, 4000, 10_000, 20_000, 40_000):
-        chol = L**3 / 3 / constants.cholesky + constants.square * L**2
-        eigen = constants.eigen * L**3 + constants.square * L**2
+        chol, eigen = constants.solving(L, gcv=False), constants.solving(L, gcv=True)
         memory = [f"{solving[name + ' matrices'] * 8 * L**2 / 2**30:.1f}" for name in ("cholesky", "eigen")]
         rows.append([f"{L:,}", f"{chol:,.1f}", memory[0], f"{eigen:,.1f}", memory[1]])
     table(["L", "Cholesky s", "GiB", "eigen s", "GiB"], rows)

@@ -9,13 +9,13 @@ sums of P = 4 L (L + 1) + 8 L (c + 2) bytes, and merges of s partials each:
     storage   = N 8 (d + c) / S
     scheduler = (n + (n - 1) / (s - 1)) max(t_s + p t_p, t_c)
     reduction = p 8 L d / B + ceil(log_s p) (s - 1) (P / B + P / M) + 2 P / B_c + 3 q cells
-    solve     = L^3 / (3 R_c) + z L^2, or w L^3 + z L^2 where the penalty is chosen
+    solve     = u L^3 + v L^2, with other u and v where the penalty is chosen
     start     = t_0 + p t_v + n t_b
 
 n, s and the cells of the ledger are those of daskelm. Measured in one worker: R, G (rates of products), e (an
 activation), D (reading with checks and digests), M (merging); B, B_c (bytes a second between workers, to the client);
 t_s, t_p, t_c, t_v, t_b (of the scheduler and the client, for a task, for a task and worker, ...) in the simulation;
-R_c, w, z (solving) and q (a cell of the ledger) here; t_0 is a fit of few rows. S, what all workers together can read
+u, v (solving) and q (a cell of the ledger) here; t_0 is a fit of few rows. S, what all workers together can read
 from shared storage, is assumed.
 """
 
@@ -52,8 +52,9 @@ class Constants:
     per_worker: float
     build_per_task: float
     cholesky: float
+    cholesky_square: float
     eigen: float
-    square: float
+    eigen_square: float
     cell: float
     fixed: float
     storage: float = 10e9
@@ -67,7 +68,6 @@ class Constants:
         rounds = math.ceil(math.log(p, s) - 1e-9) if p > 1 else 0
         row_bytes = 8 * (d + c)
         per_row = L * (L + 1 + 2 * c) / self.product + L * (self.activation + 2 * d / self.projection)
-        solving = self.eigen * L**3 if gcv else L**3 / 3 / self.cholesky
         return {
             "compute": rows * per_row + math.ceil(n / busy) * P / self.merging,
             "reading": rows * row_bytes / self.reading,
@@ -77,9 +77,15 @@ class Constants:
             + rounds * (s - 1) * P * (1 / self.between + 1 / self.merging)
             + 2 * P / self.to_client
             + 3 * self.cell * N / cell_rows(d, c),
-            "solve": solving + self.square * L**2,
+            "solve": self.solving(L, gcv=gcv),
             "start": self.fixed + p * self.per_worker + n * self.build_per_task,
         }
+
+    def solving(self, L: int, *, gcv=True) -> float:
+        """Seconds to solve: by eigenvectors where the penalty is chosen, else by Cholesky."""
+        if gcv:
+            return self.eigen * L**3 + self.eigen_square * L**2
+        return self.cholesky * L**3 + self.cholesky_square * L**2
 
     def seconds(self, *args, **kwargs) -> float:
         """All terms together."""

@@ -26,7 +26,7 @@ def plot(figures, path) -> None:
     draw_check(axes[0, 1], figures)
     for ax, power in zip(axes[1], (10, 8), strict=True):
         draw_map(ax, constants, 10**power, d)
-        ax.set_title(f"10$^{{{power}}}$ rows: what takes the most time, and how long it all takes")
+        ax.set_title(f"10$^{{{power}}}$ rows: what takes the most time")
     fig.savefig(path, dpi=120)
 
 
@@ -69,7 +69,7 @@ def draw_terms(ax, constants, N, L, d) -> None:
     # Names beside the ends of their lines, none upon another.
     height = 0.0
     for name in sorted(last, key=last.__getitem__):
-        height = max(last[name], 1.6 * height)
+        height = max(last[name], 2.0 * height)
         ax.text(1080, height, name, color=COLOURS[name], va="center", weight="bold")
     ax.plot(workers, [constants.seconds(int(p), N, L, d) for p in workers], "k", lw=1.6, label="all of it")
     ax.plot(workers, [constants.seconds(1, N, L, d) / p for p in workers], "k:", lw=1, label="one worker's / p")
