@@ -57,7 +57,7 @@ class Constants:
     eigen_square: float
     cell: float
     fixed: float
-    storage: float = 10e9
+    storage: float = 20e9
 
     def terms(self, p: int, N: int, L: int, d: int, c: int = N_TARGETS, *, gcv=True, cores=None) -> dict[str, float]:
         """Seconds of each term; `cores` where there are fewer of them than workers."""
