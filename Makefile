@@ -4,12 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
-              benchmarks/sums_contention.py
+              benchmarks/sums_contention.py benchmarks/scaling.py
 HPELM := .venv-hpelm/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test campaign lint types bench speed clean
+.PHONY: help demo test campaign lint types bench speed scaling clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ bench: .venv/.dev speed  ## Run the benchmarks; all but `speed` fail if they mis
 speed: .venv/.dev .venv-hpelm/.done  ## Measure against the processor's limit, HP-ELM and dask arrays, in bench-output/
 	@mkdir -p bench-output
 	$(BIN)/python benchmarks/speed.py --hpelm $(HPELM) --json bench-output/speed.json --plot bench-output/speed.png
+
+scaling: .venv/.dev  ## Measure how fits scale, with 1,000 dummy workers and 100,000 tasks, in bench-output/
+	@mkdir -p bench-output
+	$(BIN)/python benchmarks/scaling.py --large --json bench-output/scaling.json --plot bench-output/scaling.png
 
 clean:  ## Remove all that was made, .venv too
 	rm -rf .venv .venv-hpelm bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output

@@ -159,7 +159,7 @@ def _checked(sums, layer, sources):
 
 @dataclass(frozen=True, eq=False)
 class GramTask:
-    """Sums of the row blocks [start, stop) in `bounds` of X, y and weights; of files, just the description travels.
+    """Sums of X, y and weights, in blocks of about `step` rows; of files, just the description travels.
 
     Calling it is a pure function of its fields and the layer: it may run again, anywhere, any number of times.
     `first_row` is the number of the first row here in the whole input, for errors and for `origins`, which say where
@@ -170,7 +170,7 @@ class GramTask:
     X: Source | Chunks
     y: Source | Chunks
     weights: Source | Chunks | None
-    bounds: list[tuple[int, int]]
+    step: int
     first_row: int = 0
     origins: Sequence[Origin] = ()
 
@@ -180,7 +180,7 @@ class GramTask:
         notes = Notes(self.origins)
         with ExitStack() as stack:
             X, y, weights = (self._reader(source, stack) for source in (self.X, self.y, self.weights))
-            for start, stop in self.bounds:
+            for start, stop in self._bounds(X):
                 block, labels = X.read(start, stop), y.read(start, stop)
                 self._check(block, "X", start)
                 self._check(labels, "y", start)
@@ -195,6 +195,12 @@ class GramTask:
                 sums.add(H, self.targets.encode(labels), w, counts)
                 on_block(stop - start)
         return sums.result(self.targets.dtype, notes.ledger(layer.n_features))
+
+    def _bounds(self, X):
+        if isinstance(self.X, Hdf5Rows):
+            return self.X.block_bounds(self.step)
+        n_rows = X.n_rows
+        return [(start, min(start + self.step, n_rows)) for start in range(0, n_rows, self.step)]
 
     @staticmethod
     def _reader(source, stack):
@@ -217,12 +223,8 @@ def _run(layer, task):
 def _run_on_chunks(layer, targets, X, y, weights, first_row, origins):
     """Gram task on consecutive chunks of dask arrays, in blocks whatever the chunks."""
     X, y, weights = Chunks(X), Chunks(y), Chunks(weights) if weights else None
-    bounds = _bounds(X.n_rows, block_rows(layer.n_neurons, layer.n_features))
-    return GramTask(targets, X, y, weights, bounds, first_row, origins)(layer)
-
-
-def _bounds(n_rows, step):
-    return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+    step = block_rows(layer.n_neurons, layer.n_features)
+    return GramTask(targets, X, y, weights, step, first_row, origins)(layer)
 
 
 def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
@@ -233,19 +235,17 @@ def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
     step = block_rows(layer.n_neurons, layer.n_features)
     tasks = []
     for begin, end in ranges:
-        in_memory_X = isinstance(X, np.ndarray)
-        bounds = _bounds(end - begin, step) if in_memory_X else X.between(begin, end).block_bounds(step)
-        blocks = []
-        for a, b in bounds:
-            blocks.append((begin + a, begin + b))
-            if blocks[-1][1] - blocks[0][0] >= size or blocks[-1][1] == end:
-                first, stop = blocks[0][0], blocks[-1][1]
-                X_part, y_part = _cut(X, first, stop), _cut(y, first, stop)
-                w_part = None if weights is None else _cut(weights, first, stop)
-                local = [(a - first, b - first) for a, b in blocks]
-                task = GramTask(targets, X_part, y_part, w_part, local, first, _cut_origins(origins, first, stop))
-                tasks.append((stop - first, task))
-                blocks = []
+        if isinstance(X, np.ndarray):
+            whole = -(-size // step) * step
+            runs = [(a, min(a + whole, end - begin)) for a in range(0, end - begin, whole)]
+        else:
+            runs = X.between(begin, end).runs_of_blocks(step, size)
+        for a, b in runs:
+            first, stop = begin + a, begin + b
+            X_part, y_part = _cut(X, first, stop), _cut(y, first, stop)
+            w_part = None if weights is None else _cut(weights, first, stop)
+            task = GramTask(targets, X_part, y_part, w_part, step, first, _cut_origins(origins, first, stop))
+            tasks.append((stop - first, task))
     return tasks
 
 

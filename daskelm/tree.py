@@ -18,6 +18,8 @@ from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
 
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
+# Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
+_LEAF_BYTES = 1024
 
 __all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "sharing", "tree_reduce"]
 
@@ -112,7 +114,7 @@ def tree_reduce(
         The value of the reduction, in this process; None if all of it was taken.
     """
     if client is not None:
-        with sharing(shared_bytes):
+        with sharing(shared_bytes + _LEAF_BYTES * len(leaves)):
             return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
     return _locally(graph, leaves, merge, done, due, take)
 
@@ -237,7 +239,7 @@ class _Reduction:
         taker = ThreadPoolExecutor(1, thread_name_prefix="take")
         try:
             for batch in queue.batches():
-                places = client.who_has(batch)
+                places, merges = client.who_has(batch), []
                 for future in batch:
                     if future.status != "finished":
                         future.result()
@@ -251,7 +253,9 @@ class _Reduction:
                     keys = self.here[place]
                     keys.append(future.key)
                     if len(keys) >= self.split_every:
-                        queue.add(self.submit(self.here.pop(place), place))
+                        merges.append((self.here.pop(place), place))
+                for future in self.submit(merges):
+                    queue.add(future)
                 # Not before the last was taken, and not when the end is near: the rest is the value.
                 if taken is not None and taken.done():
                     taken = taken.result()
@@ -272,27 +276,33 @@ class _Reduction:
 
     def gather(self):
         """Future of the sum of all partials that are there."""
-        parts = [self.submit(keys, place).key for place, keys in self.here.items() if keys]
+        parts = self.submit([(keys, place) for place, keys in self.here.items() if keys])
         self.here.clear()
         while len(parts) > 1:
             groups = [parts[i : i + self.split_every] for i in range(0, len(parts), self.split_every)]
-            parts = [self.submit(keys).key for keys in groups]
-        return self.alive[parts[0]]
+            parts = self.submit([([part.key for part in group], None) for group in groups])
+        return parts[0]
 
-    def submit(self, keys: Sequence, where=None):
-        """Future of the sum of these partials, made on the worker `where` if there is one."""
-        if len(keys) == 1:
-            return self.alive[keys[0]]
-        self.n_merges += 1
-        future = self.client.submit(
-            self.merge,
-            [self.alive[key] for key in keys],
-            key=f"{self.name}-{self.run_id}-{self.n_merges}",
-            workers=where,
-            allow_other_workers=where is not None,
-            priority=10,
-        )
-        for key in keys:
-            del self.alive[key]
-        self.alive[future.key] = future
-        return future
+    def submit(self, merges: Sequence[tuple[list, str | None]]) -> list:
+        """Futures of sums of partials, each made on the worker that is named with their keys, if there is one."""
+        made = [self.alive[keys[0]] for keys, _ in merges if len(keys) == 1]
+        for somewhere in (True, False):
+            several = [(keys, where) for keys, where in merges if len(keys) > 1 and (where is not None) == somewhere]
+            if several:
+                made += self._submit_graph(several, somewhere)
+        return made
+
+    def _submit_graph(self, merges, somewhere):
+        # In one graph, since to the scheduler a graph is as much work as a task: with one per merge, 100 workers that
+        # did nothing took 8.8 s for 5,000 leaves, not 5.1.
+        names = [f"{self.name}-{self.run_id}-{self.n_merges + i}" for i in range(len(merges))]
+        self.n_merges += len(merges)
+        places = {name: where for name, (_, where) in zip(names, merges, strict=True)}
+        with dask.annotate(**({"workers": places.__getitem__, "allow_other_workers": True} if somewhere else {})):
+            parts = [[self.alive[key] for key in keys] for keys, _ in merges]
+            futures = self.client.map(self.merge, parts, key=names, pure=False, priority=10)
+        for keys, _ in merges:
+            for key in keys:
+                del self.alive[key]
+        self.alive.update((future.key, future) for future in futures)
+        return futures

@@ -148,3 +148,33 @@ def test_speed(tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads((tmp_path / "s.json").read_text())
     assert figures["seconds"]["50"].keys() == {"limit", "daskelm", "dask.array", "no client", "float32", "default"}
+
+
+def test_scaling(tmp_path):
+    done = run(BENCHMARKS / "scaling.py", "--quick", "--json", "s.json", "--plot", "s.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    figures = json.loads((tmp_path / "s.json").read_text())
+    [simulation] = figures["simulations"]
+    # Every leaf is in the sum, or the script would have failed; one partial leaves each worker but one.
+    assert [simulation[name] for name in ("p", "n", "merges", "partials moved")] == [10, 500, 499, 9]
+    assert simulation["graph bytes"] < 1e6
+    assert [fit["p"] for fit in figures["runs"]] == [2]
+    assert all(fit["predicted"] > 0 for fit in figures["runs"])
+
+
+def test_more_workers_share_the_work_and_not_the_rest():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        from scaling_model import Constants, n_tasks
+
+    constants = Constants(**dict.fromkeys(Constants.__dataclass_fields__, 1.0))
+    one, many = (constants.terms(p, 10**9, 1000, 10) for p in (1, 16))
+    assert n_tasks(10**9, 1000, 10, 1) == n_tasks(10**9, 1000, 10, 16)
+    assert many["reading"] == pytest.approx(one["reading"] / 16, rel=0.02)
+    assert many["compute"] == pytest.approx(one["compute"] / 16, rel=0.02)
+    assert many["solve"] == one["solve"]
+    assert many["reduction"] > one["reduction"]
+    # As many tasks at once as there are cores.
+    assert constants.terms(16, 10**9, 1000, 10, cores=1)["compute"] == one["compute"]

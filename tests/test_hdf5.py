@@ -88,8 +88,23 @@ def test_a_glob_reads_part9_before_part10(tmp_path, pieces):
     assert names == ["part7.h5", "part8.h5", "part9.h5", "part11.h5"]
 
 
-@given(start=st.integers(0, 103), length=st.integers(0, 103), target=st.integers(1, 120), data=st.data())
-def test_any_range_reads_those_rows(tmp_path_factory, start, length, target, data):
+def runs_one_by_one(bounds, wanted):
+    runs, start = [], 0
+    for _, stop in bounds:
+        if stop - start >= wanted or stop == bounds[-1][1]:
+            runs.append((start, stop))
+            start = stop
+    return runs
+
+
+@given(
+    start=st.integers(0, 103),
+    length=st.integers(0, 103),
+    target=st.integers(1, 120),
+    wanted=st.integers(1, 120),
+    data=st.data(),
+)
+def test_any_range_reads_those_rows(tmp_path_factory, start, length, target, wanted, data):
     folder = tmp_path_factory.getbasetemp() / "ranges"
     paths = [folder / f"{i}.h5" for i in range(3)]
     if not folder.exists():
@@ -105,6 +120,12 @@ def test_any_range_reads_those_rows(tmp_path_factory, start, length, target, dat
     assert [a for a, _ in bounds] == [0, *(b for _, b in bounds[:-1])][: len(bounds)]
     assert sum(b - a for a, b in bounds) == rows.n_rows
     assert all(b - a <= max(target, 1) for a, b in bounds)
+    assert rows.runs_of_blocks(target, wanted) == runs_one_by_one(bounds, wanted)
+    for a, b in rows.runs_of_blocks(target, wanted):
+        # What travels to a task finds the same blocks again.
+        assert [(a + i, a + j) for i, j in rows.between(a, b).block_bounds(target)] == [
+            (i, j) for i, j in bounds if a <= i < b
+        ]
     with rows.open() as reader:
         for a, b in bounds:
             np.testing.assert_array_equal(reader.read(a, b), DATA[start:stop][a:b])

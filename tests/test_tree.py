@@ -13,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from distributed import Client
 from threadpoolctl import threadpool_info
 
-from daskelm.tree import current_client, in_task, n_local_threads, reduce_here, tree_reduce
+from daskelm.tree import _Reduction, current_client, in_task, n_local_threads, reduce_here, tree_reduce
 
 
 def leaves(n, function=lambda i: [i]):
@@ -108,6 +108,42 @@ def test_merges_stay_on_the_worker_that_has_the_parts(client):
     )
     assert (total == sum(range(24))).all()
     assert sum(client.run(moved).values()) - before < 8e6
+
+
+def test_many_merges_are_one_graph(client, monkeypatch):
+    graphs = []
+    send = Client._graph_to_futures
+    monkeypatch.setattr(Client, "_graph_to_futures", lambda *args, **kw: graphs.append(1) or send(*args, **kw))
+    reduction = _Reduction(client, concatenate, 4, "merge", None, None, None)
+    futures = client.map(lambda i: [i], range(13), pure=False)
+    reduction.alive = {future.key: future for future in futures}
+    keys = list(reduction.alive)
+    places = list(client.scheduler_info()["workers"])
+    groups = [(keys[0:4], places[0]), (keys[4:6], places[1]), (keys[6:9], None), (keys[9:12], None), (keys[12:], None)]
+    graphs.clear()
+    made = reduction.submit(groups)
+    assert len(graphs) == 2
+    assert sorted(future.key for future in made) == sorted(reduction.alive)
+    assert sorted(itertools.chain(*client.gather(made))) == list(range(13))
+    where = client.who_has(made)
+    assert {where[future.key] for future in made if future.result() in ([0, 1, 2, 3], [4, 5])} == {
+        (places[0],),
+        (places[1],),
+    }
+
+
+def test_many_small_leaves_trigger_no_warning_and_large_ones_do(client):
+    # Warnings are errors here.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1000}):
+        tree_reduce(*carrying(50, 500), concatenate, client=current_client(), split_every=4)
+        with pytest.warns(UserWarning, match="large graph"):
+            tree_reduce(*carrying(50, 5000), concatenate, client=current_client(), split_every=4)
+
+
+def carrying(n, n_bytes):
+    sizes = leaves(n)[1]
+    load = {key: (lambda i, _: [i], key[1], bytes([key[1]]) * n_bytes) for key in sizes}
+    return HighLevelGraph.from_collections("leaf", load), sizes
 
 
 def test_a_client_that_is_not_the_current_one_is_left_alone(cluster):
