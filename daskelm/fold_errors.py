@@ -100,6 +100,7 @@ def solve_folds(
     jobs = [(fold, places) for fold in plain for places in pieces]
     if client is None:
         calls = [partial(work, sums.all, plain[fold], fold, places, *grid) for fold, places in jobs]
+        # In threads of one BLAS thread each: factorisations of this size gain little from more.
         return reduce_here(calls, [1] * len(calls), _joined, in_process=True)
     run = uuid4().hex
     graph: dict = {f"all-{run}": (_Value(sums.all),)}

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack
 
 from .exceptions import DataError, IllConditionedWarning, ParameterError
+from .lapack import factorise
 from .normal_equations import UNRESOLVED, Moments, NormalEquations
 
 __all__ = [
@@ -80,11 +81,9 @@ class CholeskyFactor:
         A = HH.copy()
         A.flat[:: len(A) + 1] += alpha
         self._HH, self._alpha = HH, alpha
-        try:
-            # NumPy's releases the interpreter's lock, SciPy's does not. In the order of columns, which LAPACK wants.
-            self.U, self.exists = np.linalg.cholesky(A).T, True
-        except np.linalg.LinAlgError:
-            self.U, self.exists = A, False
+        U = factorise(A)
+        self.exists = U is not None
+        self.U = A if U is None else U
 
     @cached_property
     def rcond(self) -> float:
