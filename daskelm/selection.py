@@ -61,7 +61,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """The layer of the chosen size, its sums and solution, the score that chose it, and all scores.
+    """The layer of the chosen size, its sums and solution, and all scores.
 
     `scores` has shape (n_splits, n_alphas, n_sizes).
     """
@@ -69,7 +69,6 @@ class Selected:
     layer: Layer
     sums: NormalEquations
     solution: Solution
-    best_score: float
     alphas: np.ndarray
     sizes: list[int]
     scores: np.ndarray
@@ -153,9 +152,7 @@ def select(
     smaller, columns = leading(layer, grid.sizes[s])
     sums_of_it = take_neurons(total, columns, smaller.fingerprint)
     solution = solve(sums_of_it, float(alphas[a]), fit_intercept=fit_intercept)
-    return Selected(
-        smaller, sums_of_it, solution, float(scores.mean(axis=0)[a, s]), np.asarray(alphas), grid.sizes, scores
-    )
+    return Selected(smaller, sums_of_it, solution, np.asarray(alphas), grid.sizes, scores)
 
 
 def _score(scoring, cv, targets, dtype):

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.metrics import get_scorer, mean_squared_error, r2_score
+from sklearn.metrics import brier_score_loss, get_scorer, log_loss, mean_squared_error, r2_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -49,7 +49,7 @@ from daskelm.nesting import leading, nested_order, take_neurons
 from daskelm.ridge_path import RidgePath, by_eigen, default_alphas
 from daskelm.row_scores import row_score
 from daskelm.solvers import solve
-from daskelm.targets import ClassTargets, IndicatorTargets, RegressionTargets
+from daskelm.targets import ClassTargets, IndicatorTargets, RegressionTargets, probabilities
 
 N, D = 300, 4
 RNG = np.random.default_rng(0)
@@ -369,33 +369,17 @@ COUNTS = ("accuracy", "balanced_accuracy", "matthews_corrcoef") + tuple(
     for kind in ("f1", "jaccard", "precision", "recall")
     for average in ("macro", "micro", "weighted")
 )
+OF_TWO = ("f1", "jaccard", "precision", "recall")
 
 
-class _Fixed:
-    """An estimator whose outputs are given, as scorers want it."""
-
-    def __init__(self, classes, p):
-        self.classes_, self.p = classes, p
-        self._estimator_type = "classifier"
-
-    def fit(self, X, y):
-        return self
-
-    def predict(self, X):
-        return self.classes_[np.argmax(self.p, axis=1)]
-
-    def predict_proba(self, X):
-        return self.p
-
-    def __sklearn_tags__(self):
-        return ELMClassifier().__sklearn_tags__()
-
-
-@pytest.mark.parametrize("scoring", [*COUNTS, *PROBABILITIES, "f1", "precision", "recall", "jaccard"])
-@pytest.mark.parametrize("classes", [[0, 1], [1, 2], [3, 5, 8, 9]], ids=str)
+@pytest.mark.parametrize(
+    ("scoring", "classes"),
+    [
+        *itertools.product((*COUNTS, *PROBABILITIES, *OF_TWO), ([0, 1], [1, 2])),
+        *itertools.product((*COUNTS, *PROBABILITIES), ([3, 5, 8, 9],)),
+    ],
+)
 def test_row_scores_are_those_of_scikit_learn(scoring, classes):
-    if len(classes) > 2 and scoring in ("f1", "precision", "recall", "jaccard"):
-        pytest.skip("of two classes")
     rng, classes = np.random.default_rng(len(classes)), np.array(classes)
     n, models = 60, 3
     # Of four classes the last occurs nowhere and is not predicted.
@@ -407,21 +391,19 @@ def test_row_scores_are_those_of_scikit_learn(scoring, classes):
     score = row_score(scoring, ClassTargets(classes), np.float64)
     parts = [slice(0, 7), slice(7, n)]
     counts = sum(score.counts(outputs[rows], score.truth(y[rows]), weights[rows]) for rows in parts)
-    from daskelm.targets import probabilities
-
     for m in range(models):
         p = probabilities(outputs[:, m], False)
         with warnings.catch_warnings():
             # scikit-learn says that it takes 0 for 0 / 0.
             warnings.simplefilter("ignore")
-            if scoring in PROBABILITIES:
-                loss = __import__("sklearn.metrics", fromlist=["x"])
-                function = loss.log_loss if scoring == "neg_log_loss" else loss.brier_score_loss
-                extra = (
-                    {"labels": classes} if len(classes) > 2 or scoring == "neg_log_loss" else {"pos_label": classes[1]}
+            if scoring == "neg_log_loss":
+                expected = -log_loss(y, p, sample_weight=weights, labels=classes)
+            elif scoring == "neg_brier_score":
+                two = len(classes) == 2
+                of_two = {"y_proba": p[:, 1], "pos_label": classes[1]}
+                expected = -brier_score_loss(
+                    y, sample_weight=weights, **of_two if two else {"y_proba": p, "labels": classes}
                 )
-                given = p if "labels" in extra else p[:, 1]
-                expected = -function(y, given, sample_weight=weights, **extra)
             else:
                 scorer = get_scorer(scoring)
                 expected = scorer._score_func(y, classes[np.argmax(p, axis=1)], sample_weight=weights, **scorer._kwargs)
@@ -532,7 +514,9 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
         request.getfixturevalue(where)
     else:
         monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: 40)
-        monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: 17)
+        monkeypatch.setattr("daskelm.accumulation._CHUNK_BYTES", 50 * 8 * (D + 2))
+        for module in ("accumulation", "fold_sums"):
+            monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
         monkeypatch.setattr("daskelm.fold_sums._LEAST_ROWS", 5)
     forms = [
         (str(files / "X*.h5"), str(files / "Y*.h5"), "numbers"),
