@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .classifier import ELMClassifier
+    from .classifier_cv import ELMClassifierCV
     from .hdf5_arrays import from_hdf5
     from .hdf5_writing import make_hdf5, to_hdf5
     from .hidden_layer import HiddenLayer
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from .normal_equations import NormalEquations
     from .persistence import load
     from .regressor import ELMRegressor
+    from .regressor_cv import ELMRegressorCV
     from .sums_file import merge
 
 __all__ = [
     "ELMClassifier",
+    "ELMClassifierCV",
     "ELMRegressor",
+    "ELMRegressorCV",
     "HiddenLayer",
     "Neurons",
     "NormalEquations",
@@ -32,7 +36,9 @@ __version__ = "0.1.0"
 # Names are imported when they are first used: `daskelm --help` does not wait for scikit-learn and Dask.
 _HOMES = {
     "ELMClassifier": "classifier",
+    "ELMClassifierCV": "classifier_cv",
     "ELMRegressor": "regressor",
+    "ELMRegressorCV": "regressor_cv",
     "HiddenLayer": "hidden_layer",
     "Neurons": "neurons",
     "NormalEquations": "normal_equations",

@@ -1,4 +1,4 @@
-"""Gram tasks: many row blocks in turn into one HH in place, and the tree that adds their results."""
+"""One pass over the rows: tasks that take many blocks in turn, each into one HH in place, and the tree that adds up."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
+from typing import Any, Protocol
 from uuid import uuid4
 
 import dask
@@ -26,10 +27,64 @@ from .sources import Notes, Origin, Provenance, Table, provenance_of
 from .targets import Targets
 from .tree import current_client, n_local_threads, reduce_here, runs_here, tree_reduce
 
-__all__ = ["GramTask", "accumulate"]
+__all__ = ["Collector", "GramTask", "Pass", "accumulate", "add_block", "check_sums", "run_pass"]
 
 # Chunks of dask arrays that one task holds at once.
 _CHUNK_BYTES = 128 * 2**20
+
+
+class Collector(Protocol):
+    """What a task adds its blocks to."""
+
+    def add(self, first_row: int, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Take rows `first_row`, `first_row` + 1, ... of the whole input, checked: X, y as given, weights (rows,)."""
+
+    def result(self) -> Any:
+        """The value of all rows taken, which is added to that of others; the collector is used up."""
+
+
+class Pass:
+    """What is made of rows in one pass: one sum over all. Others derive from it; they travel once per worker.
+
+    `name` is the first word of the names of the tasks; `nbytes` is what the pass itself holds, beside the layer.
+    """
+
+    name = "gram"
+    nbytes = 0
+
+    def part(self, start: int, stop: int) -> Any:
+        """What only the task of the rows start to stop - 1 needs to know."""
+
+    def begin(self, layer: Layer, targets: Targets, origins: Sequence[Origin], part: Any) -> Collector:
+        """An empty collector for the rows of one task."""
+        return _Gram(layer, targets, origins)
+
+    def check_memory(self, need: Need, available: int, where: str) -> None:
+        """Refuse what does not fit: `need` is that of plain gram tasks in one process."""
+        check_memory(need, available, where)
+
+
+class _Gram:
+    def __init__(self, layer, targets, origins):
+        self.layer, self.targets, self.notes = layer, targets, Notes(origins)
+        self.sums = Accumulator(layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning)
+
+    def add(self, first_row, X, y, weights):
+        self.notes.add(first_row, X, self.targets.content(y), weights)
+        add_block(self.sums, self.layer, self.targets, X, y, weights)
+
+    def result(self):
+        return self.sums.result(self.targets.dtype, self.notes.ledger(self.layer.n_features))
+
+
+def add_block(
+    sums: Accumulator, layer: Layer, targets: Targets, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> None:
+    """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
+    H = layer(X, out=sums.room(len(X)))
+    # Class weights say how much a row matters, not how many rows it stands for.
+    counts = float(len(H)) if weights is None else float(weights.sum())
+    sums.add(H, targets.encode(y), targets.row_weights(y, weights), counts)
 
 
 def accumulate(
@@ -76,47 +131,67 @@ def accumulate(
         Of all rows but those taken.
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    ranges = [(a, b) for a, b in ([(0, n_samples)] if ranges is None else ranges) if a < b]
-    if not ranges:
-        _check_memory(layer, targets, 0, 1, None)
-        return _nothing(layer, targets)
-    progress = RowProgress(sum(b - a for a, b in ranges), verbose)
-    in_memory_X = isinstance(X, np.ndarray)
-    if in_memory_X:
-        y, weights = in_memory(y), None if weights is None else in_memory(weights)
+    ranges = [(0, n_samples)] if ranges is None else ranges
     if provenance is None:
-        provenance = provenance_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else Provenance()
-    origins, sources = provenance.origins, provenance.sources
-    client = None if in_memory_X else current_client()
-    given = [source for source in (X, y, weights) if source is not None]
-    check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
+        provenance = Provenance()
+        if isinstance(X, Hdf5Rows) and any(a < b for a, b in ranges):
+            provenance = provenance_of(Table(X, y, weights, targets))
 
     def finished(sums):
-        return _nothing(layer, targets) if sums is None else _checked(sums, layer, sources)
+        return _nothing(layer, targets) if sums is None else check_sums(sums, layer, provenance)
 
-    hooks: dict = {"done": progress.advance}
-    if take is not None:
-        hooks |= {"due": due, "take": lambda part: take(finished(part))}
+    hooks: dict = {} if take is None else {"due": due, "take": lambda part: take(finished(part))}
+    return finished(run_pass(Pass(), layer, targets, X, y, weights, provenance.origins, ranges, verbose, **hooks))
+
+
+def run_pass(
+    work: Pass,
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    origins: Sequence[Origin],
+    ranges: Sequence[tuple[int, int]],
+    verbose: int | bool = 0,
+    **hooks,
+) -> Any:
+    """What a pass makes of the rows of X in `ranges`, in tasks that do not cross them; None of no rows.
+
+    The other parameters are those of `accumulate`; `hooks` are `due` and `take` of `tree_reduce`.
+    """
+    ranges = [(a, b) for a, b in ranges if a < b]
+    in_memory_X = isinstance(X, np.ndarray)
+    client = None if in_memory_X else current_client()
+    if not ranges:
+        _check_memory(work, layer, targets, 0, 1, None)
+        return None
+    progress = RowProgress(sum(b - a for a, b in ranges), verbose, work.name)
+    if in_memory_X:
+        y, weights = in_memory(y), None if weights is None else in_memory(weights)
+    given = [source for source in (X, y, weights) if source is not None]
+    check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
+    hooks["done"] = progress.advance
     if in_memory_X or (isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)):
-        tasks = _range_tasks(layer, targets, X, y, weights, origins, ranges, client)
-        _check_memory(layer, targets, 0, len(tasks), client, in_memory_X)
+        tasks = _range_tasks(work, layer, targets, X, y, weights, origins, ranges, client)
+        _check_memory(work, layer, targets, 0, len(tasks), client, in_memory_X)
         if in_memory_X and len(tasks) == 1:
-            return finished(tasks[0][1](layer, progress.advance))
+            return tasks[0][1](layer, progress.advance, work)
         if client is None and runs_here(in_memory_X):
-            work = [partial(task, layer) for _, task in tasks]
-            return finished(reduce_here(work, [n for n, _ in tasks], merge, in_process=in_memory_X, **hooks))
-        return finished(_on_dask([(n, (_run, task)) for n, task in tasks], [], layer, client, hooks))
-    calls, dependencies, chunk_bytes = _chunk_tasks(targets, X, y, weights, origins, ranges)
-    _check_memory(layer, targets, chunk_bytes, len(calls), client)
-    return finished(_on_dask(calls, dependencies, layer, client, hooks))
+            calls = [partial(task, layer, work=work) for _, task in tasks]
+            return reduce_here(calls, [n for n, _ in tasks], merge, in_process=in_memory_X, **hooks)
+        return _on_dask([(n, (_run, task)) for n, task in tasks], [], layer, work, client, hooks)
+    calls, dependencies, chunk_bytes = _chunk_tasks(work, targets, X, y, weights, origins, ranges)
+    _check_memory(work, layer, targets, chunk_bytes, len(calls), client)
+    return _on_dask(calls, dependencies, layer, work, client, hooks)
 
 
-def _on_dask(calls, dependencies, layer, client, hooks):
-    """The sum of what the (rows, call) give, as tasks on Dask; the layer travels once per worker."""
+def _on_dask(calls, dependencies, layer, work, client, hooks):
+    """The sum of what the (rows, call) give, as tasks on Dask; layer and pass travel once per worker."""
     # Names of this run alone: a failed task of an earlier try must not answer for this one.
     run = uuid4().hex
-    name, layer_key = f"gram-{run}", f"layer-{run}"
-    graph: dict = {layer_key: (_same, layer)}
+    name, layer_key = f"{work.name}-{run}", f"layer-{run}"
+    graph: dict = {layer_key: (_Shared(layer, work),)}
     leaves = {}
     for i, (n_rows, (function, *arguments)) in enumerate(calls):
         graph[name, i] = (function, layer_key, *arguments)
@@ -126,7 +201,7 @@ def _on_dask(calls, dependencies, layer, client, hooks):
         leaves,
         merge,
         client=client,
-        shared_bytes=layer.nbytes,
+        shared_bytes=layer.nbytes + work.nbytes,
         split_every=split_every(layer.n_neurons),
         **hooks,
     )
@@ -137,8 +212,15 @@ def merge(sums: Sequence[NormalEquations]) -> NormalEquations:
     return reduce(add, sums)
 
 
-def _same(value):
-    return value
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What all tasks need; a task that gives itself."""
+
+    layer: Layer
+    work: Pass
+
+    def __call__(self):
+        return self
 
 
 def _nothing(layer, targets):
@@ -146,7 +228,7 @@ def _nothing(layer, targets):
     return replace(sums, target_dtype=targets.dtype)
 
 
-def _checked(sums, layer, sources):
+def check_sums(sums: NormalEquations, layer: Layer, provenance: Provenance) -> NormalEquations:
     """The sums, which must be finite, with what the sources of their rows are found by."""
     if not np.isfinite(sums.sum_H).all() or not np.isfinite(sums.packed).all():
         bad = layer.feature_names_out[int(np.argmin(np.isfinite(sums.sum_H)))]
@@ -154,16 +236,16 @@ def _checked(sums, layer, sources):
             f"neurons: the hidden layer gives NaN or infinity for finite inputs (first in neuron {bad!r}). Use "
             "standardize=True, smaller weights, or a ufunc that is defined for all numbers."
         )
-    return replace(sums, ledger=sums.ledger.described(sources))
+    return replace(sums, ledger=sums.ledger.described(provenance.sources))
 
 
 @dataclass(frozen=True, eq=False)
 class GramTask:
     """Sums of X, y and weights, in blocks of about `step` rows; of files, just the description travels.
 
-    Calling it is a pure function of its fields and the layer: it may run again, anywhere, any number of times.
-    `first_row` is the number of the first row here in the whole input, for errors and for `origins`, which say where
-    rows of the whole input come from.
+    Calling it is a pure function of its fields, the layer and the pass: it may run again, anywhere, any number of
+    times. `first_row` is the number of the first row here in the whole input, for errors and for `origins`, which say
+    where rows of the whole input come from. `part` is what the pass knows of these rows alone.
     """
 
     targets: Targets
@@ -173,11 +255,13 @@ class GramTask:
     step: int
     first_row: int = 0
     origins: Sequence[Origin] = ()
+    part: Any = None
 
-    def __call__(self, layer: Layer, on_block: Callable[[int], None] = lambda n_rows: None) -> NormalEquations:
-        """The sums; `on_block` is called with the number of rows after each block."""
-        sums = Accumulator(layer.fingerprint, layer.unbounded, self.targets.n_targets, self.targets.meaning)
-        notes = Notes(self.origins)
+    def __call__(
+        self, layer: Layer, on_block: Callable[[int], None] = lambda n_rows: None, work: Pass | None = None
+    ) -> Any:
+        """The sums, or what another pass makes; `on_block` is called with the number of rows after each block."""
+        collector = (work or Pass()).begin(layer, self.targets, self.origins, self.part)
         with ExitStack() as stack:
             X, y, weights = (self._reader(source, stack) for source in (self.X, self.y, self.weights))
             for start, stop in self._bounds(X):
@@ -187,14 +271,9 @@ class GramTask:
                 given = None if weights is None else weights.read(start, stop).reshape(-1).astype(np.float64)
                 if given is not None:
                     check_weights(given, self.first_row + start)
-                notes.add(self.first_row + start, block, self.targets.content(labels), given)
-                w = self.targets.row_weights(labels, given)
-                H = layer(block, out=sums.room(len(block)))
-                # Class weights say how much a row matters, not how many rows it stands for.
-                counts = float(len(H)) if given is None else float(given.sum())
-                sums.add(H, self.targets.encode(labels), w, counts)
+                collector.add(self.first_row + start, block, labels, given)
                 on_block(stop - start)
-        return sums.result(self.targets.dtype, notes.ledger(layer.n_features))
+        return collector.result()
 
     def _bounds(self, X):
         if isinstance(self.X, Hdf5Rows):
@@ -216,18 +295,18 @@ class GramTask:
             check_finite(block, name, self.first_row + start)
 
 
-def _run(layer, task):
-    return task(layer)
+def _run(shared, task):
+    return task(shared.layer, work=shared.work)
 
 
-def _run_on_chunks(layer, targets, X, y, weights, first_row, origins):
+def _run_on_chunks(shared, targets, X, y, weights, first_row, origins, part):
     """Gram task on consecutive chunks of dask arrays, in blocks whatever the chunks."""
     X, y, weights = Chunks(X), Chunks(y), Chunks(weights) if weights else None
-    step = block_rows(layer.n_neurons, layer.n_features)
-    return GramTask(targets, X, y, weights, step, first_row, origins)(layer)
+    step = block_rows(shared.layer.n_neurons, shared.layer.n_features)
+    return _run(shared, GramTask(targets, X, y, weights, step, first_row, origins, part))
 
 
-def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
+def _range_tasks(work, layer, targets, X, y, weights, origins, ranges, client):
     """(rows, task) for X in files or in memory: each task has whole blocks, and reads them itself."""
     n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(isinstance(X, np.ndarray))
     n_rows = sum(b - a for a, b in ranges)
@@ -244,8 +323,8 @@ def _range_tasks(layer, targets, X, y, weights, origins, ranges, client):
             first, stop = begin + a, begin + b
             X_part, y_part = _cut(X, first, stop), _cut(y, first, stop)
             w_part = None if weights is None else _cut(weights, first, stop)
-            task = GramTask(targets, X_part, y_part, w_part, step, first, _cut_origins(origins, first, stop))
-            tasks.append((stop - first, task))
+            mine, part = _cut_origins(origins, first, stop), work.part(first, stop)
+            tasks.append((stop - first, GramTask(targets, X_part, y_part, w_part, step, first, mine, part)))
     return tasks
 
 
@@ -257,7 +336,7 @@ def _cut_origins(origins, start, stop):
     return tuple(origin.cut(start, stop) for origin in origins if origin.start < stop and start < origin.stop)
 
 
-def _chunk_tasks(targets, X, y, weights, origins, ranges):
+def _chunk_tasks(work, targets, X, y, weights, origins, ranges):
     """(rows, task) for dask arrays: as many whole chunks per task as fit, X, y and weights aligned by rows."""
     X = as_dask(X)
     wholes = [X, *(as_dask(source, X.chunks[0]) for source in (y, weights) if source is not None)]
@@ -277,13 +356,13 @@ def _chunk_tasks(targets, X, y, weights, origins, ranges):
             if i + 1 == len(sizes) or (n_rows + sizes[i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
                 keys: list = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
                 keys += [None] * (3 - len(keys))
-                mine = _cut_origins(origins, first, first + n_rows)
-                calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine)))
+                mine, rest = _cut_origins(origins, first, first + n_rows), work.part(first, first + n_rows)
+                calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine, rest)))
                 largest, first, chunks, n_rows = max(largest, n_rows * row_bytes), first + n_rows, [], 0
     return calls, used, largest
 
 
-def _check_memory(layer, targets, chunk_bytes, n_tasks, client, in_process=False):
+def _check_memory(work, layer, targets, chunk_bytes, n_tasks, client, in_process=False):
     def need(n_threads):
         at_once = min(n_threads, n_tasks)
         return Need(
@@ -299,7 +378,7 @@ def _check_memory(layer, targets, chunk_bytes, n_tasks, client, in_process=False
     if client is None:
         from distributed.system import MEMORY_LIMIT
 
-        check_memory(need(n_local_threads(in_process)), MEMORY_LIMIT, "This process")
+        work.check_memory(need(n_local_threads(in_process)), MEMORY_LIMIT, "This process")
         return
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")
+        work.check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .blas import is_joined
 from .exceptions import InsufficientMemoryError
 
-__all__ = ["Need", "block_rows", "check_memory", "rows_per_task", "split_every"]
+__all__ = ["BASE_BYTES", "Need", "block_rows", "check_memory", "rows_per_task", "split_every"]
 
 # A block of H and X has twice the bytes of HH, between these: enough to keep the matrix product at full speed (500 rows
 # and more up to 8,000 neurons), small beside HH where that is large, and small where a task is soon done: memory that

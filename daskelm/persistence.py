@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from .classifier import ELMClassifier
+from .classifier_cv import ELMClassifierCV
 from .exceptions import FileFormatError
 from .hidden_layer import HiddenLayer
 from .model_file import read_model
 from .regressor import ELMRegressor
+from .regressor_cv import ELMRegressorCV
 
 __all__ = ["load"]
 
-_CLASSES = {cls.__name__: cls for cls in (ELMClassifier, ELMRegressor, HiddenLayer)}
+_CLASSES = {cls.__name__: cls for cls in (ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, HiddenLayer)}
 
 
-def load(path) -> ELMClassifier | ELMRegressor | HiddenLayer:
+def load(path) -> ELMClassifier | ELMClassifierCV | ELMRegressor | ELMRegressorCV | HiddenLayer:
     """Load an estimator, solved or not, that `save` wrote; runs no code from the file.
 
     Parameters
@@ -23,7 +25,7 @@ def load(path) -> ELMClassifier | ELMRegressor | HiddenLayer:
 
     Returns
     -------
-    ELMRegressor, ELMClassifier or HiddenLayer
+    ELMRegressor, ELMClassifier, ELMRegressorCV, ELMClassifierCV or HiddenLayer
         It predicts bit for bit what the saved one did.
 
     Raises

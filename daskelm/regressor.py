@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from functools import partial
 from typing import Self
 
-import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array
-
-from .exceptions import DataError, IncompatibleSumsError, InputTypeError
-from .inputs import check_distinct, is_lazy, n_columns, open_input
-from .scoring import r2
+from .inputs import check_distinct
+from .numbers_estimator import NumbersEstimator
 from .sums_estimator import SumsEstimator
-from .targets import RegressionTargets
 
 __all__ = ["ELMRegressor"]
 
 
-class ELMRegressor(RegressorMixin, SumsEstimator):
+class ELMRegressor(NumbersEstimator, SumsEstimator):
     """Extreme Learning Machine for regression: random neurons and a ridge regression, exact from one pass.
 
     Parameters
@@ -98,24 +90,6 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _read_y(self, y, X):
-        if not is_lazy(y):
-            _refuse_labels(y)
-            return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
-        source = open_input(y, "y")
-        if source.ndim > 2:
-            raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
-        if source.dtype.kind not in "fiub":
-            raise _no_numbers(source.dtype)
-        return source
-
-    def _make_targets(self, y, weights, *, whole, classes=None):
-        return RegressionTargets(n_columns(y), y.dtype.name)
-
-    def _check_sums(self, sums):
-        if sums.targets != RegressionTargets.meaning:
-            raise IncompatibleSumsError(f"sums: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
-
     def initialize(self, X, y=None, sample_weight=None) -> Self:
         """Draw the neurons and take the scale of the inputs; trains nothing.
 
@@ -158,76 +132,3 @@ class ELMRegressor(RegressorMixin, SumsEstimator):
             The estimator.
         """
         return self._partial_fit(X, y, sample_weight)
-
-    def predict(self, X, out=None):
-        """Predicted targets.
-
-        Parameters
-        ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
-            Inputs.
-        out : str or path-like, optional
-            HDF5 file to stream the predictions to, as one 2-D dataset, in bounded memory.
-
-        Returns
-        -------
-        ndarray or dask array of shape (n_samples,) or (n_samples, n_targets), or str
-            In kind: lazy for dask arrays and files. With `out`, its path.
-
-        Raises
-        ------
-        NotSolvedError
-            Before anything was fitted.
-        """
-        return self._apply(self._prediction("predict"), X, "predict", out)
-
-    def _prediction(self, what):
-        coef = self._solved(what).coef
-        vector = getattr(self, "_vector_target", len(coef) == 1)
-        tail = () if vector else (len(coef),)
-        return self._outputs(what, partial(_numbers, vector=vector), tail, self._output_dtype())
-
-    def score(self, X, y, sample_weight=None) -> float:
-        """Coefficient of determination R2 of the predictions.
-
-        Parameters
-        ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
-            Inputs.
-        y : the same, of shape (n_samples,) or (n_samples, n_targets)
-            True targets.
-        sample_weight : the same, of shape (n_samples,), optional
-            Weights of the rows.
-
-        Returns
-        -------
-        float
-            The mean over targets; 1 is best. Lazy inputs are worked off chunk by chunk.
-        """
-        if not any(map(is_lazy, (X, y, sample_weight))):
-            self._solved("score")
-            return super().score(X, y, sample_weight)
-        return r2(*self._score_inputs(X, y, sample_weight))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-def _refuse_labels(y):
-    # Rows of different lengths are told by scikit-learn.
-    with contextlib.suppress(ValueError):
-        values = np.asarray(y)
-        if values.dtype.kind in "USmM":
-            raise _no_numbers(values.dtype)
-        if values.dtype.kind == "O" and (words := [value for value in values.flat if isinstance(value, str | bytes)]):
-            raise _no_numbers(f"text such as {words[0]!r}")
-
-
-def _no_numbers(got):
-    return InputTypeError(f"y must hold numbers; got {got}. Use ELMClassifier for labels.")
-
-
-def _numbers(outputs, vector):
-    return outputs[:, 0] if vector else outputs

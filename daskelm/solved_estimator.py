@@ -1,4 +1,4 @@
-"""What estimators share whose output weights are solved from sums: solving, results, keeping in files."""
+"""What estimators share that have output weights: results, keeping in files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils import metadata_routing
 
-from .exceptions import IncompatibleSumsError, NotSolvedError
+from .exceptions import NotSolvedError
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
-from .normal_equations import NormalEquations
 from .prediction import WeightedOutput
-from .solvers import Solution, solve
-from .sums_file import read_sums
+from .solvers import Solution
 
 __all__ = ["SolvedEstimator"]
 
@@ -24,66 +22,15 @@ class SolvedEstimator(LayerEstimator):
     # Where a result goes is no metadata of the rows.
     __metadata_request__predict = {"out": metadata_routing.UNUSED}
 
-    alpha: Any
     fit_intercept: bool
-
-    def solve(self, sums=None) -> Self:
-        """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
-
-        Parameters
-        ----------
-        sums : NormalEquations, str, path-like, or list of these, optional
-            Sums, a sums file, several, or a glob; the model's own sums if not given.
-
-        Returns
-        -------
-        self
-            The solved estimator.
-
-        Raises
-        ------
-        NotSolvedError
-            There is no layer, nothing was added yet, or the model was saved without its sums.
-        IncompatibleSumsError
-            The sums are of another layer or other targets.
-        ParameterError
-            Another parameter than `alpha`, `fit_intercept` and `verbose` was changed since the layer was drawn.
-        """
-        self._solve("solve", sums)
-        return self
-
-    def _solve(self, what: str, sums=None):
-        layer = self._need_layer(what)
-        self._need_same_parameters(what)
-        sums = self._own_sums(what) if sums is None else read_sums(sums)
-        if sums.fingerprint != layer.fingerprint:
-            raise IncompatibleSumsError(
-                f"sums: they are of another hidden layer (fingerprint {sums.fingerprint[:12]}) than this model's "
-                f"({layer.fingerprint[:12]}). Use the one saved model everywhere: save it after initialize, load it in "
-                "every script."
-            )
-        self._check_sums(sums)
-        self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
-
-    def _own_sums(self, what: str) -> NormalEquations:
-        if hasattr(self, "normal_equations_"):
-            return self.normal_equations_
-        if getattr(self, "_solution", None) is not None:
-            raise NotSolvedError(
-                f"This {type(self).__name__} instance was saved without its sums, and {what} needs them. Save it with "
-                "save(path, sums=True), or name a sums file: solve('sums.h5')."
-            )
-        raise NotSolvedError(
-            f"This {type(self).__name__} instance is not fitted yet: nothing was added since its layer was drawn, and "
-            f"{what} needs sums over rows. Call partial_fit or accumulate first, or name a sums file: "
-            "solve('sums.h5')."
-        )
-
-    def _check_sums(self, sums):
-        """Whether the sums' targets are those of this model."""
+    verbose: Any
 
     def _keep(self, sums, solution):
         self.normal_equations_, self._solution, self._target_dtype = sums, solution, sums.target_dtype
+
+    def _solve(self, what: str):
+        """Solve with what is there; `what` was called."""
+        raise NotSolvedError(f"This {type(self).__name__} instance is not fitted yet: {what} needs fit first.")
 
     def _solved(self, what: str) -> Solution:
         if getattr(self, "_solution", None) is None:

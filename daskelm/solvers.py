@@ -5,15 +5,27 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
-from scipy.linalg import cho_solve, eigh, lapack
+from scipy.linalg import cho_solve, lapack
 
 from .exceptions import DataError, IllConditionedWarning, ParameterError
+from .lapack import factorise
 from .normal_equations import UNRESOLVED, Moments, NormalEquations
 
-__all__ = ["CholeskyFactor", "EigenFactor", "Solution", "check_alpha", "solve"]
+__all__ = [
+    "DOF_CHARGE",
+    "GCV_GRID",
+    "MAX_DOF",
+    "CholeskyFactor",
+    "EigenFactor",
+    "Solution",
+    "check_alpha",
+    "check_counts",
+    "solve",
+]
 
 EPS = np.finfo(np.float64).eps
 # GCV's candidates relative to trace(HH) / L; a quarter of a decade apart, since the criterion is flat near its minimum.
@@ -52,18 +64,37 @@ def check_alpha(alpha) -> float | str:
     raise ParameterError(f"alpha must be a finite number >= 0, or 'gcv' to have it chosen; got {alpha!r}.")
 
 
+def check_counts(n: float) -> None:
+    """Refuse sums of so few rows that generalised cross-validation says nothing."""
+    if n < 2:
+        raise DataError(
+            f"alpha='gcv' needs rows whose weights sum to at least 2; got {n:g}, from one sample or from weights "
+            "scaled to a small sum. Weights count rows here: multiply them so that they sum to the number of rows, "
+            "or give alpha as a number."
+        )
+
+
 class CholeskyFactor:
-    """HH + alpha I = U'U, with an estimate of its condition number; `safe` tells whether to rely on it."""
+    """HH + alpha I = U'U if `exists`, with an estimate of its condition number; `safe` tells whether to rely on it."""
 
     def __init__(self, HH: np.ndarray, alpha: float):
         A = HH.copy()
         A.flat[:: len(A) + 1] += alpha
-        norm = np.abs(A).sum(axis=0).max()
-        # A is symmetric, so its transpose, in the order LAPACK wants, is the same matrix and needs no copy.
-        self.U, info = lapack.dpotrf(A.T, lower=0, overwrite_a=1, clean=0)
-        self.rcond = lapack.dpocon(self.U, norm)[0] if info == 0 and norm > 0 else 0.0
-        # Below this the last pivots are rounding of HH itself, whatever the factorisation says.
-        self.safe = self.rcond > len(A) * EPS
+        self._HH, self._alpha = HH, alpha
+        U = factorise(A)
+        self.exists = U is not None
+        self.U = A if U is None else U
+
+    @cached_property
+    def rcond(self) -> float:
+        """Reciprocal condition number of HH + alpha I in the 1-norm, estimated; 0 if there is no factor."""
+        norm = np.abs(self._HH).sum(axis=0).max() + self._alpha
+        return float(lapack.dpocon(self.U, norm)[0]) if self.exists and norm > 0 else 0.0
+
+    @property
+    def safe(self) -> bool:
+        """Whether the last pivots are more than rounding of HH itself, whatever the factorisation says."""
+        return bool(self.rcond > len(self._HH) * EPS)
 
     def solve(self, HT: np.ndarray) -> np.ndarray:
         """(HH + alpha I)^-1 HT, shape of HT (n_neurons, n_targets)."""
@@ -74,7 +105,8 @@ class EigenFactor:
     """HH = V diag(values) V': serves every alpha. Eigenvalues within rounding of zero count as zero."""
 
     def __init__(self, HH: np.ndarray):
-        self.values, self.vectors = eigh(HH, driver="evd", check_finite=False)
+        # By divide and conquer, as SciPy's with driver="evd", which keeps the interpreter's lock.
+        self.values, self.vectors = np.linalg.eigh(HH)
         self.noise = len(HH) * EPS * max(self.values[-1], 0.0)
         self.values = np.where(self.values > self.noise, self.values, 0.0)
 
@@ -99,12 +131,7 @@ class EigenFactor:
         Craven, Wahba (1979); Golub, Heath, Wahba (1979). The factor: Cummins, Filloon, Nychka (2001); Kim, Gu (2004).
         """
         n = moments.n
-        if n < 2:
-            raise DataError(
-                f"alpha='gcv' needs rows whose weights sum to at least 2; got {n:g}, from one sample or from weights "
-                "scaled to a small sum. Weights count rows here: multiply them so that they sum to the number of rows, "
-                "or give alpha as a number."
-            )
+        check_counts(n)
         trace = self.values.sum()
         if trace == 0:
             return 1.0

@@ -1,4 +1,4 @@
-"""What estimators share that sum over rows: fitting, adding rows, taking rows away."""
+"""What estimators share that sum over rows: fitting, solving, adding rows, taking rows away."""
 
 from __future__ import annotations
 
@@ -8,53 +8,27 @@ import numpy as np
 from sklearn.utils import metadata_routing
 
 from .accumulation import accumulate
-from .exceptions import NotSolvedError, ParameterError
+from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
-from .inputs import Source, as_dask, check_distinct, check_lengths, in_memory, n_columns, rows_between, take_rows
+from .inputs import Source, rows_between, take_rows
 from .normal_equations import NormalEquations
-from .prediction import WeightedOutput, apply
 from .resumption import add_rows, remove_rows, sums_by_way_of
-from .solved_estimator import SolvedEstimator
 from .solvers import solve
 from .sources import Table, provenance_of
+from .sums_file import read_sums
+from .table_estimator import TableEstimator
 from .targets import Targets
 
 __all__ = ["SumsEstimator"]
 
 
-class SumsEstimator(SolvedEstimator):
+class SumsEstimator(TableEstimator):
     """An estimator that sums over rows."""
 
     # Where the work is kept is no metadata of the rows.
     __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED}
 
-    verbose: Any
-
-    def _read_y(self, y, X) -> Source:
-        """y, given beside X, in a form that the work is done on."""
-        raise NotImplementedError
-
-    def _make_targets(self, y: Source, weights: Source | None, *, whole: bool, classes=None) -> Targets:
-        """Columns of T for these labels; `whole` when they are all there will be."""
-        raise NotImplementedError
-
-    def _open(self, X, y, sample_weight, reset):
-        if y is None:
-            raise ParameterError(
-                f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
-        given = X, y
-        X, y = self._open_X(X, reset), self._read_y(y, X)
-        check_lengths(X=X, y=y)
-        weights = self._open_weights(sample_weight, X)
-        check_distinct(X=(given[0], X), y=(given[1], y), sample_weight=(sample_weight, weights))
-        if isinstance(X, np.ndarray):
-            # Files are 2-D for the most part: one column there is a vector.
-            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
-        return X, y, weights
-
-    def _note_shape(self, y: Source):
-        self._vector_target = y.ndim == 1 or _is_file_of_one_column(y)
+    alpha: Any
 
     def fit(self, X, y, sample_weight=None, checkpoint=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
@@ -105,13 +79,60 @@ class SumsEstimator(SolvedEstimator):
             self._keep(sums, solution)
         return self
 
-    def _start(self, layer, targets, y):
-        for name in ("normal_equations_", "_solution", "_vector_target"):
-            self.__dict__.pop(name, None)
-        self._keep_layer(layer)
-        self._targets = targets
-        if y is not None:
-            self._note_shape(y)
+    def solve(self, sums=None) -> Self:
+        """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
+
+        Parameters
+        ----------
+        sums : NormalEquations, str, path-like, or list of these, optional
+            Sums, a sums file, several, or a glob; the model's own sums if not given.
+
+        Returns
+        -------
+        self
+            The solved estimator.
+
+        Raises
+        ------
+        NotSolvedError
+            There is no layer, nothing was added yet, or the model was saved without its sums.
+        IncompatibleSumsError
+            The sums are of another layer or other targets.
+        ParameterError
+            Another parameter than `alpha`, `fit_intercept` and `verbose` was changed since the layer was drawn.
+        """
+        self._solve("solve", sums)
+        return self
+
+    def _solve(self, what: str, sums=None):
+        layer = self._need_layer(what)
+        self._need_same_parameters(what)
+        sums = self._own_sums(what) if sums is None else read_sums(sums)
+        if sums.fingerprint != layer.fingerprint:
+            raise IncompatibleSumsError(
+                f"sums: they are of another hidden layer (fingerprint {sums.fingerprint[:12]}) than this model's "
+                f"({layer.fingerprint[:12]}). Use the one saved model everywhere: save it after initialize, load it in "
+                "every script."
+            )
+        self._check_sums(sums)
+        self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
+
+    def _own_sums(self, what: str) -> NormalEquations:
+        if hasattr(self, "normal_equations_"):
+            return self.normal_equations_
+        if getattr(self, "_solution", None) is not None:
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance was saved without its sums, and {what} needs them. Save it with "
+                "save(path, sums=True), or name a sums file: solve('sums.h5')."
+            )
+        raise NotSolvedError(
+            f"This {type(self).__name__} instance is not fitted yet: nothing was added since its layer was drawn, and "
+            f"{what} needs sums over rows. Call partial_fit or accumulate first, or name a sums file: "
+            "solve('sums.h5')."
+        )
+
+    def _check_sums(self, sums):
+        """Whether the sums' targets are those of this model."""
 
     def _add(self, sums: NormalEquations, targets: Targets, y: Source):
         own = getattr(self, "normal_equations_", None)
@@ -252,20 +273,3 @@ class SumsEstimator(SolvedEstimator):
         gone = accumulate(layer, targets, X, y, weights, provenance=known, verbose=self.verbose)
         self.normal_equations_, self._solution = self.normal_equations_ - gone, None
         return self
-
-    def _score_inputs(self, X, y, sample_weight):
-        """(y, lazy predictions, weights) where some of the inputs are lazy."""
-        function = self._prediction("score")
-        source, targets = self._open_X(X, reset=False), self._read_y(y, X)
-        check_lengths(X=source, y=targets)
-        weights = self._open_weights(sample_weight, source)
-        check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
-        return targets, as_dask(apply(function, source, "predict")), weights
-
-    def _prediction(self, what: str) -> WeightedOutput:
-        """What `predict` does with a block of rows; `what` was called."""
-        raise NotImplementedError
-
-
-def _is_file_of_one_column(y):
-    return isinstance(y, Hdf5Rows) and n_columns(y) == 1

@@ -141,6 +141,15 @@ def test_sums_contention(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+def test_selection(tmp_path):
+    done = run(BENCHMARKS / "selection.py", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = table_rows(done.stdout)
+    assert row[:2] == ["40", "36"]
+    assert re.search(r"Choosing takes [\d.]+ times one fit", done.stdout)
+    assert not list(tmp_path.iterdir()), "files were left behind"
+
+
 def test_speed(tmp_path):
     done = run(BENCHMARKS / "speed.py", "--quick", "--json", "s.json", "--plot", "s.png", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,20 +21,24 @@ MAX_LINES = 400
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"exceptions"},
-    {"blas", "files", "frames", "hdf5", "ledger", "neurons", "progress", "row_digests", "text", "triangles"},
+    {"blas", "files", "frames", "hdf5", "lapack", "ledger", "neurons", "progress", "row_digests", "text", "triangles"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     # Floor 2: all kinds of data in, solutions out.
-    {"accumulator", "hdf5_writing", "inputs", "memory", "solvers", "targets"},
-    {"sources"},
+    {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
+    {"ridge_path", "sources"},
     # Floor 3: one pass over the rows.
-    {"accumulation", "labels", "model_file", "prediction", "scoring", "selection", "sums_file"},
-    {"resumption"},
+    {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
+    {"fold_sums", "resumption"},
+    {"fold_errors"},
+    {"fold_scores"},
+    {"selection"},
     # Floor 4: faces for scikit-learn.
     {"layer_estimator"},
     {"solved_estimator"},
-    {"sums_estimator"},
-    {"classifier", "hidden_layer", "regressor"},
+    {"table_estimator"},
+    {"labels_estimator", "numbers_estimator", "selecting_estimator", "sums_estimator"},
+    {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
     # Floor 5: what is made of estimators.
     {"cli_errors", "display", "persistence"},
     # HP-ELM's interface: its parts, and itself.

@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from daskelm.accumulator import Accumulator
 from daskelm.exceptions import DataError, IllConditionedWarning, ParameterError
+from daskelm.lapack import factorise
 from daskelm.normal_equations import NormalEquations
 from daskelm.solvers import DOF_CHARGE, GCV_GRID, EigenFactor, check_alpha, solve
 
@@ -158,3 +159,17 @@ def test_nothing_to_solve():
         solve(sums(H[:1], T[:1]), "gcv")
     with pytest.raises(DataError, match="nothing to solve"):
         solve(sums(weights=np.zeros(200)), 1.0)
+
+
+def test_factorise_in_place():
+    A = RNG.standard_normal((40, 30))
+    A = A.T @ A
+    expected = np.linalg.cholesky(A).T
+    given = A.copy()
+    U = factorise(given)
+    assert np.shares_memory(U, given)
+    np.testing.assert_allclose(np.triu(U), expected, atol=1e-12)
+    assert factorise(A - 1e3 * np.eye(30)) is None
+    for wrong in (A.astype("f4"), A[:, :5], A.T[::2, ::2]):
+        with pytest.raises(TypeError, match="factorise takes a writable square C-contiguous float64 array"):
+            factorise(wrong)

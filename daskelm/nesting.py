@@ -1,0 +1,98 @@
+"""The nested order of a layer's neurons, and the layer and the sums of the first of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .layer import Layer
+from .neurons import Neurons, kind_name
+from .normal_equations import NormalEquations
+from .triangles import pack_in_place, unpack
+
+__all__ = ["leading", "nested_order", "take_neurons"]
+
+
+def nested_order(layer: Layer) -> np.ndarray:
+    """Columns of H in the order in which a smaller layer takes them: all `lin`, then the other kinds in proportion.
+
+    Any number of leading columns is the first so many neurons of each group, so that it is a layer too.
+
+    Parameters
+    ----------
+    layer : Layer
+        Of any groups.
+
+    Returns
+    -------
+    ndarray of shape (n_neurons,), int
+    """
+    kinds = np.repeat([kind_name(group.kind) for group in layer.groups], [len(group) for group in layer.groups])
+    place = np.empty(layer.n_neurons)
+    for kind in set(kinds.tolist()):
+        columns = np.flatnonzero(kinds == kind)
+        # The i-th of n neurons of a kind stands at (i + 1/2) / n among all; `lin` ones before everything.
+        place[columns] = -1.0 if kind == "lin" else (np.arange(len(columns)) + 0.5) / len(columns)
+    return np.argsort(place, kind="stable")
+
+
+def leading(layer: Layer, n_neurons: int) -> tuple[Layer, np.ndarray]:
+    """The layer of the first neurons in nested order, and their columns.
+
+    Parameters
+    ----------
+    layer : Layer
+        The full layer.
+    n_neurons : int
+        From 1 to those of the layer.
+
+    Returns
+    -------
+    layer : Layer
+        Its columns stand as in the full one; that one itself, if it has no more neurons.
+    columns : ndarray of shape (n_neurons,), int
+        Sorted.
+    """
+    columns = np.sort(nested_order(layer)[:n_neurons])
+    if n_neurons == layer.n_neurons:
+        return layer, columns
+    edges = np.cumsum([0] + [len(group) for group in layer.groups])
+    kept = np.diff(np.searchsorted(columns, edges)).tolist()
+    parts = [
+        (Neurons(group.kind, group.W[:, :n], group.b[:n]), raw)
+        for group, raw, n in zip(layer.groups, layer.raw, kept, strict=True)
+        if n
+    ]
+    groups, raws = zip(*parts, strict=True)
+    scale = None if all(raws) else layer.scale
+    return Layer(groups, raws, layer.n_features, layer.dtype, scale), columns
+
+
+def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -> NormalEquations:
+    """The sums of some of the neurons, which are all that a smaller layer would have summed.
+
+    Parameters
+    ----------
+    sums : NormalEquations
+        Of the full layer.
+    columns : ndarray of shape (n,), int
+        Which neurons.
+    fingerprint : str
+        Of the smaller layer.
+
+    Returns
+    -------
+    NormalEquations
+    """
+    if len(columns) == sums.n_neurons:
+        return sums
+    square = np.ascontiguousarray(unpack(sums.packed, sums.n_neurons)[np.ix_(columns, columns)])
+    return replace(
+        sums,
+        packed=pack_in_place(square, len(columns)),
+        cross=sums.cross[columns],
+        sum_H=sums.sum_H[columns],
+        reference_H=sums.reference_H[columns],
+        fingerprint=fingerprint,
+    )

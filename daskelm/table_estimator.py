@@ -1,0 +1,69 @@
+"""What estimators share that learn from rows of X and y: taking them in together, scoring."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .exceptions import ParameterError
+from .hdf5 import Hdf5Rows
+from .inputs import Source, as_dask, check_distinct, check_lengths, in_memory, n_columns
+from .prediction import WeightedOutput, apply
+from .solved_estimator import SolvedEstimator
+from .targets import Targets
+
+__all__ = ["TableEstimator"]
+
+
+class TableEstimator(SolvedEstimator):
+    """An estimator that learns from X, y and weights of the rows."""
+
+    def _read_y(self, y, X) -> Source:
+        """y, given beside X, in a form that the work is done on."""
+        raise NotImplementedError
+
+    def _make_targets(self, y: Source, weights: Source | None, *, whole: bool, classes=None) -> Targets:
+        """Columns of T for these labels; `whole` when they are all there will be."""
+        raise NotImplementedError
+
+    def _open(self, X, y, sample_weight, reset):
+        if y is None:
+            raise ParameterError(
+                f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        given = X, y
+        X, y = self._open_X(X, reset), self._read_y(y, X)
+        check_lengths(X=X, y=y)
+        weights = self._open_weights(sample_weight, X)
+        check_distinct(X=(given[0], X), y=(given[1], y), sample_weight=(sample_weight, weights))
+        if isinstance(X, np.ndarray):
+            # Files are 2-D for the most part: one column there is a vector.
+            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
+        return X, y, weights
+
+    def _note_shape(self, y: Source):
+        self._vector_target = y.ndim == 1 or _is_file_of_one_column(y)
+
+    def _start(self, layer, targets, y):
+        for name in ("normal_equations_", "_solution", "_vector_target"):
+            self.__dict__.pop(name, None)
+        self._keep_layer(layer)
+        self._targets = targets
+        if y is not None:
+            self._note_shape(y)
+
+    def _score_inputs(self, X, y, sample_weight):
+        """(y, lazy predictions, weights) where some of the inputs are lazy."""
+        function = self._prediction("score")
+        source, targets = self._open_X(X, reset=False), self._read_y(y, X)
+        check_lengths(X=source, y=targets)
+        weights = self._open_weights(sample_weight, source)
+        check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+        return targets, as_dask(apply(function, source, "predict")), weights
+
+    def _prediction(self, what: str) -> WeightedOutput:
+        """What `predict` does with a block of rows; `what` was called."""
+        raise NotImplementedError
+
+
+def _is_file_of_one_column(y):
+    return isinstance(y, Hdf5Rows) and n_columns(y) == 1
