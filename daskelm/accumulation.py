@@ -263,7 +263,8 @@ class GramTask:
         """The sums, or what another pass makes; `on_block` is called with the number of rows after each block."""
         collector = (work or Pass()).begin(layer, self.targets, self.origins, self.part)
         with ExitStack() as stack:
-            X, y, weights = (self._reader(source, stack) for source in (self.X, self.y, self.weights))
+            X = self._reader(self.X, stack, reuse=True)
+            y, weights = self._reader(self.y, stack), self._reader(self.weights, stack)
             for start, stop in self._bounds(X):
                 block, labels = X.read(start, stop), y.read(start, stop)
                 self._check(block, "X", start)
@@ -282,9 +283,9 @@ class GramTask:
         return [(start, min(start + self.step, n_rows)) for start in range(0, n_rows, self.step)]
 
     @staticmethod
-    def _reader(source, stack):
+    def _reader(source, stack, reuse=False):
         if isinstance(source, Hdf5Rows):
-            return stack.enter_context(source.open())
+            return stack.enter_context(source.open(reuse=reuse))
         return Chunks([source]) if isinstance(source, np.ndarray) else source
 
     def _check(self, block, name, start):

@@ -41,19 +41,23 @@ class Scale:
             X, weights = X[weights > 0], weights[weights > 0]
         if not len(X):
             raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
-        share = np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
+        n = len(X) if weights is None else weights.sum()
         first = X[0].astype(np.float64)
         step = max(_CACHED_NUMBERS // X.shape[1], 1)
 
         def average(about, power):
-            blocks = (slice(start, start + step) for start in range(0, len(X), step))
-            return sum(share[rows] @ np.subtract(X[rows], about, dtype=np.float64) ** power for rows in blocks)
+            total = np.zeros(X.shape[1])
+            for start in range(0, len(X), step):
+                rows = slice(start, start + step)
+                terms = (np.subtract(X[rows], first, dtype=np.float64) - about) ** power
+                total += (terms if weights is None else terms * weights[rows, None]).sum(axis=0)
+            return total / n
 
         # Two passes, the first about a first row: columns such as epoch seconds keep all their digits.
-        mean = first + average(first, 1)
-        scale = np.sqrt(average(mean, 2))
-        constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(first) + np.abs(mean))
-        return cls(mean, np.where(constant, 1.0, scale))
+        shift = average(0.0, 1)
+        scale = np.sqrt(average(shift, 2))
+        constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(first) + np.abs(shift))
+        return cls(first + shift, np.where(constant, 1.0, scale))
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""

@@ -133,7 +133,7 @@ def _chunk_rows(function, X):
 
 
 def _of_rows(function, rows):
-    with rows.open() as reader:
+    with rows.open(reuse=True) as reader:
         return _in_blocks(function, reader, 0, rows)
 
 

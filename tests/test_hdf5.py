@@ -133,6 +133,21 @@ def test_any_range_reads_those_rows(tmp_path_factory, start, length, target, wan
             np.testing.assert_array_equal(open_rows(path).read(row, row + 1)[0], DATA[start + a])
 
 
+@pytest.mark.parametrize("second", ["f8", "f4", ">f8"])
+def test_a_reader_may_read_into_the_same_memory_again(tmp_path, second):
+    table = np.arange(40.0).reshape(20, 2)
+    for name, rows, dtype in (("a.h5", table[:12], "f8"), ("b.h5", table[12:], second)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["data"] = rows.astype(dtype)
+    with open_rows([tmp_path / "a.h5", tmp_path / "b.h5"]).open(reuse=True) as reader:
+        whole = reader.read(0, 20)
+        np.testing.assert_array_equal(whole, table)
+        part = reader.read(9, 15)
+        np.testing.assert_array_equal(part, table[9:15])
+        assert np.shares_memory(part, whole)
+        assert not reader.read(4, 4).size
+
+
 def test_rows_past_the_end_are_an_error_and_an_empty_range_is_not(tmp_path):
     path = write(tmp_path / "a.h5")
     assert from_hdf5(path, rows=slice(103, 103)).compute().shape == (0, 4)
