@@ -1,8 +1,8 @@
 """How long a fit takes on many workers: a model, checked against runs with few workers and a real scheduler with many.
 
-The model is in scaling_model.py, the dummy workers are in dummy_workers.py. Prints Markdown tables; the exit status is
-1 if a fit with no more workers than cores takes less than half or more than twice what the model says, or if more than
-1.1 partial sums per worker cross the network in a simulation.
+The model is in scaling_model.py, the dummy workers are in dummy_workers.py. Prints Markdown tables, and what is off:
+fits with no more workers than cores that take less than half or more than twice what the model says, and simulations in
+which more than 1.1 partial sums per worker cross the network. With --strict the exit status is 1 then.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ QUICK = Size(10, (2,), ((4_000, 50, True),), 1, ((10, 500),), (20, 40, 80), 200)
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few rows and tasks: shows that it runs, proves nothing")
+    parser.add_argument("--strict", action="store_true", help="fail if the model is off by more than a factor of 2")
     parser.add_argument("--large", action="store_true", help="100,000 tasks on 1,000 dummy workers: some minutes more")
     parser.add_argument(
         "--storage", type=float, default=20e9, metavar="BYTES", help="what shared storage gives a second"
@@ -105,7 +106,7 @@ def main(argv=None) -> int:
         plot(figures, options.plot)
     for line in off:
         print(line)
-    return 1 if off and not options.quick else 0
+    return 1 if off and options.strict else 0
 
 
 def machine() -> dict:

@@ -150,6 +150,16 @@ def test_selection(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+def test_profile(tmp_path):
+    done = run(BENCHMARKS / "profile_fit.py", "--quick", "--json", "p.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = json.loads((tmp_path / "p.json").read_text())["parts"]
+    for row, found in zip(table_rows(done.stdout), parts.values(), strict=True):
+        named = sum(float(cell) for cell in row[2:-1])
+        assert named == pytest.approx(float(row[-1]), abs=0.05)
+        assert found["H'H"] > 0
+
+
 def test_speed(tmp_path):
     done = run(BENCHMARKS / "speed.py", "--quick", "--json", "s.json", "--plot", "s.png", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

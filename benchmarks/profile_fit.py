@@ -1,0 +1,116 @@
+"""Where the time of a fit goes: the parts of a gram task, in one thread, as parts of what its operations must take.
+
+100,000 x 100 float64 from an HDF5 file, tanh neurons, three targets (fewer rows for more neurons). Each part is timed by
+itself in processor time, best of some turns, and divided by T* = N (L (L + 1) + 2 d L + 2 L c) / R, R being the rate of
+a large matrix product in the same thread. "not named" is the task less its parts: the targets' columns, and what the
+parts lose by driving each other out of the cache. Then what Dask and the solver add for two workers is not in here:
+benchmarks/speed.py times whole fits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from daskelm import ELMRegressor, Neurons
+from daskelm.accumulation import GramTask
+from daskelm.blas import add_gram
+from daskelm.hdf5 import open_rows
+from daskelm.inputs import check_finite
+from daskelm.memory import block_rows
+from daskelm.row_digests import row_digests
+from daskelm.sources import Table, provenance_of
+from daskelm.targets import RegressionTargets
+
+PARTS = ("reading", "check of NaN", "digests", "XW", "bias", "tanh", "H'H", "not named", "task")
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    options = parser.parse_args(argv)
+    neurons, work, n_gemm = ((20, 50), 2e7, 200) if options.quick else ((200, 1000, 4000), 4e10, 3000)
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, user_api="blas"):
+        rate = gemm_rate(n_gemm)
+        print(f"a matrix product runs at {rate / 1e9:.1f} GF/s in one thread\n")
+        figures = {L: profile(Path(folder), L, rate, work) for L in neurons}
+    print("| L | rows of a block | " + " | ".join(PARTS) + " |")
+    print("|---:" * (len(PARTS) + 2) + "|")
+    for L, found in figures.items():
+        cells = [L, found["block"], *(f"{found[name]:.2f}" for name in PARTS)]
+        print("| " + " | ".join(map(str, cells)) + " |")
+    if options.json:
+        Path(options.json).write_text(json.dumps({"rate": rate, "parts": figures}, indent=1), encoding="utf-8")
+    return 0
+
+
+def best(function, n_turns=5) -> float:
+    """Processor time of this thread."""
+    seconds = []
+    for _ in range(n_turns):
+        begin = time.thread_time()
+        function()
+        seconds.append(time.thread_time() - begin)
+    return min(seconds)
+
+
+def gemm_rate(n: int) -> float:
+    """Floating-point operations per second."""
+    A = np.random.default_rng(0).random((n, n))
+    return 2 * n**3 / best(lambda: A @ A)
+
+
+def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int = 3) -> dict:
+    """Each part of T*, and the rows of a block."""
+    rng = np.random.default_rng(L)
+    N = int(min(100_000, work / L**2))
+    table, targets = rng.standard_normal((N, d)), rng.standard_normal((N, c))
+    paths = []
+    for name, array in (("X", table), ("T", targets)):
+        paths.append(folder / f"{name}{L}.h5")
+        with h5py.File(paths[-1], "w") as file:
+            file.create_dataset("data", data=array, chunks=(min(1000, N), array.shape[1]))
+    X, T = open_rows(paths[0]), open_rows(paths[1])
+    W, b = rng.standard_normal((d, L)) / np.sqrt(d), rng.standard_normal(L)
+    layer = ELMRegressor([Neurons("tanh", W, b)], standardize=False).initialize(table[:10]).hidden_layer_
+    meaning = RegressionTargets(c, "float64")
+    origins = provenance_of(Table(X, T, None, meaning)).origins
+    step = block_rows(L, d)
+    blocks = X.block_bounds(step)
+    H, HH = rng.random((blocks[0][1], L + 1 + c)), np.zeros((L + 1 + c,) * 2)
+    # As the layer does: outputs that stay in the cache between the product and the activation.
+    small = max(2**20 // (8 * L), 64)
+    cached = [(a, min(a + small, N)) for a in range(0, N, small)]
+    Z = rng.random((small, L + 1 + c))[:, :L]
+
+    def read():
+        with X.open(reuse=True) as rows, T.open() as labels:
+            for start, stop in blocks:
+                rows.read(start, stop)
+                labels.read(start, stop)
+
+    found = {
+        "task": best(lambda: GramTask(meaning, X, T, None, step, 0, origins)(layer)),
+        "reading": best(read),
+        "check of NaN": best(lambda: [check_finite(table[start:stop], "X") for start, stop in blocks]),
+        "digests": best(lambda: [row_digests(start, table[start:stop]) for start, stop in blocks]),
+        "XW": best(lambda: [np.matmul(table[a:z], W, out=Z[: z - a]) for a, z in cached]),
+        "bias": best(lambda: [np.add(Z, b, out=Z) for _ in cached]),
+        "tanh": best(lambda: [np.tanh(Z, out=Z) for _ in cached]),
+        "H'H": best(lambda: [add_gram(H[: stop - start], HH) for start, stop in blocks]),
+    }
+    found["not named"] = found["task"] - sum(seconds for name, seconds in found.items() if name != "task")
+    limit = N * (L * (L + 1) + 2 * d * L + 2 * L * c) / rate
+    return {name: seconds / limit for name, seconds in found.items()} | {"block": blocks[0][1]}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
