@@ -1,10 +1,9 @@
 """Where the time of a fit goes: the parts of a gram task, in one thread, as parts of what its operations must take.
 
-100,000 x 100 float64 from an HDF5 file, tanh neurons, three targets (fewer rows for more neurons). Each part is timed by
+100,000 x 100 float64 from an HDF5 file, tanh neurons, three targets; fewer rows for more neurons. Each part is timed by
 itself in processor time, best of some turns, and divided by T* = N (L (L + 1) + 2 d L + 2 L c) / R, R being the rate of
-a large matrix product in the same thread. "not named" is the task less its parts: the targets' columns, and what the
-parts lose by driving each other out of the cache. Then what Dask and the solver add for two workers is not in here:
-benchmarks/speed.py times whole fits.
+a large matrix product in the same thread. "not named" is the task less its parts: the columns of the targets, and what
+the parts lose by driving each other out of the cache. Dask and the solver are not in it: speed.py times whole fits.
 """
 
 from __future__ import annotations
