@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
-              benchmarks/sums_contention.py benchmarks/profile_fit.py benchmarks/scaling.py \
+              benchmarks/sums_contention.py benchmarks/profile_fit.py benchmarks/prediction.py benchmarks/scaling.py \
               benchmarks/selection.py
 HPELM := .venv-hpelm/bin/python
 

@@ -13,6 +13,7 @@ import dask.array as da
 import h5py
 import numpy as np
 import scipy.sparse
+from threadpoolctl import threadpool_limits
 
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
@@ -185,8 +186,11 @@ def _computed(array) -> Iterator[np.ndarray]:
     (array,) = dask.optimize(array)
     blocks = iter(array.to_delayed(optimize_graph=False).ravel())
     if client is None:
-        while window := list(itertools.islice(blocks, 2 * n_local_threads())):
-            yield from dask.compute(*window)
+        n_threads = n_local_threads()
+        # One thread of BLAS for each task, as on a worker.
+        with threadpool_limits(1 if n_threads > 1 and array.npartitions > 1 else None, user_api="blas"):
+            while window := list(itertools.islice(blocks, 2 * n_threads)):
+                yield from dask.compute(*window)
         return
     width = 2 * sum(client.nthreads().values()) + 2
     flying: deque = deque()

@@ -19,9 +19,11 @@ from .memory import block_rows
 
 __all__ = ["LayerOutput", "RowFunction", "WeightedOutput", "apply"]
 
-# Bytes of results per chunk of a lazy prediction from files: large enough to keep the number of tasks small.
+# A chunk of a lazy prediction from files has no more than these bytes of results, rows, and operations: a fifth of a
+# second of one core, so that there are many to share among workers, and few beside the millisecond that each costs.
 _RESULT_BYTES = 32 * 2**20
 _ROWS_PER_CHUNK = 2**20
+_WORK_PER_CHUNK = 10**10
 
 
 class RowFunction(Protocol):
@@ -128,8 +130,11 @@ def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
 
 
 def _chunk_rows(function, X):
-    result = max(int(np.prod(function.tail)), 1) * function.dtype.itemsize
-    return max(min(_RESULT_BYTES // result, _ROWS_PER_CHUNK), 1)
+    n_results = max(int(np.prod(function.tail)), 1)
+    # An activation takes as long as some 64 operations of a matrix product.
+    work = function.layer.n_neurons * (2 * X.n_columns + 2 * n_results + 64)
+    most = min(_RESULT_BYTES // (n_results * function.dtype.itemsize), _ROWS_PER_CHUNK, _WORK_PER_CHUNK // work)
+    return max(most, 1)
 
 
 def _of_rows(function, rows):

@@ -141,6 +141,15 @@ def test_equals_hidden_layer_and_ridge(spec, fit_intercept):
     np.testing.assert_allclose(model.predict(X), pipeline.predict(X), atol=1e-9)
 
 
+def test_predictions_from_a_file_are_cut_by_their_work(tmp_path):
+    few = make_hdf5((200_000, 2), tmp_path / "few.h5")
+    many = ELMRegressor(1000, alpha=1.0, random_state=0).fit(np.eye(3, 2), np.arange(3.0)).predict(few)
+    little = ELMRegressor(10, alpha=1.0, random_state=0).fit(np.eye(3, 2), np.arange(3.0)).predict(few)
+    # At most 10^10 operations, 2 d + 2 c + 64 = 70 for each neuron and row, in whole chunks of the file.
+    assert 142_857 // 2 < max(many.chunks[0]) <= 142_857
+    assert little.chunks[0] == (200_000,)
+
+
 def test_another_penalty_without_data():
     model = ELMRegressor(30, alpha=1.0, random_state=0).fit(X, Y)
     for alpha in (10.0, "gcv", 0.1):

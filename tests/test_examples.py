@@ -150,6 +150,13 @@ def test_selection(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+def test_prediction(tmp_path):
+    done = run(BENCHMARKS / "prediction.py", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row[0] for row in table_rows(done.stdout)] == ["NumPy", "two workers", "no client"]
+    assert not list(tmp_path.iterdir()), "files were left behind"
+
+
 def test_profile(tmp_path):
     done = run(BENCHMARKS / "profile_fit.py", "--quick", "--json", "p.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
