@@ -7,23 +7,15 @@ import ctypes
 import numpy as np
 from scipy.linalg import cython_blas
 
+from .unlocked import unlocked
+
 __all__ = ["add_gram", "is_joined"]
 
 
-def _function(name, *argtypes):
-    """C function behind SciPy's public Cython BLAS; ctypes releases the GIL around it, SciPy's wrappers do not."""
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype = ctypes.c_char_p
-    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    capsule = cython_blas.__pyx_capi__[name]
-    pointer = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
-    return ctypes.CFUNCTYPE(None, *argtypes)(pointer)
-
-
 _INT, _DOUBLE, _CHAR = ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_double), ctypes.c_char_p
-_dsyrk = _function("dsyrk", _CHAR, _CHAR, _INT, _INT, _DOUBLE, ctypes.c_void_p, _INT, _DOUBLE, ctypes.c_void_p, _INT)
+_dsyrk = unlocked(
+    cython_blas, "dsyrk", _CHAR, _CHAR, _INT, _INT, _DOUBLE, ctypes.c_void_p, _INT, _DOUBLE, ctypes.c_void_p, _INT
+)
 
 
 def add_gram(H: np.ndarray, HH: np.ndarray) -> None:

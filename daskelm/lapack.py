@@ -7,23 +7,13 @@ import ctypes
 import numpy as np
 from scipy.linalg import cython_lapack
 
+from .unlocked import unlocked
+
 __all__ = ["factorise"]
 
 
-def _function(name, *argtypes):
-    """C function behind SciPy's public Cython LAPACK; ctypes releases the GIL around it, SciPy's wrappers do not."""
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype = ctypes.c_char_p
-    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    capsule = cython_lapack.__pyx_capi__[name]
-    pointer = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
-    return ctypes.CFUNCTYPE(None, *argtypes)(pointer)
-
-
 _INT = ctypes.POINTER(ctypes.c_int)
-_dpotrf = _function("dpotrf", ctypes.c_char_p, _INT, ctypes.c_void_p, _INT, _INT)
+_dpotrf = unlocked(cython_lapack, "dpotrf", ctypes.c_char_p, _INT, ctypes.c_void_p, _INT, _INT)
 
 
 def factorise(A: np.ndarray) -> np.ndarray | None:

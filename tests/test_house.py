@@ -20,7 +20,7 @@ MAX_LINES = 400
 # A module imports only from lines above its own, in functions too.
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
-    {"exceptions"},
+    {"exceptions", "unlocked"},
     {"blas", "files", "frames", "hdf5", "lapack", "ledger", "neurons", "progress", "row_digests", "text", "triangles"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
