@@ -67,7 +67,9 @@ class Pass:
 class _Gram:
     def __init__(self, layer, targets, origins):
         self.layer, self.targets, self.notes = layer, targets, Notes(origins)
-        self.sums = Accumulator(layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning)
+        self.sums = Accumulator(
+            layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning, layer.gram_dtype
+        )
 
     def add(self, first_row, X, y, weights):
         self.notes.add(first_row, X, self.targets.content(y), weights)

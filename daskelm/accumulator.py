@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .blas import add_gram, is_joined
+from .blas import is_joined
+from .gram import gram_matrix
 from .ledger import Ledger
 from .normal_equations import NormalEquations
-from .triangles import pack_in_place
 
 __all__ = ["Accumulator"]
 
@@ -25,24 +25,30 @@ class Accumulator:
         Number of targets c.
     targets : str
         What they mean; sums of different meanings never add.
+    dtype : dtype
+        Of the Gram matrix: float64, or float32, where all columns are summed about a reference so that rounding is in
+        proportion to their variance, and the squares of T are in double still.
     """
 
-    def __init__(self, fingerprint: str, unbounded: np.ndarray, n_targets: int, targets: str = "numbers"):
+    def __init__(
+        self, fingerprint: str, unbounded: np.ndarray, n_targets: int, targets: str = "numbers", dtype=np.float64
+    ):
         L, c = len(unbounded), n_targets
         self.fingerprint, self.targets = fingerprint, targets
         self.n_neurons, self.n_targets, self.joined = L, c, is_joined(L, c)
         width = L + 1 + (c if self.joined else 0)
-        self.gram = np.zeros((width, width))
+        self.gram = gram_matrix(width, np.dtype(dtype))
+        self.single = self.gram.dtype == np.float32
         self.cross, self.sum_T, self.sum_TT = np.zeros((L, c)), np.zeros(c), np.zeros(c)
         self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
         self.n_samples, self.sum_weights, self.sum_counts = 0, 0.0, 0.0
-        self._runs = _runs(unbounded)
-        self._block = np.empty((0, width))
+        self._runs = [slice(0, L)] if self.single else _runs(unbounded)
+        self._block = np.empty((0, width), self.gram.dtype)
 
     def room(self, n_rows: int) -> np.ndarray:
         """Where to write the next block of H (n_rows, n_neurons), so that it need not be copied."""
         if len(self._block) < n_rows:
-            self._block = np.empty((n_rows, len(self.gram)))
+            self._block = np.empty((n_rows, self._block.shape[1]), self.gram.dtype)
         return self._block[:n_rows, : self.n_neurons]
 
     def add(self, H: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None, counts: float | None = None) -> None:
@@ -82,22 +88,25 @@ class Accumulator:
             T = T * root
         self.sum_weights += added
         self.sum_counts += added if counts is None else counts
-        add_gram(block, self.gram)
+        self.gram.add(block)
         if not self.joined:
-            self.cross += room.T @ T
+            self.cross += room.T @ T.astype(room.dtype, copy=False)
+        if not self.joined or self.single:
             self.sum_T += block[:, self.n_neurons] @ T
             self.sum_TT += np.einsum("ij,ij->j", T, T)
 
     def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations:
         """The sums; the accumulator is used up."""
         L, gram = self.n_neurons, self.gram
-        sum_H = gram[:L, L].copy()
+        last = gram.columns(L, L + 1 + (self.n_targets if self.joined else 0))
+        sum_H = last[:L, 0].copy()
         if self.joined:
-            self.cross, self.sum_T = gram[:L, L + 1 :].copy(), gram[L, L + 1 :].copy()
-            self.sum_TT = np.diag(gram)[L + 1 :].copy()
+            self.cross = last[:L, 1:].copy()
+        if self.joined and not self.single:
+            self.sum_T, self.sum_TT = last[L, 1:].copy(), np.diag(last[L + 1 :, 1:]).copy()
         del self.gram, self._block
         return NormalEquations(
-            pack_in_place(gram, L),
+            gram.packed(L),
             self.cross,
             sum_H,
             self.sum_T,
@@ -111,6 +120,7 @@ class Accumulator:
             self.targets,
             target_dtype,
             ledger,
+            gram.dtype.name,
         )
 
 

@@ -12,10 +12,16 @@ from .unlocked import unlocked
 __all__ = ["add_gram", "is_joined"]
 
 
-_INT, _DOUBLE, _CHAR = ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_double), ctypes.c_char_p
-_dsyrk = unlocked(
-    cython_blas, "dsyrk", _CHAR, _CHAR, _INT, _INT, _DOUBLE, ctypes.c_void_p, _INT, _DOUBLE, ctypes.c_void_p, _INT
-)
+_INT, _CHAR, _ARRAY = ctypes.POINTER(ctypes.c_int), ctypes.c_char_p, ctypes.c_void_p
+
+
+def _syrk(name, number):
+    factor = ctypes.POINTER(number)
+    call = unlocked(cython_blas, name, _CHAR, _CHAR, _INT, _INT, factor, _ARRAY, _INT, factor, _ARRAY, _INT)
+    return call, number(1.0)
+
+
+_SYRK = {np.dtype(np.float64): _syrk("dsyrk", ctypes.c_double), np.dtype(np.float32): _syrk("ssyrk", ctypes.c_float)}
 
 
 def add_gram(H: np.ndarray, HH: np.ndarray) -> None:
@@ -23,22 +29,24 @@ def add_gram(H: np.ndarray, HH: np.ndarray) -> None:
 
     Parameters
     ----------
-    H : ndarray of shape (rows, n_neurons), float64, C-contiguous
+    H : ndarray of shape (rows, n_neurons), float64 or float32, C-contiguous
         Hidden-layer outputs.
-    HH : ndarray of shape (n_neurons, n_neurons), float64, C-contiguous
+    HH : ndarray of shape (n_neurons, n_neurons), of the same type, C-contiguous
         Accumulator; its lower triangle is neither read nor written.
     """
     rows, n = H.shape
     for array in (H, HH):
-        if array.dtype != np.float64 or not array.flags.c_contiguous:
-            raise TypeError(f"add_gram takes C-contiguous float64 arrays; got {array.dtype}, {array.strides}.")
+        if array.dtype not in _SYRK or array.dtype != HH.dtype or not array.flags.c_contiguous:
+            raise TypeError(
+                f"add_gram takes C-contiguous arrays, both float64 or both float32; got {array.dtype}, {array.strides}."
+            )
     if HH.shape != (n, n) or not HH.flags.writeable:
         raise TypeError(f"add_gram: HH must be a writable array of shape {(n, n)}; got {HH.shape}.")
     if not rows or not n:
         return
-    size, one = ctypes.c_int(n), ctypes.c_double(1.0)
+    size, (syrk, one) = ctypes.c_int(n), _SYRK[H.dtype]
     # Read by columns, as BLAS does, H is H' and the upper triangle of HH is the lower one.
-    _dsyrk(b"L", b"N", size, ctypes.c_int(rows), one, H.ctypes.data, size, one, HH.ctypes.data, size)
+    syrk(b"L", b"N", size, ctypes.c_int(rows), one, H.ctypes.data, size, one, HH.ctypes.data, size)
 
 
 def is_joined(n_neurons: int, n_targets: int) -> bool:

@@ -138,6 +138,13 @@ def _filter(name):
 @click.option("--intercept/--no-intercept", default=True, help="A constant that is not penalised.  [default: yes]")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the layer; that of X if not given.")
 @click.option(
+    "--gram-dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float64",
+    show_default=True,
+    help="That products are summed in; float32 is faster, with a layer in float32, and rounds small penalties away.",
+)
+@click.option(
     "--seed",
     metavar="INT",
     type=click.IntRange(0, 2**32 - 1),
@@ -159,6 +166,7 @@ def init(
     standardize,
     intercept,
     dtype,
+    gram_dtype,
     seed,
     weights,
     scheduler,
@@ -182,6 +190,7 @@ def init(
         "standardize": standardize,
         "fit_intercept": intercept,
         "dtype": dtype,
+        "gram_dtype": gram_dtype,
         "random_state": seed,
     }
     if classes is not None and labels is not None:

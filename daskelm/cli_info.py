@@ -105,6 +105,7 @@ def _sums(path):
         "sources": sources,
         "rows_from_memory": sums.ledger.n_unknown,
         "sum_of_weights": sums.sum_weights,
+        "summed_in": sums.precision,
         "neurons": sums.n_neurons,
         "targets": sums.n_targets,
         "targets_are": sums.targets,

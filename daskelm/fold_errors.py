@@ -12,7 +12,7 @@ import numpy as np
 from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
 from .ledger import Ledger
-from .normal_equations import UNRESOLVED, NormalEquations
+from .normal_equations import NormalEquations
 from .ridge_path import RidgePath, by_eigen, nested
 from .tree import n_local_threads, reduce_here, sharing
 
@@ -200,7 +200,7 @@ def _solve_fold(everything, test, fold, places, alphas, sizes, *, order, fit_int
         of_HH = np.einsum("ij,ij->j", flat, tested.HH @ flat).reshape(B.shape[1:])
         shift = tested.mean_T - (tested.mean_H @ flat).reshape(B.shape[1:]) - intercept
         error = tested.TT - 2 * of_HT + of_HH + test.sum_weights * np.square(shift)
-        squares.append(np.maximum(error, UNRESOLVED * tested.TT))
+        squares.append(np.maximum(error, tested.unresolved * tested.TT))
         if keep:
             coefs.append(B)
             intercepts.append(intercept)

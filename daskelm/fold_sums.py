@@ -177,7 +177,9 @@ class _Collector:
     def _of(self, part):
         if part not in self.sums:
             layer, targets = self.layer, self.targets
-            self.sums[part] = Accumulator(layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning)
+            self.sums[part] = Accumulator(
+                layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning, layer.gram_dtype
+            )
         return self.sums[part]
 
     def result(self):

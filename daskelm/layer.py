@@ -71,7 +71,8 @@ class Layer:
     """A layer of random neurons: H = layer(X).
 
     Drawn groups act on scaled inputs, given ones (`raw`) on the inputs as they are. The work is done in `dtype`, but
-    for the scaling, which is always float64. Pure, immutable, picklable; equal layers have equal fingerprints.
+    for the scaling, which is always float64; H'H is summed in `gram_dtype`, which decides nothing of H. Pure,
+    immutable, picklable; equal layers have equal fingerprints.
     """
 
     groups: tuple[Neurons, ...]
@@ -79,10 +80,12 @@ class Layer:
     n_features: int
     dtype: np.dtype
     scale: Scale | None = None
+    gram_dtype: np.dtype = field(default=np.dtype(np.float64))
     n_neurons: int = field(init=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        for name in ("dtype", "gram_dtype"):
+            object.__setattr__(self, name, np.dtype(getattr(self, name)))
         object.__setattr__(self, "n_neurons", sum(map(len, self.groups)))
 
     @classmethod
@@ -131,7 +134,9 @@ class Layer:
     def fingerprint(self) -> str:
         """Digest of everything that decides H, equal on every machine."""
         digest = hashlib.sha256(b"daskelm layer 1")
-        for name, value in sorted(self.state().items()):
+        state = self.state()
+        state.pop("gram_dtype", None)
+        for name, value in sorted(state.items()):
             data = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
             digest.update(f"{name}:{len(data)}:".encode() + data)
         return digest.hexdigest()
@@ -160,6 +165,8 @@ class Layer:
             state[f"W{i}"], state[f"b{i}"] = group.W, group.b
         if self.scale is not None:
             state |= {"mean": self.scale.mean, "scale": self.scale.scale, "clip": float(self.scale.clip)}
+        if self.gram_dtype != np.float64:
+            state["gram_dtype"] = self.gram_dtype.name
         return state
 
     @classmethod
@@ -169,7 +176,8 @@ class Layer:
             Neurons(kind_from_name(kind), state[f"W{i}"], state[f"b{i}"]) for i, kind in enumerate(state["kinds"])
         )
         scale = Scale(state["mean"], state["scale"], state["clip"]) if "mean" in state else None
-        return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale)
+        gram_dtype = state.get("gram_dtype", "float64")
+        return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale, gram_dtype)
 
     def __repr__(self):
         numbers: dict[str, int] = {}

@@ -11,31 +11,13 @@ import numpy as np
 from .exceptions import CancellationWarning, IncompatibleSumsError
 from .files import next_generation, read_sealed, write_sealed
 from .ledger import Ledger
+from .moments import UNRESOLVED, Moments, rounding
 from .triangles import unpack
 
-__all__ = ["UNRESOLVED", "Moments", "NormalEquations"]
+__all__ = ["NormalEquations"]
 
-# A squared error below this part of the total sum of squares is rounding, not error.
-UNRESOLVED = 1e-12
 # With less than this part of the weight left after a subtraction, rounding of 1e-12 of the whole is 1e-9 of the rest.
 _LITTLE = 1e-3
-
-
-@dataclass(frozen=True)
-class Moments:
-    """What a solver needs: sums of squares and products about the means, or about zero without an intercept.
-
-    HH (n_neurons, n_neurons), HT (n_neurons, n_targets), TT (n_targets,), mean_H (n_neurons,), mean_T (n_targets,),
-    and the number `n` of rows that they count for.
-    """
-
-    HH: np.ndarray
-    HT: np.ndarray
-    TT: np.ndarray
-    mean_H: np.ndarray
-    mean_T: np.ndarray
-    n: float
-    centred: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +59,8 @@ class NormalEquations:
         Of T as given; predictions follow it.
     ledger : Ledger
         Which rows of which files are counted, and how many came from memory, which nobody can know again.
+    precision : str, default="float64"
+        That HH and HT were summed in; "float32" if any part of them was.
 
     References
     ----------
@@ -109,6 +93,7 @@ class NormalEquations:
     targets: str
     target_dtype: str
     ledger: Ledger
+    precision: str = "float64"
 
     def __post_init__(self):
         for item in fields(self):
@@ -197,7 +182,15 @@ class NormalEquations:
             about.reference_T,
             self.sum_counts,
             centred,
+            UNRESOLVED[self.precision],
+            self.least_alpha,
         )
+
+    @cached_property
+    def least_alpha(self) -> float:
+        """Smallest penalty that covers the rounding of HH: 0 unless it was summed in single precision."""
+        diagonal = self.packed[np.cumsum([0, *range(self.n_neurons, 1, -1)])]
+        return rounding(diagonal - np.square(self.sum_H) / (self.sum_weights or 1.0), self.precision)
 
     def squared_error(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone.
@@ -214,13 +207,14 @@ class NormalEquations:
         Returns
         -------
         ndarray of shape (n_targets,)
-            At least 1e-12 of the total sum of squares, below which it is not resolved; never negative.
+            At least 1e-12 of the total sum of squares (1e-6 in single precision), below which it is not resolved;
+            never negative.
         """
         m = self.moments(centred=True)
         B = coef.T
         error = m.TT - 2 * np.einsum("ij,ij->j", B, m.HT) + np.einsum("ij,ij->j", B, m.HH @ B)
         error = error + self.sum_weights * np.square(m.mean_T - m.mean_H @ B - intercept)
-        return np.maximum(error, UNRESOLVED * m.TT)
+        return np.maximum(error, m.unresolved * m.TT)
 
     def _about(self, reference_H, reference_T) -> NormalEquations:
         """The same sums about another reference row; exact in exact arithmetic."""
@@ -311,15 +305,17 @@ class NormalEquations:
         sums["n_samples"] = int(sums["n_samples"])
         for name in ("sum_weights", "sum_counts"):
             sums[name] = float(sums[name])
-        return replace(self, **sums, ledger=ledger, target_dtype=target_dtype)
+        precision = min(self.precision, other.precision)
+        return replace(self, **sums, ledger=ledger, target_dtype=target_dtype, precision=precision)
 
     def __repr__(self):
         rows = f"rows of {len(self.ledger.sources)} source(s)"
         if self.ledger.n_unknown:
             rows += f", {self.ledger.n_unknown} from memory"
+        single = "" if self.precision == "float64" else f", in {self.precision}"
         return (
             f"NormalEquations(n_samples={self.n_samples}, n_neurons={self.n_neurons}, n_targets={self.n_targets}, "
-            f"fingerprint={self.fingerprint[:12]}, {rows})"
+            f"fingerprint={self.fingerprint[:12]}, {rows}{single})"
         )
 
     def state(self) -> dict:
@@ -346,7 +342,7 @@ class NormalEquations:
         -------
         NormalEquations
         """
-        plain = {item.name: state[item.name] for item in fields(cls)}
+        plain = {item.name: state[item.name] for item in fields(cls) if item.name in state}
         return cls(**(plain | {"ledger": Ledger.from_state(state)}))
 
     def save(self, path) -> None:

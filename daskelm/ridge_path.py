@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import blas, lapack
 from scipy.sparse.linalg import eigsh
 
-from .normal_equations import UNRESOLVED, Moments
+from .moments import Moments
 from .solvers import DOF_CHARGE, GCV_GRID, MAX_DOF, CholeskyFactor, EigenFactor, check_counts
 
 __all__ = ["GcvErrors", "RidgePath", "by_eigen", "default_alphas", "nested"]
@@ -188,7 +188,7 @@ class GcvErrors:
             inverse, _ = lapack.dtrtri(factor.U)
             columns = np.square(np.triu(inverse)).sum(axis=0)
             dof[a] = sizes - alpha * np.cumsum(columns)[sizes - 1]
-        squares = np.maximum(squares, UNRESOLVED * moments.TT)
+        squares = np.maximum(squares, moments.unresolved * moments.TT)
         dof = DOF_CHARGE * (dof + moments.centred)
         return cls(squares, dof, resolved & (dof <= MAX_DOF * moments.n), moments)
 

@@ -17,8 +17,9 @@ from .fold_sums import FoldSums, accumulate_folds
 from .folds import make_folds
 from .inputs import Source
 from .layer import Layer
+from .moments import Moments
 from .nesting import leading, nested_order, take_neurons
-from .normal_equations import Moments, NormalEquations
+from .normal_equations import NormalEquations
 from .ridge_path import GcvErrors, RidgePath, by_eigen, default_alphas, nested
 from .row_scores import row_score
 from .solvers import GCV_GRID, Solution, check_alpha, solve

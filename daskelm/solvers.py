@@ -13,7 +13,8 @@ from scipy.linalg import cho_solve, lapack
 
 from .exceptions import DataError, IllConditionedWarning, ParameterError
 from .lapack import factorise
-from .normal_equations import UNRESOLVED, Moments, NormalEquations
+from .moments import Moments
+from .normal_equations import NormalEquations
 
 __all__ = [
     "DOF_CHARGE",
@@ -143,8 +144,8 @@ class EigenFactor:
         shifted = self.values + grid[:, None]
         dof = DOF_CHARGE * ((self.values / shifted).sum(axis=1) + moments.centred)
         explained = (squares * (self.values + 2 * grid[:, None]) / np.square(shifted)).sum(axis=1)
-        error = np.maximum(total - explained, UNRESOLVED * total)
-        allowed = (dof <= MAX_DOF * n) & (grid > self.noise)
+        error = np.maximum(total - explained, moments.unresolved * total)
+        allowed = (dof <= MAX_DOF * n) & (grid > self.noise) & (grid >= moments.least_alpha)
         if not allowed.any():
             return float(grid[-1])
         criterion = np.full(len(grid), np.inf)
@@ -171,7 +172,8 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
     Warns
     -----
     IllConditionedWarning
-        HH + alpha I was not safely positive definite and a solution of least norm was taken by eigenvectors.
+        HH + alpha I was not safely positive definite and a solution of least norm was taken by eigenvectors; or the
+        sums are in single precision, and alpha was raised to what covers their rounding.
     """
     alpha = check_alpha(alpha)
     if not sums.n_samples or not sums.sum_weights:
@@ -183,6 +185,14 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
     if isinstance(alpha, str):
         factor = EigenFactor(moments.HH)
         return _by_eigen(factor, factor.gcv(moments), moments)
+    if alpha < moments.least_alpha:
+        warnings.warn(
+            f"alpha = {alpha:g} is less than the rounding of sums in float32 needs, {moments.least_alpha:.3g}, which "
+            "was used instead (alpha_ says so). Give a larger alpha, or sum in float64.",
+            IllConditionedWarning,
+            stacklevel=3,
+        )
+        alpha = moments.least_alpha
     cholesky = CholeskyFactor(moments.HH, alpha)
     if cholesky.safe:
         B = cholesky.solve(moments.HT)

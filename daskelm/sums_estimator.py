@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from .accumulation import accumulate
 from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
 from .inputs import Source, rows_between, take_rows
+from .layer import Layer
 from .normal_equations import NormalEquations
 from .resumption import add_rows, remove_rows, sums_by_way_of
 from .solvers import solve
@@ -28,7 +30,21 @@ class SumsEstimator(TableEstimator):
     # Where the work is kept is no metadata of the rows.
     __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED}
 
+    _made_of = (*TableEstimator._made_of, "gram_dtype")
+
     alpha: Any
+    gram_dtype: Any
+
+    def _draw(self, X: Source, weights: Source | None) -> Layer:
+        if self.gram_dtype not in ("float64", "float32", np.float64, np.float32):
+            raise ParameterError(f"gram_dtype must be float64 or float32; got {self.gram_dtype!r}.")
+        layer, gram_dtype = super()._draw(X, weights), np.dtype(self.gram_dtype)
+        if gram_dtype == np.float32 and layer.dtype != np.float32:
+            raise ParameterError(
+                f"gram_dtype: sums in float32 need a hidden layer in float32; got one in {layer.dtype}. Give "
+                "dtype='float32' too, or X in float32."
+            )
+        return replace(layer, gram_dtype=gram_dtype)
 
     def fit(self, X, y, sample_weight=None, checkpoint=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.

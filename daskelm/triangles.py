@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["pack_in_place", "unpack"]
+__all__ = ["add_triangle", "crop_packed", "pack_in_place", "unpack"]
 
 
 def pack_in_place(S: np.ndarray, n: int) -> np.ndarray:
@@ -20,6 +20,24 @@ def pack_in_place(S: np.ndarray, n: int) -> np.ndarray:
     del flat
     S.resize(start, refcheck=False)
     return S
+
+
+def crop_packed(packed: np.ndarray, width: int, n: int) -> np.ndarray:
+    """Of a packed triangle of `width` rows, that of the leading n; `packed` must own its memory and is used up."""
+    read, start = 0, 0
+    for i in range(n):
+        packed[start : start + n - i] = packed[read : read + n - i]
+        start, read = start + n - i, read + width - i
+    packed.resize(start, refcheck=False)
+    return packed
+
+
+def add_triangle(S: np.ndarray, packed: np.ndarray) -> None:
+    """Add the upper triangle of S (n, n) to a packed one, in place."""
+    n, start = len(S), 0
+    for i in range(n):
+        packed[start : start + n - i] += S[i, i:]
+        start += n - i
 
 
 def unpack(packed: np.ndarray, n: int) -> np.ndarray:

@@ -21,7 +21,9 @@ MAX_LINES = 400
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"exceptions", "unlocked"},
-    {"blas", "files", "frames", "hdf5", "lapack", "ledger", "neurons", "progress", "row_digests", "text", "triangles"},
+    {"blas", "files", "frames", "hdf5", "lapack", "ledger", "moments"},
+    {"neurons", "progress", "row_digests", "text", "triangles"},
+    {"gram"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     # Floor 2: all kinds of data in, solutions out.
