@@ -3,12 +3,15 @@
 100,000 x 100 float64 from an HDF5 file, tanh neurons, three targets; fewer rows for more neurons. Each part is timed by
 itself in processor time, best of some turns, and divided by T* = N (L (L + 1) + 2 d L + 2 L c) / R, R being the rate of
 a large matrix product in the same thread. "not named" is the task less its parts: the columns of the targets, and what
-the parts lose by driving each other out of the cache. Dask and the solver are not in it: speed.py times whole fits.
+the parts lose by driving each other out of the cache. Dask and the solver are not in it: speed.py times whole fits. A
+second table has other ways to H'H, as parts of the time of the one that is used: a triangle in rectangular full packed
+form, which takes half the memory (LAPACK's dsfrk; Gustavson, Wasniewski, Dongarra, Langou 2010), and single precision.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import tempfile
 import time
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from scipy.linalg import cython_lapack
 from threadpoolctl import threadpool_limits
 
 from daskelm import ELMRegressor, Neurons
@@ -27,6 +31,7 @@ from daskelm.memory import block_rows
 from daskelm.row_digests import row_digests
 from daskelm.sources import Table, provenance_of
 from daskelm.targets import RegressionTargets
+from daskelm.unlocked import unlocked
 
 PARTS = ("reading", "check of NaN", "digests", "XW", "bias", "tanh", "H'H", "not named", "task")
 
@@ -41,13 +46,20 @@ def main(argv=None) -> int:
         rate = gemm_rate(n_gemm)
         print(f"a matrix product runs at {rate / 1e9:.1f} GF/s in one thread\n")
         figures = {L: profile(Path(folder), L, rate, work) for L in neurons}
+        others = {L: products(L, work) for L in neurons}
     print("| L | rows of a block | " + " | ".join(PARTS) + " |")
     print("|---:" * (len(PARTS) + 2) + "|")
     for L, found in figures.items():
         cells = [L, found["block"], *(f"{found[name]:.2f}" for name in PARTS)]
         print("| " + " | ".join(map(str, cells)) + " |")
+    print("\n| L | " + " | ".join(next(iter(others.values()))) + " |")
+    print("|---:" * 3 + "|")
+    for L, ratios in others.items():
+        print(f"| {L} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios.values()) + " |")
     if options.json:
-        Path(options.json).write_text(json.dumps({"rate": rate, "parts": figures}, indent=1), encoding="utf-8")
+        Path(options.json).write_text(
+            json.dumps({"rate": rate, "parts": figures, "products": others}, indent=1), encoding="utf-8"
+        )
     return 0
 
 
@@ -109,6 +121,33 @@ def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int
     found["not named"] = found["task"] - sum(seconds for name, seconds in found.items() if name != "task")
     limit = N * (L * (L + 1) + 2 * d * L + 2 * L * c) / rate
     return {name: seconds / limit for name, seconds in found.items()} | {"block": blocks[0][1]}
+
+
+def products(L: int, work: float) -> dict:
+    """Time of other ways to H'H for one block, as parts of that of a square in double precision."""
+    rows = block_rows(L, 100)
+    turns = range(max(int(work / (4 * rows * L**2)), 1))
+    H = np.random.default_rng(0).random((rows, L))
+    single, packed = H.astype(np.float32), np.zeros(L * (L + 1) // 2)
+    n, k, one = ctypes.c_int(L), ctypes.c_int(rows), ctypes.c_double(1.0)
+    number, letter, array = ctypes.POINTER(ctypes.c_int), ctypes.c_char_p, ctypes.c_void_p
+    factor = ctypes.POINTER(ctypes.c_double)
+    dsfrk = unlocked(
+        cython_lapack, "dsfrk", letter, letter, letter, number, number, factor, array, number, factor, array
+    )
+
+    def timed(gram, block):
+        return best(lambda: [add_gram(block, gram) for _ in turns])
+
+    def full_packed():
+        for _ in turns:
+            dsfrk(b"N", b"L", b"N", n, k, one, H.ctypes.data, n, one, packed.ctypes.data)
+
+    square = timed(np.zeros((L, L)), H)
+    return {
+        "full packed": best(full_packed) / square,
+        "single precision": timed(np.zeros((L, L), np.float32), single) / square,
+    }
 
 
 if __name__ == "__main__":

@@ -173,7 +173,8 @@ def test_speed(tmp_path):
     assert [row[0] for row in table_rows(done.stdout)] == ["50", "100"]
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads((tmp_path / "s.json").read_text())
-    assert figures["seconds"]["50"].keys() == {"limit", "daskelm", "dask.array", "no client", "float32", "default"}
+    names = {"limit", "daskelm", "dask.array", "no client", "float32", "all float32", "default"}
+    assert figures["seconds"]["50"].keys() == names
 
 
 def test_scaling(tmp_path):
