@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from .criterion import Grid, Problem
 from .inputs import in_memory
-from .selection import Grid, results_of, select
+from .selection import results_of, select
 from .table_estimator import TableEstimator
 
 __all__ = ["SelectingEstimator"]
@@ -57,23 +58,23 @@ class SelectingEstimator(TableEstimator):
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
-            selected = select(
+            problem = Problem(
                 layer,
                 targets,
                 X,
                 y,
                 weights,
                 Grid.of(self.alphas, self.n_neurons, layer),
-                cv=self.cv,
-                scoring=self.scoring,
                 labels=lambda: _for_splitters(y),
                 dtype=np.result_type(layer.dtype, targets.dtype),
                 fit_intercept=self.fit_intercept,
                 verbose=self.verbose,
             )
+            selected = select(problem, cv=self.cv, scoring=self.scoring)
             self._start(selected.layer, targets, y)
             self._keep(selected.sums, selected.solution)
-            self._note_scores(selected.alphas, selected.sizes, selected.scores, self.cv is not None)
+            scored = selected.scored
+            self._note_scores(scored.grid.alphas, scored.grid.sizes, scored.scores, scored.folds)
         return self
 
     def _note_scores(self, alphas, sizes, scores, folds):

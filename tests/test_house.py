@@ -31,9 +31,10 @@ FLOORS = (
     {"ridge_path", "sources"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
-    {"fold_sums", "resumption"},
-    {"fold_errors"},
+    {"criterion", "fold_sums", "resumption"},
+    {"fold_errors", "gcv_criterion"},
     {"fold_scores"},
+    {"fold_criterion"},
     {"selection"},
     # Floor 4: faces for scikit-learn.
     {"layer_estimator"},

@@ -1,0 +1,63 @@
+"""Cross-validation as a criterion: sums of folds in one pass, and one further pass for scores of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .criterion import Problem, Scored, score_from_squares, score_of
+from .exceptions import DataError
+from .fold_errors import check_grid, solve_folds
+from .fold_scores import score_rows
+from .fold_sums import accumulate_folds
+from .folds import make_folds
+from .solvers import GCV_GRID
+from .targets import ClassTargets
+from .tree import current_client
+
+__all__ = ["by_folds"]
+
+
+def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
+    """Score the grid on each fold of `cv`; `scoring` None is r2, or accuracy for classes."""
+    layer, targets, X, y, weights = problem.layer, problem.targets, problem.X, problem.y, problem.weights
+    score = score_of(scoring or ("r2" if targets.meaning == "numbers" else "accuracy"), problem)
+    in_memory_X = isinstance(X, np.ndarray)
+    folds = make_folds(
+        cv, X.shape[0], X if in_memory_X else None, problem.labels, stratified=isinstance(targets, ClassTargets)
+    )
+    client, keep = None if in_memory_X else current_client(), not isinstance(score, str)
+    n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
+    sizes_of = layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), folds.n_folds
+    check_grid(*sizes_of, keep=keep, client=client)
+    sums = accumulate_folds(layer, targets, X, y, weights, folds, verbose=problem.verbose)
+    total = sums.total
+    grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
+    models = solve_folds(
+        sums,
+        folds.n_folds,
+        problem.order,
+        grid.alphas,
+        grid.sizes,
+        fit_intercept=problem.fit_intercept,
+        keep=keep,
+        client=client,
+    )
+    if isinstance(score, str):
+        scores = _from_sums(sums, folds.n_folds, models, (len(grid.alphas), len(grid.sizes)), score)
+    else:
+        args = layer, targets, X, y, weights, folds, models, problem.order, grid.sizes, len(grid.alphas), score
+        scores = score_rows(*args, verbose=problem.verbose)
+    return Scored(total, grid, scores, folds=True)
+
+
+def _from_sums(sums, n_folds, models, shape, name):
+    squares = np.empty((n_folds, *shape, sums.all.n_targets))
+    for part in models:
+        squares[part.fold][part.places] = part.squares
+    for fold in range(n_folds):
+        if name == "r2" and sums.parts[fold].n_samples < 2:
+            raise DataError(
+                f"cv: r2 needs at least two rows in each test part; got {sums.parts[fold].n_samples} in split {fold}. "
+                "Use fewer folds, or scoring='neg_mean_squared_error'."
+            )
+    return np.stack([score_from_squares(squares[fold], sums.parts[fold], name) for fold in range(n_folds)])
