@@ -27,9 +27,9 @@ FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried: penalties `alphas` (None for the default ones) and numbers of leading neurons `sizes`."""
+    """What is tried: penalties `alphas` (n_alphas,), or None for the default ones, and leading `sizes` of the layer."""
 
-    alphas: np.ndarray | None
+    alphas: Any
     sizes: list[int]
 
     @classmethod

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import PurePath
-from typing import Any
 
 import h5py
 import numpy as np
 from dask.utils import natural_sort_key
 
-from .exceptions import (
-    DataError,
-    DatasetNotFoundError,
-    FileFormatError,
-    FileMissingError,
-    InputTypeError,
-    ParameterError,
-)
+from .exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
+from .hdf5_reader import Hdf5Reader, Part, cache_bytes, missing_file, open_file
 
-__all__ = ["Hdf5Reader", "Hdf5Rows", "Part", "open_rows", "row_range", "some"]
-
-# Most bytes of the cache of file chunks, which spares reading a chunk once per block where chunks are tall.
-_CACHE_BYTES = 256 * 2**20
+__all__ = ["Hdf5Rows", "open_rows", "row_range", "some"]
 
 
 def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
@@ -41,18 +28,6 @@ def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
     if not 0 <= first <= n_rows or not last <= n_rows:
         raise DataError(f"rows must lie within the {n_rows} rows{where}; got slice({rows.start}, {rows.stop}).")
     return first, max(first, last)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One dataset of one file: where it is, its rows, the rows of its chunks, the file's size and date."""
-
-    path: str
-    dataset: str
-    n_rows: int
-    chunk_rows: int
-    size: int
-    modified: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +129,7 @@ class Hdf5Rows:
 
     def open(self, *, reuse: bool = False) -> Hdf5Reader:
         """Reader of these rows, for use in a `with` statement; with `reuse`, what it read is gone at its next read."""
-        return Hdf5Reader(self, reuse)
+        return Hdf5Reader(self.ranges(), self.shape[1:], self.dtype, reuse)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1, counted from the first one here, of shape (stop - start, n_columns)."""
@@ -162,126 +137,9 @@ class Hdf5Rows:
             return reader.read(start, stop)
 
 
-class Hdf5Reader:
-    """Reads blocks of rows; keeps the file of the last block open, and with it the cache of its chunks."""
-
-    def __init__(self, source: Hdf5Rows, reuse: bool = False):
-        self.source = source
-        # Memory touched for the first time is zeroed page by page, and Dask's workers give it back as soon as it is
-        # freed: reading into the same again takes 17 % off a gram task of 200 neurons there.
-        self._memory = np.empty((0, *source.shape[1:]), source.dtype) if reuse else None
-        self._ranges = source.ranges()
-        self._part: Part | None = None
-        self._file: h5py.File | None = None
-        self._dataset: Any = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._close()
-
-    def _close(self):
-        if self._file is not None:
-            self._file.close()
-        self._file = self._part = self._dataset = None
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows start to stop - 1, counted from the first row of the source; native byte order."""
-        pieces, here = [], 0
-        for part, first, last in self._ranges:
-            a, b = max(start - here, 0), min(stop - here, last - first)
-            if a < b:
-                pieces.append((part, first + a, first + b))
-            here += last - first
-        out, here = self._room(sum(last - first for _, first, last in pieces)), 0
-        for part, first, last in pieces:
-            self._read(part, first, last, out[here : here + last - first])
-            here += last - first
-        return out
-
-    def _room(self, n_rows):
-        if self._memory is None or len(self._memory) < n_rows:
-            room = np.empty((n_rows, *self.source.shape[1:]), self.source.dtype)
-            if self._memory is None:
-                return room
-            self._memory = room
-        return self._memory[:n_rows]
-
-    def _read(self, part, first, last, out):
-        if part is not self._part:
-            self._close()
-            row_bytes = self.source.n_columns * self.source.dtype.itemsize
-            cache = min(max(part.chunk_rows * row_bytes, 2**20), _CACHE_BYTES)
-            self._file, self._part = _open(part.path, rdcc_nbytes=cache), part
-            self._dataset = dataset = self._file.get(part.dataset)
-            if dataset is None or dataset.ndim != self.source.ndim or len(dataset) < part.n_rows:
-                raise FileFormatError(
-                    f"{part.path} changed while it was in use: {part.dataset!r} had {part.n_rows} rows, got "
-                    f"{'no dataset' if dataset is None else dataset.shape}. Start again with the files as they are now."
-                )
-            _need_filters(dataset)
-        try:
-            if self._dataset.dtype == out.dtype:
-                self._dataset.read_direct(out, np.s_[first:last])
-            else:
-                out[:] = self._dataset[first:last]
-        except OSError as error:
-            raise FileFormatError(
-                f"{part.path}: rows {first} to {last - 1} of {part.dataset!r} cannot be read; the file is truncated or "
-                f"damaged ({error}). Copy or convert it again."
-            ) from None
-
-
 def _step(part, target_rows):
     """Rows of a block: of whole chunks if they are not taller."""
     return target_rows if part.chunk_rows > target_rows else target_rows // part.chunk_rows * part.chunk_rows
-
-
-def _open(path, **options):
-    try:
-        # Files are only read here; where a file system has no locks, reading needs none.
-        return h5py.File(path, "r", locking="best-effort", **options)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _missing(path, "no such file, looked for") from None
-    except PermissionError:
-        raise
-    except OSError as error:
-        if os.path.isdir(path):
-            raise FileFormatError(f"{path} is a folder; give a file, a list of files, or a glob.") from None
-        raise FileFormatError(
-            f"{path} cannot be read as HDF5: it is truncated, open for writing elsewhere, or another kind of file "
-            f"({error}). Other formats are converted with make_hdf5."
-        ) from None
-
-
-def _missing(path, what):
-    """The error for a path that leads to no file; some write the name of a dataset behind that of its file."""
-    message = f"{path}: {what} on {socket.gethostname()}."
-    splits = [(file, name) for file, mark, name in [path.partition("::")] if mark]
-    splits += [(str(file), os.path.relpath(path, file)) for file in PurePath(path).parents]
-    for file, name in splits:
-        if any(map(os.path.isfile, [file, *glob.iglob(file)])):
-            name = name.strip("/")
-            message += f" If {name!r} is a dataset in {file}, name it so: from_hdf5({file!r}, dataset={name!r})."
-            break
-    return FileMissingError(message)
-
-
-def _need_filters(dataset):
-    """Make sure that compressed data can be read: HDF5 has gzip and lzf, hdf5plugin the others."""
-    properties = dataset.id.get_create_plist()
-    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if all(map(h5py.h5z.filter_avail, codes)):
-        return
-    with contextlib.suppress(ImportError):
-        import hdf5plugin  # noqa: F401
-    missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
-    if missing:
-        raise FileFormatError(
-            f"{dataset.file.filename} is compressed with HDF5 filter {missing[0]}, which is not installed on "
-            f"{socket.gethostname()}. Install it there: pip install 'daskelm[hdf5plugin]'."
-        )
 
 
 def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hdf5Rows:
@@ -342,12 +200,12 @@ def _files(path) -> list[str]:
         return [path]
     found = sorted(glob.glob(path), key=natural_sort_key)
     if not found:
-        raise _missing(path, "no file matches this pattern")
+        raise missing_file(path, "no file matches this pattern")
     return found
 
 
 def _describe(path, name) -> tuple[Part, tuple[int, ...], np.dtype]:
-    with _open(path) as file:
+    with open_file(path) as file:
         dataset = _choose(file, path) if name is None else file.get(name)
         if not isinstance(dataset, h5py.Dataset):
             raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {some(_datasets(file))}.")
@@ -363,7 +221,8 @@ def _describe(path, name) -> tuple[Part, tuple[int, ...], np.dtype]:
             )
         chunk_rows = dataset.chunks[0] if dataset.chunks else 1
         status = os.stat(path)
-        part = Part(path, dataset.name, len(dataset), chunk_rows, status.st_size, status.st_mtime_ns)
+        size, modified = status.st_size, status.st_mtime_ns
+        part = Part(path, dataset.name, len(dataset), chunk_rows, size, modified, cache_bytes(dataset))
         return part, dataset.shape, dataset.dtype.newbyteorder("=")
 
 

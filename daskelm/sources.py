@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .exceptions import DataError
-from .hdf5 import Hdf5Rows, Part, some
+from .hdf5 import Hdf5Rows, some
+from .hdf5_reader import Part
 from .inputs import Source as Data
 from .inputs import n_columns, take_runs
 from .ledger import Ledger, Source, SourceIndex, cell_of, cells_between, common_rows

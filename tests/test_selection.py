@@ -44,7 +44,7 @@ from daskelm.exceptions import (
     ParameterError,
 )
 from daskelm.folds import Folds, make_folds
-from daskelm.hdf5 import Hdf5Reader
+from daskelm.hdf5_reader import Hdf5Reader
 from daskelm.nesting import leading, nested_order, take_neurons
 from daskelm.ridge_path import RidgePath, by_eigen, default_alphas
 from daskelm.row_scores import row_score
