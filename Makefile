@@ -5,12 +5,12 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
               benchmarks/sums_contention.py benchmarks/profile_fit.py benchmarks/prediction.py benchmarks/scaling.py \
-              benchmarks/selection.py
+              benchmarks/selection.py benchmarks/peers.py
 HPELM := .venv-hpelm/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test campaign lint types bench speed scaling clean
+.PHONY: help demo test campaign lint types bench speed grid scaling clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ bench: .venv/.dev speed  ## Run the benchmarks; all but `speed` fail if they mis
 speed: .venv/.dev .venv-hpelm/.done  ## Measure against the processor's limit, HP-ELM and dask arrays, in bench-output/
 	@mkdir -p bench-output
 	$(BIN)/python benchmarks/speed.py --hpelm $(HPELM) --json bench-output/speed.json --plot bench-output/speed.png
+
+grid: .venv/.dev .venv-hpelm/.done  ## The same for other inputs, neurons, precisions and layouts of files
+	@mkdir -p bench-output
+	$(BIN)/python benchmarks/grid.py --hpelm $(HPELM) --json bench-output/grid.json --plot bench-output/grid.png
 
 scaling: .venv/.dev  ## Measure how fits scale, with 1,000 dummy workers and 100,000 tasks, in bench-output/
 	@mkdir -p bench-output

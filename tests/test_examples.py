@@ -160,11 +160,15 @@ def test_prediction(tmp_path):
 def test_profile(tmp_path):
     done = run(BENCHMARKS / "profile_fit.py", "--quick", "--json", "p.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    parts = json.loads((tmp_path / "p.json").read_text())["parts"]
-    for row, found in zip(table_rows(done.stdout), parts.values(), strict=True):
+    figures = json.loads((tmp_path / "p.json").read_text())
+    *_, parts, others = done.stdout.split("\n\n")
+    for row, found in zip(table_rows(parts), figures["parts"].values(), strict=True):
         named = sum(float(cell) for cell in row[2:-1])
         assert named == pytest.approx(float(row[-1]), abs=0.05)
         assert found["H'H"] > 0
+    for row, found in zip(table_rows(others), figures["products"].values(), strict=True):
+        assert found.keys() == {"full packed", "single precision"}
+        assert [float(cell) for cell in row[1:]] == pytest.approx(list(found.values()), abs=0.01)
 
 
 def test_speed(tmp_path):
@@ -175,6 +179,31 @@ def test_speed(tmp_path):
     figures = json.loads((tmp_path / "s.json").read_text())
     names = {"limit", "daskelm", "dask.array", "no client", "float32", "all float32", "default"}
     assert figures["seconds"]["50"].keys() == names
+
+
+def test_grid(tmp_path):
+    done = run(BENCHMARKS / "grid.py", "--quick", "--json", "g.json", "--plot", "g.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row[:4] for row in table_rows(done.stdout)] == [
+        ["10", "50", "float64", "chunked"],
+        ["20", "100", "float32", "contiguous"],
+        ["20", "100", "float64", "gzip"],
+    ]
+    assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
+    cells = json.loads((tmp_path / "g.json").read_text())["cells"]
+    assert all(cell["seconds"].keys() == {"limit", "daskelm", "dask.array"} for cell in cells)
+
+
+def test_peers(tmp_path):
+    done = run(BENCHMARKS / "peers.py", "--quick", "--json", "p.json", "--plot", "p.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = table_rows(done.stdout)
+    assert [row[1] for row in rows[:8]] == [
+        row["model"] for row in json.loads((tmp_path / "p.json").read_text())["figures"][:8]
+    ]
+    assert {row[1] for row in rows} == {"daskelm", "RBFSampler", "Nystroem", "MLPRegressor", "HistGradientBoosting"}
+    assert all(float(row[3]) > 0 for row in rows)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_scaling(tmp_path):
