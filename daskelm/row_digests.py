@@ -8,9 +8,9 @@ import numpy as np
 
 __all__ = ["row_digests", "sum_digests"]
 
-# Numbers worked on at a time, which stay in the processor's cache. 64 KiB, since Dask's workers give memory from 128
-# KiB on back as soon as it is freed, and touching it anew takes longer than the digests.
-_AT_ONCE = 2**13
+# Numbers worked on at a time, which stay in the processor's cache. Less than 128 KiB, since from there on Dask's
+# workers give memory back as soon as it is freed, and touching it anew takes longer than the digests.
+_AT_ONCE = 15 * 2**10
 _STEP = 0x9E3779B97F4A7C15
 
 
