@@ -150,6 +150,14 @@ def test_selection(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+def test_selected_models(tmp_path):
+    done = run(BENCHMARKS / "selected_models.py", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = table_rows(done.stdout)
+    assert [row[:2] for row in rows] == [["diabetes", "442"], ["wine", "178"]]
+    assert all(0.5 < float(cell.partition(" ")[0]) < 2 for row in rows for cell in row[2:5])
+
+
 def test_prediction(tmp_path):
     done = run(BENCHMARKS / "prediction.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
