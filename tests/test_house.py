@@ -28,7 +28,7 @@ FLOORS = (
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
-    {"ridge_path", "sources"},
+    {"ridge_path", "sources", "uncertainty"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
     {"criterion", "fold_sums", "resumption"},
