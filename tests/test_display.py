@@ -169,7 +169,7 @@ def test_learning_curve():
 # Predictions
 
 
-VALUES = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: value if abs(value) > 1e-6 else 0.0)
+VALUES = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: value if abs(value) > 1e-30 else 0.0)
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=60), st.data())
@@ -192,6 +192,11 @@ def test_counts_are_the_same_for_any_cut(rows, data):
         assert set(np.floor(values / 2.0**exponent)) == set(column)
         if np.ptp(values) > 1e-9 * np.abs(values).max():
             assert np.ptp(np.floor(values / 2.0 ** (exponent - 1))) >= 1024
+
+
+def test_cells_are_as_narrow_as_so_many_can_be():
+    for most, exponent in ((1023.0, 0), (1024.0, 1), (1.0, -9), (0.0, -2000)):
+        assert JointCounts.of(np.array([0.0, most]), np.zeros(2)).exponents == (exponent, -2000)
 
 
 def test_counts_are_those_of_numpy():
