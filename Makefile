@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
               benchmarks/sums_contention.py benchmarks/profile_fit.py benchmarks/prediction.py benchmarks/scaling.py \
-              benchmarks/selection.py benchmarks/selected_models.py benchmarks/peers.py
+              benchmarks/selection.py benchmarks/selected_models.py benchmarks/coverage.py benchmarks/peers.py
 HPELM := .venv-hpelm/bin/python
 
 .DEFAULT_GOAL := help

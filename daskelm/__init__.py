@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     from .hdf5_arrays import from_hdf5
     from .hdf5_writing import make_hdf5, to_hdf5
     from .hidden_layer import HiddenLayer
+    from .learning_display import LearningCurveDisplay
     from .neurons import Neurons
     from .normal_equations import NormalEquations
     from .persistence import load
+    from .prediction_display import PredictionDisplay
     from .regressor import ELMRegressor
     from .regressor_cv import ELMRegressorCV
+    from .selection_display import NeuronsDisplay, PenaltyDisplay
     from .sums_file import merge
 
 __all__ = [
@@ -22,8 +25,12 @@ __all__ = [
     "ELMRegressor",
     "ELMRegressorCV",
     "HiddenLayer",
+    "LearningCurveDisplay",
     "Neurons",
+    "NeuronsDisplay",
     "NormalEquations",
+    "PenaltyDisplay",
+    "PredictionDisplay",
     "from_hdf5",
     "load",
     "make_hdf5",
@@ -40,8 +47,12 @@ _HOMES = {
     "ELMRegressor": "regressor",
     "ELMRegressorCV": "regressor_cv",
     "HiddenLayer": "hidden_layer",
+    "LearningCurveDisplay": "learning_display",
     "Neurons": "neurons",
+    "NeuronsDisplay": "selection_display",
     "NormalEquations": "normal_equations",
+    "PenaltyDisplay": "selection_display",
+    "PredictionDisplay": "prediction_display",
     "from_hdf5": "hdf5_arrays",
     "load": "persistence",
     "make_hdf5": "hdf5_writing",

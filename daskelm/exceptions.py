@@ -15,6 +15,7 @@ __all__ = [
     "IncompatibleSumsError",
     "InputTypeError",
     "InsufficientMemoryError",
+    "MissingExtraError",
     "NotSolvedError",
     "ParameterError",
     "RowsCountedError",
@@ -67,6 +68,10 @@ class RowsCountedError(IncompatibleSumsError):
 
 class InsufficientMemoryError(DaskelmError, MemoryError):
     """The work was refused before it began: its projected need exceeds what is there."""
+
+
+class MissingExtraError(DaskelmError, ImportError):
+    """A package is not installed that one of the extras brings, such as matplotlib for pictures."""
 
 
 class NotSolvedError(DaskelmError, NotFittedError):

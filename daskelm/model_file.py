@@ -37,7 +37,11 @@ def write_model(path, state: Mapping) -> None:
             arrays |= {f"{part}.{name}": value for name, value in state[part].state().items()}
     if state.get("solution") is not None:
         solution = state["solution"]
-        flat["solution"] = {"rank": int(solution.rank), "method": solution.method}
+        flat["solution"] = {
+            "rank": int(solution.rank),
+            "method": solution.method,
+            "centred": bool(solution.centred),
+        }
         arrays["solution.coef"], arrays["solution.intercept"] = solution.coef, solution.intercept
         # As an array, since JSON has no infinity.
         arrays["solution.numbers"] = np.array([solution.alpha, solution.condition_number])
@@ -77,6 +81,7 @@ def read_model(path) -> dict:
             flat["solution"]["rank"],
             condition,
             flat["solution"]["method"],
+            flat["solution"]["centred"],
         )
     state["classes"] = flat.get("classes.values")
     if "labels" in flat:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
-from .exceptions import DataError, IncompatibleSumsError, InputTypeError
+from .exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
 from .inputs import is_lazy, n_columns, open_input
+from .prediction import UncertainOutput
 from .scoring import r2
 from .table_estimator import TableEstimator
 from .targets import RegressionTargets
+from .uncertainty import Uncertainty
 
 __all__ = ["NumbersEstimator"]
 
@@ -39,8 +42,8 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         if sums.targets != RegressionTargets.meaning:
             raise IncompatibleSumsError(f"sums: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
 
-    def predict(self, X, out=None):
-        """Predicted targets.
+    def predict(self, X, out=None, return_std=False):
+        """Predicted targets, and on request how far new observations may lie from them.
 
         Parameters
         ----------
@@ -48,18 +51,56 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
             Inputs.
         out : str or path-like, optional
             HDF5 file to stream the predictions to, as one 2-D dataset, in bounded memory.
+        return_std : bool, default=False
+            Whether to return standard deviations too. They are those of a new observation, its noise included, in the
+            Bayesian linear model on H, conditional on the layer and the penalty, with the same noise everywhere:
+            s sqrt(1 + 1 / n + h~' (HH + alpha I)^-1 h~). Inputs are clipped, so that they do not grow without bound
+            beyond the training range.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_targets), or str
-            In kind: lazy for dask arrays and files. With `out`, its path.
+            In kind: lazy for dask arrays and files. With `out`, its path. With `return_std`, a pair of such arrays, of
+            the same shape and dtype: predictions and standard deviations; lazy ones share the hidden layer's outputs.
 
         Raises
         ------
         NotSolvedError
-            Before anything was fitted.
+            Before anything was fitted; `return_std` of a model that was saved without its sums.
+        ParameterError
+            `out` with `return_std`, which has two results.
+        DataError
+            `return_std` of a model with as many degrees of freedom as rows.
         """
-        return self._apply(self._prediction("predict"), X, "predict", out)
+        function = self._prediction("predict")
+        if not return_std:
+            return self._apply(function, X, "predict", out)
+        if out is not None:
+            raise ParameterError(
+                f"out: it takes one result, and return_std=True gives two; got {out}. Leave it out and write each: "
+                "mean, std = predict(X, return_std=True); to_hdf5(std, path) (make_hdf5 for arrays in memory)."
+            )
+        plain = replace(function, finish=_numbers, tail=(len(function.coef),))
+        both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict")
+        mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
+        if isinstance(both, np.ndarray):
+            mean, std = np.ascontiguousarray(mean), np.ascontiguousarray(std)
+        return (mean, std) if function.tail else (mean[:, 0], std[:, 0])
+
+    def _uncertainty(self) -> Uncertainty:
+        """Made at the first use; as large as the sums, so that it is no part of files and pickles."""
+        solution = self._solution
+        if not hasattr(self, "normal_equations_"):
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance was saved without its sums, and return_std needs them. Save it "
+                "with save(path, sums=True)."
+            )
+        if getattr(self, "_uncertain", (None,))[0] is not solution:
+            self._uncertain = solution, Uncertainty.of(self.normal_equations_, solution)
+        return self._uncertain[1]
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_uncertain"}
 
     def _prediction(self, what):
         coef = self._solved(what).coef
@@ -109,5 +150,5 @@ def _no_numbers(got):
     return InputTypeError(f"y must hold numbers; got {got}. Use ELMClassifier for labels.")
 
 
-def _numbers(outputs, vector):
+def _numbers(outputs, vector=False):
     return outputs[:, 0] if vector else outputs

@@ -16,8 +16,9 @@ from .hdf5 import Hdf5Rows
 from .inputs import Source, check_finite
 from .layer import Layer
 from .memory import block_rows
+from .uncertainty import Uncertainty
 
-__all__ = ["LayerOutput", "RowFunction", "WeightedOutput", "apply"]
+__all__ = ["LayerOutput", "RowFunction", "UncertainOutput", "WeightedOutput", "apply"]
 
 # A chunk of a lazy prediction from files has no more than these bytes of results, rows, and operations: a fifth of a
 # second of one core, so that there are many to share among workers, and few beside the millisecond that each costs.
@@ -41,6 +42,10 @@ class RowFunction(Protocol):
     def dtype(self) -> np.dtype:
         """Type of the results."""
 
+    @property
+    def width(self) -> int:
+        """Columns of all that H is multiplied by, for the work of a row."""
+
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Results of a few thousand rows."""
 
@@ -61,6 +66,11 @@ class LayerOutput:
         """The layer's."""
         return self.layer.dtype
 
+    @property
+    def width(self) -> int:
+        """n_neurons, as if H were copied by a product."""
+        return self.layer.n_neurons
+
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """H (rows, n_neurons)."""
         return self.layer(X)
@@ -80,9 +90,51 @@ class WeightedOutput:
     tail: tuple[int, ...]
     dtype: np.dtype
 
+    @property
+    def width(self) -> int:
+        """Number of results of a row."""
+        return max(int(np.prod(self.tail)), 1)
+
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Results (rows, *tail)."""
-        return self.finish(self.layer(X).astype(np.float64, copy=False) @ self.coef.T + self.intercept)
+        return self.finish(self.of(self.layer(X).astype(np.float64, copy=False)))
+
+    def of(self, H: np.ndarray) -> np.ndarray:
+        """Outputs (rows, n_targets) of H (rows, n_neurons), float64."""
+        return H @ self.coef.T + self.intercept
+
+
+@dataclass(frozen=True, eq=False)
+class UncertainOutput:
+    """Outputs, and then their standard deviations: (rows, 2 n_targets), from one H."""
+
+    output: WeightedOutput
+    uncertainty: Uncertainty
+
+    @property
+    def layer(self) -> Layer:
+        """The hidden layer."""
+        return self.output.layer
+
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """(2 n_targets,)."""
+        return (2 * len(self.output.coef),)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the outputs."""
+        return self.output.dtype
+
+    @property
+    def width(self) -> int:
+        """n_targets and the rank of HH + alpha I."""
+        return len(self.output.coef) + self.uncertainty.root.shape[1]
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Results (rows, 2 n_targets)."""
+        H = self.layer(X).astype(np.float64, copy=False)
+        return np.concatenate([self.output.of(H), self.uncertainty(H)], axis=1)
 
 
 def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
@@ -132,7 +184,7 @@ def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
 def _chunk_rows(function, X):
     n_results = max(int(np.prod(function.tail)), 1)
     # An activation takes as long as some 64 operations of a matrix product.
-    work = function.layer.n_neurons * (2 * X.n_columns + 2 * n_results + 64)
+    work = function.layer.n_neurons * (2 * X.n_columns + 2 * function.width + 64)
     most = min(_RESULT_BYTES // (n_results * function.dtype.itemsize), _ROWS_PER_CHUNK, _WORK_PER_CHUNK // work)
     return max(most, 1)
 

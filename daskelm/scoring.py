@@ -11,7 +11,7 @@ import numpy as np
 from .exceptions import DataError
 from .inputs import Source, as_dask, check_finite, check_weights, n_columns
 
-__all__ = ["accuracy", "r2"]
+__all__ = ["accuracy", "merge_squares", "r2", "r2_of", "squares_of"]
 
 
 def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
@@ -34,11 +34,16 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
         raise DataError(
             f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
         )
-    total, _, squares, errors = reduce(_merge, _over_chunks(_moments, y, predicted, weights))
+    return r2_of(reduce(merge_squares, _over_chunks(squares_of, y, predicted, weights)))
+
+
+def r2_of(squares: tuple) -> float:
+    """The coefficient of determination from what `squares_of` gave."""
+    total, _, about_mean, errors = squares
     if not total:
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
-    resolved = squares > 0
-    ratio = np.divide(errors, squares, where=resolved, out=(errors > 0).astype(float))
+    resolved = about_mean > 0
+    ratio = np.divide(errors, about_mean, where=resolved, out=(errors > 0).astype(float))
     return float(np.mean(1 - ratio))
 
 
@@ -86,7 +91,8 @@ def _weights(weights, n):
     return weights
 
 
-def _moments(predicted, y, weights=None):
+def squares_of(predicted: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple:
+    """Sum of weights, and for each target its mean, sum of squares about it, and sum of squared errors."""
     check_finite(np.asarray(y), "y")
     y, predicted = (np.asarray(a, np.float64).reshape(len(a), n_columns(predicted)) for a in (y, predicted))
     w = _weights(weights, len(y))
@@ -95,8 +101,8 @@ def _moments(predicted, y, weights=None):
     return total, mean, w @ np.square(y - mean), w @ np.square(y - predicted)
 
 
-def _merge(a, b):
-    """Chan, Golub, LeVeque (1983): sums of squares about the common mean."""
+def merge_squares(a: tuple, b: tuple) -> tuple:
+    """Of the rows of both; Chan, Golub, LeVeque (1983): sums of squares about the common mean."""
     total = a[0] + b[0]
     if not total:
         return a

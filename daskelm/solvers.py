@@ -45,7 +45,8 @@ class Solution:
     """Output weights and what happened on the way.
 
     coef (n_targets, n_neurons), intercept (n_targets,), the penalty used, the rank kept and the condition number of
-    HH + alpha I (an estimate in the 1-norm after Cholesky, in the 2-norm after eigen), and `method`.
+    HH + alpha I (an estimate in the 1-norm after Cholesky, in the 2-norm after eigen), `method`, and whether it is
+    `centred`, about the means, which is to say with an intercept.
     """
 
     coef: np.ndarray
@@ -54,6 +55,7 @@ class Solution:
     rank: int
     condition_number: float
     method: str
+    centred: bool
 
 
 def check_alpha(alpha) -> float | str:
@@ -216,6 +218,5 @@ def _by_eigen(factor, alpha, moments):
 
 
 def _solution(B, moments, alpha, rank, condition, method):
-    return Solution(
-        np.ascontiguousarray(B.T), moments.mean_T - moments.mean_H @ B, alpha, rank, float(condition), method
-    )
+    intercept = moments.mean_T - moments.mean_H @ B
+    return Solution(np.ascontiguousarray(B.T), intercept, alpha, rank, float(condition), method, moments.centred)

@@ -158,6 +158,15 @@ def test_selected_models(tmp_path):
     assert all(0.5 < float(cell.partition(" ")[0]) < 2 for row in rows for cell in row[2:5])
 
 
+def test_coverage(tmp_path):
+    done = run(BENCHMARKS / "coverage.py", "--quick", cwd=tmp_path)
+    rows = table_rows(done.stdout)
+    assert [row[0] for row in rows] == ["diabetes", "friedman1"], done.stderr
+    # With few splits they may miss; the exit status must say whether they do.
+    missed = [row[0] for row in rows if not 85 <= float(row[2].rstrip("%")) <= 95]
+    assert done.returncode == bool(missed), done.stdout
+
+
 def test_prediction(tmp_path):
     done = run(BENCHMARKS / "prediction.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

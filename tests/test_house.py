@@ -28,10 +28,10 @@ FLOORS = (
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
-    {"ridge_path", "sources"},
+    {"ridge_path", "sources", "uncertainty"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
-    {"criterion", "fold_sums", "resumption"},
+    {"criterion", "fold_sums", "joint_counts", "resumption"},
     {"fold_errors", "gcv_criterion"},
     {"fold_scores"},
     {"fold_criterion"},
@@ -43,7 +43,8 @@ FLOORS = (
     {"labels_estimator", "numbers_estimator", "selecting_estimator", "sums_estimator"},
     {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
     # Floor 5: what is made of estimators.
-    {"cli_errors", "display", "persistence"},
+    {"cli_errors", "display", "grid_scores", "persistence"},
+    {"learning_display", "prediction_display", "selection_display"},
     # HP-ELM's interface: its parts, and itself.
     {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
     {"hpelm_pickle", "hpelm_sums"},
