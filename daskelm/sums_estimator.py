@@ -208,7 +208,7 @@ class SumsEstimator(ChosenEstimator):
                 f"({layer.fingerprint[:12]}). Use the one saved model everywhere: save it after initialize, load it in "
                 "every script."
             )
-        self._check_sums(sums)
+        self._check_sums(sums, name)
 
     @classmethod
     def _from_state(cls, state: dict) -> Self:
@@ -231,8 +231,8 @@ class SumsEstimator(ChosenEstimator):
             "solve('sums.h5')."
         )
 
-    def _check_sums(self, sums):
-        """Whether the sums' targets are those of this model."""
+    def _check_sums(self, sums, name="sums"):
+        """Whether the sums' targets are those of this model; `name` is the argument's."""
 
     def _add(self, sums: NormalEquations, targets: Targets, y: Source):
         own = getattr(self, "normal_equations_", None)
