@@ -479,7 +479,7 @@ MISTAKES = {
     "select model.h5 sums.h5 --validation sums.h5": "validation: its files must be others .* got .*sums.h5 in both",
     "select model.h5 sums.h5 --validation 'none*.h5'": "no sums file matches this pattern",
     "select model.h5 sums.h5 --table b.txt": "'--table': must be a name that ends in .csv; got 'b.txt'",
-    "select model.h5 sums.h5 --table X.csv": "'--table': X.csv exists and is not a file of text, but an HDF5 file of data",
+    "select model.h5 sums.h5 --table X.csv": "'--table': X.csv exists and is not a file of text, but an HDF5",
     "select model.h5 sums.h5 --table none/t.csv": "its folder .*none does not exist",
     "select model.h5 sums.h5 --out X.h5": "'--out': X.h5 exists and is not a model file, but an HDF5 file of data",
     "select layer.h5 sums.h5": "MODEL: layer.h5 must hold an ELMRegressor",
