@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
 from operator import add, or_
@@ -80,6 +80,8 @@ def select_from_sums(
     """
     _check_question(cv, scoring, validation)
     name, order, grid = scoring or "r2", nested_order(layer), Grid.of(alphas, n_neurons, layer)
+    # What can be gone through once is gone through twice.
+    sums, validation = (list(given) if isinstance(given, Iterator) else given for given in (sums, validation))
     held = None
     if validation is not None:
         _check_files(sums, validation)

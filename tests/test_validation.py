@@ -468,19 +468,20 @@ def test_without_a_grid_it_is_what_gcv_takes():
     assert model.alpha_ == pytest.approx(expected.alpha_, rel=1e-12)
 
 
-@pytest.mark.parametrize("how", ["list", "glob", "merged"])
+@pytest.mark.parametrize("how", ["list", "iterator", "glob", "merged"])
 def test_sums_on_disk(files, how):
     model = plain(Y).initialize(str(files / "X_all.h5"))
     data = str(files / "X_all.h5"), str(files / "Y_all.h5")
     for i, (_, rows) in enumerate(KFold(4).split(ALL)):
         model.accumulate(*data, rows=slice(int(rows[0]), int(rows[-1]) + 1), into=files / f"sums-{i}.h5")
     names = [str(files / f"sums-{i}.h5") for i in range(4)]
-    sums = {"list": names[:3], "glob": str(files / "sums-[012].h5")}.get(how)
+    sums = {"list": names[:3], "iterator": names[:3], "glob": str(files / "sums-[012].h5")}.get(how)
     if how == "merged":
         merge(names[:3], into=files / "merged.h5")
         sums = files / "merged.h5"
     expected = chosen(Y).fit(ALL[:315], OUTPUTS[:315], X_val=ALL[315:], y_val=OUTPUTS[315:])
-    assert_same_choice(copy.deepcopy(model).select(sums, validation=names[3], **GRID), expected)
+    given = iter(names[:3]) if how == "iterator" else sums
+    assert_same_choice(copy.deepcopy(model).select(given, validation=iter(names[3:]), **GRID), expected)
     if how != "merged":
         folds = chosen(Y, cv=KFold(3)).fit(ALL[:315], OUTPUTS[:315])
         chosen_from = copy.deepcopy(model).select(sums, cv="files", **GRID)
@@ -614,6 +615,7 @@ def test_sums_in_single_precision():
     model.select(n_neurons=[20, 60], alphas=alphas)
     refused = np.isnan(model.cv_results_["mean_test_score"])
     assert refused.tolist() == [True, True, False, False, False, False]
+    model.select(n_neurons=20, alphas=1.0)
     assert model.hidden_layer_.gram_dtype == np.float32
     assert model.partial_fit(X_VAL, Y_VAL).normal_equations_.precision == "float32"
     with pytest.raises(ParameterError, match="alphas: for sums in float32 one must be at least .* Give larger ones"):
