@@ -28,13 +28,15 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
         None is generalised cross-validation, from the sums alone. An int is so many folds, stratified by label in the
         order of the rows, as scikit-learn's; of multi-label targets, folds of consecutive rows.
         A splitter of scikit-learn, or splits: each row is in one test part at most, and in all training parts but
-        that. A splitter is not kept in files: in a loaded model it is None.
+        that. A splitter is not kept in files: in a loaded model it is None. It must be None where `fit` is given
+        validation rows, X_val.
     scoring : str or None, default=None
         With folds: ``"accuracy"`` (None), ``"balanced_accuracy"``, ``"matthews_corrcoef"``, ``"neg_log_loss"``,
         ``"neg_brier_score"``, and ``"f1"``, ``"precision"``, ``"recall"`` and ``"jaccard"`` with their averages take
-        one further pass for the whole grid. ``"r2"`` (None without folds), ``"neg_mean_squared_error"`` and
-        ``"neg_root_mean_squared_error"`` are those of the outputs, before they become probabilities, as estimates of
-        columns of zeros and ones; they come from the sums alone. Sample weights are weights in the scores too.
+        one further pass for the whole grid; on validation rows that is the one pass over them. ``"r2"`` (None with
+        neither), ``"neg_mean_squared_error"`` and ``"neg_root_mean_squared_error"`` are those of the outputs, before
+        they become probabilities, as estimates of columns of zeros and ones; they come from the sums alone. Sample
+        weights are weights in the scores too.
     store_cv_results : bool, default=True
         Whether `cv_results_` is kept.
     standardize : bool, default=True
@@ -59,7 +61,7 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
     n_neurons_ : int
         The number of neurons chosen.
     best_score_ : float
-        Their score: the mean over folds, or what generalised cross-validation estimates.
+        Their score: the mean over folds, that on the validation rows, or what generalised cross-validation estimates.
     cv_results_ : dict
         All scores, one entry per pair of alpha and n_neurons, as scikit-learn's; ``pandas.DataFrame(cv_results_)`` is a
         table. Scores that generalised cross-validation refuses are NaN.

@@ -25,6 +25,7 @@ from .cli_arguments import (
     x_argument,
 )
 from .cli_errors import INTERRUPTED, Command, Group
+from .cli_select import select
 from .cli_sums import accumulate, merge, remove, solve
 
 __all__ = ["cli", "main"]
@@ -314,5 +315,5 @@ def _tell_info(path):
     click.echo("\n".join(lines(describe(path))))
 
 
-for _command in (make_hdf5, init, accumulate, remove, merge, solve, predict, score, info):
+for _command in (make_hdf5, init, accumulate, remove, merge, solve, select, predict, score, info):
     cli.add_command(_command)

@@ -17,7 +17,9 @@ __all__ = [
     "CLASS_WEIGHT",
     "DATA",
     "NEURONS",
+    "NUMBERS",
     "ROWS",
+    "SIZES",
     "Written",
     "connected",
     "kind_of",
@@ -45,7 +47,7 @@ class Form(click.ParamType):
 
 
 class Written(click.ParamType):
-    """A file to write, of the kind "model" or "data".
+    """A file to write, of the kind "model", "data", or "table" (text, with a name that ends in .csv).
 
     One that exists must be of that kind or empty: a glob that the shell filled in must not cost a file of data.
     """
@@ -58,6 +60,10 @@ class Written(click.ParamType):
     def convert(self, value, param, ctx):
         """The path."""
         found = kind_of(value) if os.path.isfile(value) and os.path.getsize(value) else self.kind
+        if self.kind == "table":
+            if not value.endswith(".csv"):
+                raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
+            found = found or "table"
         if found != self.kind:
             raise click.BadParameter(
                 f"{value} exists and is not {_a(self.kind)}, but {_a(found)}; nothing was written. Give a new name, or "
@@ -67,7 +73,9 @@ class Written(click.ParamType):
 
 
 def _a(kind):
-    return {None: "something else", "data": "an HDF5 file of data"}.get(kind, f"a {kind} file")
+    return {None: "something else", "data": "an HDF5 file of data", "table": "a file of text"}.get(
+        kind, f"a {kind} file"
+    )
 
 
 def kind_of(path) -> str | None:
@@ -150,11 +158,26 @@ def _class_weight(text):
         ) from None
 
 
+def _numbers(text):
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"must be numbers with commas between, such as 0.1,1,10; got {text!r}.") from None
+
+
+def _sizes(text):
+    if not all(number.strip().isdecimal() for number in text.split(",")):
+        raise click.BadParameter(f"must be whole numbers with commas between, such as 50,100,200; got {text!r}.")
+    return [int(number) for number in text.split(",")]
+
+
 DATA = Form("data", _data)
 ROWS = Form("rows", _rows)
 NEURONS = Form("neurons", _neurons)
 ALPHA = Form("alpha", _alpha)
 CLASSES = Form("classes", _classes)
+NUMBERS = Form("numbers", _numbers)
+SIZES = Form("sizes", _sizes)
 CLASS_WEIGHT = Form("weights", _class_weight)
 
 

@@ -18,8 +18,9 @@ from .ridge_path import default_alphas
 from .row_scores import RowScore, row_score
 from .solvers import check_alpha
 from .targets import Targets
+from .validation import Validation
 
-__all__ = ["FROM_SUMS", "Criterion", "Grid", "Problem", "Scored", "score_from_squares", "score_of"]
+__all__ = ["FROM_SUMS", "Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
 
 # Scores that follow from squared errors, which the sums know.
 FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
@@ -76,6 +77,8 @@ class Problem:
         Of predictions.
     fit_intercept : bool
         Whether there is an intercept.
+    validation : Validation, optional
+        Other rows, for a criterion that scores on them.
     """
 
     layer: Layer
@@ -88,6 +91,7 @@ class Problem:
     dtype: Any
     fit_intercept: bool = True
     verbose: int | bool = 0
+    validation: Validation | None = None
 
     @property
     def order(self) -> np.ndarray:
@@ -113,6 +117,11 @@ class Criterion(Protocol):
 
     def __call__(self, problem: Problem, scoring: str | None, cv: Any) -> Scored:
         """Sum over the rows, and score; `scoring` and `cv` are the parameters of an estimator."""
+
+
+def default_score(targets: Targets) -> str:
+    """What a grid is scored by where there are rows to score it on, and nothing else is asked for."""
+    return "r2" if targets.meaning == "numbers" else "accuracy"
 
 
 def score_of(scoring, problem: Problem) -> str | RowScore:

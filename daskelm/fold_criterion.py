@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .criterion import Problem, Scored, score_from_squares, score_of
+from .criterion import Problem, Scored, default_score, score_of
 from .exceptions import DataError
-from .fold_errors import check_grid, solve_folds
+from .fold_errors import check_grid, solve_folds, squared_scores
 from .fold_scores import score_rows
 from .fold_sums import accumulate_folds
 from .folds import make_folds
@@ -20,7 +20,7 @@ __all__ = ["by_folds"]
 def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
     """Score the grid on each fold of `cv`; `scoring` None is r2, or accuracy for classes."""
     layer, targets, X, y, weights = problem.layer, problem.targets, problem.X, problem.y, problem.weights
-    score = score_of(scoring or ("r2" if targets.meaning == "numbers" else "accuracy"), problem)
+    score = score_of(scoring or default_score(targets), problem)
     in_memory_X = isinstance(X, np.ndarray)
     folds = make_folds(
         cv, X.shape[0], X if in_memory_X else None, problem.labels, stratified=isinstance(targets, ClassTargets)
@@ -43,21 +43,18 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
         client=client,
     )
     if isinstance(score, str):
-        scores = _from_sums(sums, folds.n_folds, models, (len(grid.alphas), len(grid.sizes)), score)
+        _check_rows(sums.parts, folds.n_folds, score)
+        scores = squared_scores(models, sums.parts, len(grid.alphas), len(grid.sizes), score)
     else:
         args = layer, targets, X, y, weights, folds, models, problem.order, grid.sizes, len(grid.alphas), score
         scores = score_rows(*args, verbose=problem.verbose)
     return Scored(total, grid, scores, folds=True)
 
 
-def _from_sums(sums, n_folds, models, shape, name):
-    squares = np.empty((n_folds, *shape, sums.all.n_targets))
-    for part in models:
-        squares[part.fold][part.places] = part.squares
+def _check_rows(parts, n_folds, name):
     for fold in range(n_folds):
-        if name == "r2" and sums.parts[fold].n_samples < 2:
+        if name == "r2" and parts[fold].n_samples < 2:
             raise DataError(
-                f"cv: r2 needs at least two rows in each test part; got {sums.parts[fold].n_samples} in split {fold}. "
+                f"cv: r2 needs at least two rows in each test part; got {parts[fold].n_samples} in split {fold}. "
                 "Use fewer folds, or scoring='neg_mean_squared_error'."
             )
-    return np.stack([score_from_squares(squares[fold], sums.parts[fold], name) for fold in range(n_folds)])

@@ -1,14 +1,15 @@
-"""Models of each training part for a whole grid, and their squared errors on its test part, from the sums alone."""
+"""Models of training rows for a whole grid, and their squared errors on other rows, from the sums alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
 import numpy as np
 
+from .criterion import score_from_squares
 from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
 from .ledger import Ledger
@@ -16,7 +17,7 @@ from .normal_equations import NormalEquations
 from .ridge_path import RidgePath, by_eigen, nested
 from .tree import n_local_threads, reduce_here, sharing
 
-__all__ = ["FoldModels", "check_grid", "solve_folds"]
+__all__ = ["FoldModels", "check_grid", "solve_apart", "solve_folds", "squared_scores"]
 
 # Of the output weights that one product with HH of the test part takes.
 _PRODUCT_BYTES = 64 * 2**20
@@ -24,7 +25,7 @@ _PRODUCT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class FoldModels:
-    """What the training part of one fold gives for some of the grid.
+    """What the training rows give for some of the grid: of one fold, or all of them where the test rows are others.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ class FoldModels:
         Test part.
     places : tuple of ndarray
         Index of the penalties and of the sizes, as `np.ix_` gives it.
-    squares : ndarray of shape (n_alphas, n_sizes, n_targets)
-        Weighted sums of squared errors on the test part.
+    squares : ndarray of shape (n_alphas, n_sizes, n_targets), or None
+        Weighted sums of squared errors on the test part, if there are sums of it.
     coef : ndarray of shape (n_neurons, n_alphas, n_sizes, n_targets), or None
         Output weights, neurons in nested order.
     intercept : ndarray of shape (n_alphas, n_sizes, n_targets), or None
@@ -42,7 +43,7 @@ class FoldModels:
 
     fold: int
     places: tuple[np.ndarray, ...]
-    squares: np.ndarray
+    squares: np.ndarray | None
     coef: np.ndarray | None
     intercept: np.ndarray | None
 
@@ -92,30 +93,70 @@ def solve_folds(
                     f"cv: each part must hold rows of positive weight; got none in the {name} part of split {fold}. "
                     "Use fewer folds, or folds that spread the weights."
                 )
-    n_threads = _n_threads(client)
-    eigen = by_eigen(sizes, len(alphas))
-    pieces = _pieces(len(alphas), len(sizes), -(-n_threads // n_folds), eigen)
-    work = partial(_solve_fold, order=order, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
     grid = np.asarray(alphas, np.float64), np.asarray(sizes)
-    jobs = [(fold, places) for fold in plain for places in pieces]
-    if client is None:
-        calls = [partial(work, sums.all, plain[fold], fold, places, *grid) for fold, places in jobs]
-        # In threads of one BLAS thread each: factorisations of this size gain little from more.
-        return reduce_here(calls, [1] * len(calls), _joined, in_process=True)
-    run = uuid4().hex
-    graph: dict = {f"all-{run}": (_Value(sums.all),)}
-    graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in plain.items()}
-    for i, (fold, places) in enumerate(jobs):
-        graph[f"select-{run}", i] = (
-            work,
-            f"all-{run}",
-            (f"fold-{run}", fold),
-            fold,
-            _Value(places),
-            *map(_Value, grid),
-        )
-    with sharing(sum(part.packed.nbytes for part in plain.values()) + sums.all.packed.nbytes):
-        return _joined(client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))]))
+    return _solve_all(sums.all, plain, True, order, *grid, fit_intercept, keep, client)
+
+
+def solve_apart(
+    train: NormalEquations,
+    test: NormalEquations | None,
+    order: np.ndarray,
+    alphas: np.ndarray,
+    sizes: Sequence[int],
+    *,
+    fit_intercept: bool = True,
+    keep: bool = False,
+    client=None,
+) -> list[FoldModels]:
+    """Solve for all penalties and sizes on sums, with the squared errors on sums of other rows as the one fold 0.
+
+    Parameters
+    ----------
+    train : NormalEquations
+        Of the rows that are fitted.
+    test : NormalEquations or None
+        Of the rows that errors are of; without, no squared errors.
+    order, alphas, sizes, fit_intercept, keep, client
+        As for `solve_folds`.
+
+    Returns
+    -------
+    list of FoldModels
+        Together the whole grid.
+    """
+    if not train.sum_weights > 0:
+        raise DataError(f"X must hold rows of positive weight; got {train.n_samples} rows of weight 0.")
+    grid = np.asarray(alphas, np.float64), np.asarray(sizes)
+    train = replace(train, ledger=Ledger())
+    test = None if test is None else replace(test, ledger=Ledger())
+    return _solve_all(train, {0: test}, False, order, *grid, fit_intercept, keep, client)
+
+
+def squared_scores(
+    models: Sequence[FoldModels], tests: Mapping[int, NormalEquations], n_alphas: int, n_sizes: int, name: str
+) -> np.ndarray:
+    """Scores that follow from squared errors.
+
+    Parameters
+    ----------
+    models : sequence of FoldModels
+        Of all folds, penalties and sizes.
+    tests : mapping of int to NormalEquations
+        The sums of each fold's test part.
+    n_alphas, n_sizes : int
+        Numbers.
+    name : str
+        One of FROM_SUMS.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_alphas, n_sizes)
+    """
+    n_folds = 1 + max(part.fold for part in models)
+    squares = np.empty((n_folds, n_alphas, n_sizes, tests[0].n_targets))
+    for part in models:
+        squares[part.fold][part.places] = part.squares
+    return np.stack([score_from_squares(squares[fold], tests[fold], name) for fold in range(n_folds)])
 
 
 def check_grid(
@@ -149,13 +190,42 @@ def check_grid(
             at_once = min(tasks, worker["nthreads"])
             need = sums + at_once * (per_task + weights // n_folds)
             needs.append((f"Worker {address}", need, worker.get("memory_limit") or 0))
+    on = f" on {n_folds} folds" if n_folds > 1 else ""
     for where, need, available in needs:
         if available and need > available:
             raise InsufficientMemoryError(
                 f"{where} needs about {need / 2**30:.2f} GiB to solve for {n_alphas} penalties and {n_sizes} numbers "
-                f"of {L} neurons on {n_folds} folds, and has {available / 2**30:.2f} GiB. Use a smaller grid, fewer "
+                f"of {L} neurons{on}, and has {available / 2**30:.2f} GiB. Use a smaller grid, fewer "
                 "neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error), which keeps no models."
             )
+
+
+def _solve_all(everything, parts, inside, order, alphas, sizes, fit_intercept, keep, client):
+    """Models and errors for each part, which is in `everything` and not fitted, or not in there at all."""
+    n_threads = _n_threads(client)
+    eigen = by_eigen(sizes, len(alphas))
+    pieces = _pieces(len(alphas), len(sizes), -(-n_threads // len(parts)), eigen)
+    work = partial(_solve_fold, inside=inside, order=order, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
+    jobs = [(fold, places) for fold in parts for places in pieces]
+    if client is None:
+        calls = [partial(work, everything, parts[fold], fold, places, alphas, sizes) for fold, places in jobs]
+        # In threads of one BLAS thread each: factorisations of this size gain little from more.
+        return reduce_here(calls, [1] * len(calls), _joined, in_process=True)
+    run = uuid4().hex
+    graph: dict = {f"all-{run}": (_Value(everything),)}
+    graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in parts.items()}
+    for i, (fold, places) in enumerate(jobs):
+        graph[f"select-{run}", i] = (
+            work,
+            f"all-{run}",
+            (f"fold-{run}", fold),
+            fold,
+            _Value(places),
+            _Value(alphas),
+            _Value(sizes),
+        )
+    with sharing(sum(sums.packed.nbytes for sums in (everything, *parts.values()) if sums is not None)):
+        return _joined(client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))]))
 
 
 def _n_threads(client):
@@ -183,26 +253,32 @@ def _pieces(n_alphas, n_sizes, most, eigen):
     return [np.ix_(np.arange(other), part) if eigen else np.ix_(part, np.arange(other)) for part in parts]
 
 
-def _solve_fold(everything, test, fold, places, alphas, sizes, *, order, fit_intercept, keep, eigen):
+def _solve_fold(everything, test, fold, places, alphas, sizes, *, inside, order, fit_intercept, keep, eigen):
     places, alphas, sizes = (value.value if isinstance(value, _Value) else value for value in (places, alphas, sizes))
     alphas, sizes = alphas[places[0].ravel()], sizes[places[1].ravel()].tolist()
-    train: NormalEquations = everything - test
+    train: NormalEquations = everything - test if inside else everything
     path = RidgePath(nested(train.moments(centred=fit_intercept), order), sizes, eigen=eigen)
-    tested = nested(test.moments(centred=True), order)
-    L, c = tested.HT.shape
+    tested = None if test is None else nested(test.moments(centred=True), order)
+    L, c = path.moments.HT.shape
     at_once = max(_PRODUCT_BYTES // (8 * L * len(sizes) * c), 1)
     squares, coefs, intercepts = [], [], []
     for start in range(0, len(alphas), at_once):
         B = np.stack([path.coefficients(alpha) for alpha in alphas[start : start + at_once]], axis=1)
-        flat = B.reshape(L, -1)
-        intercept = path.moments.mean_T - (path.moments.mean_H @ flat).reshape(B.shape[1:])
-        of_HT = np.einsum("iasj,ij->asj", B, tested.HT)
-        of_HH = np.einsum("ij,ij->j", flat, tested.HH @ flat).reshape(B.shape[1:])
-        shift = tested.mean_T - (tested.mean_H @ flat).reshape(B.shape[1:]) - intercept
-        error = tested.TT - 2 * of_HT + of_HH + test.sum_weights * np.square(shift)
-        squares.append(np.maximum(error, tested.unresolved * tested.TT))
+        intercept = path.moments.mean_T - (path.moments.mean_H @ B.reshape(L, -1)).reshape(B.shape[1:])
+        if tested is not None:
+            squares.append(_squares(tested, test.sum_weights, B, intercept))
         if keep:
             coefs.append(B)
             intercepts.append(intercept)
     kept = (np.concatenate(coefs, axis=1), np.concatenate(intercepts)) if keep else (None, None)
-    return [FoldModels(fold, places, np.concatenate(squares), *kept)]
+    return [FoldModels(fold, places, np.concatenate(squares) if squares else None, *kept)]
+
+
+def _squares(tested, weight, B, intercept):
+    """Sums of squared errors (n_alphas, n_sizes, n_targets) of B (n_neurons, ...) on rows of this weight."""
+    flat = B.reshape(len(B), -1)
+    of_HT = np.einsum("iasj,ij->asj", B, tested.HT)
+    of_HH = np.einsum("ij,ij->j", flat, tested.HH @ flat).reshape(B.shape[1:])
+    shift = tested.mean_T - (tested.mean_H @ flat).reshape(B.shape[1:]) - intercept
+    error = tested.TT - 2 * of_HT + of_HH + weight * np.square(shift)
+    return np.maximum(error, tested.unresolved * tested.TT)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .accumulation import Pass, run_pass
-from .exceptions import InsufficientMemoryError
+from .exceptions import DataError, InsufficientMemoryError
 from .fold_errors import FoldModels
 from .folds import Folds
 from .inputs import Source
@@ -66,6 +66,8 @@ def score_rows(
 
     Raises
     ------
+    DataError
+        There is no row of positive weight.
     InsufficientMemoryError
         The weights of all models do not fit beside the rest.
     """
@@ -73,14 +75,17 @@ def score_rows(
     runs = [(a, b) for a, b, part in folds.runs() if part < folds.n_folds]
     if not folds.in_long_runs(4 * layer.n_neurons):
         runs = [(0, folds.n_samples)]
-    return score.value(run_pass(work, layer, targets, X, y, weights, (), runs, verbose))
+    counts = run_pass(work, layer, targets, X, y, weights, (), runs, verbose)
+    if not isinstance(counts, np.ndarray):
+        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+    return score.value(counts)
 
 
 class _ScorePass(Pass):
     name = "score"
 
     def __init__(self, folds, models, order, sizes, n_alphas, score):
-        c = models[0].squares.shape[2]
+        c = models[0].intercept.shape[2]
         self.folds, self.n_folds, self.score = folds, folds.n_folds, score
         # Where columns of H stand in nested order as they are, they need not be copied.
         self.order = None if np.array_equal(order, np.arange(len(order))) else order
@@ -111,9 +116,10 @@ class _ScorePass(Pass):
         per_task = 8 * need.block * (2 * L + 3 * d + 3 * need.n_targets) + 6 * _OUTPUT_BYTES + need.input_bytes
         total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
         if available and total > available:
+            on = f" on {self.n_folds} folds" if self.n_folds > 1 else ""
             raise InsufficientMemoryError(
                 f"{where} needs about {total / 2**30:.2f} GiB to score {self.n_alphas} penalties and "
-                f"{len(self.sizes)} numbers of neurons on {self.n_folds} folds, whose weights take "
+                f"{len(self.sizes)} numbers of neurons{on}, whose weights take "
                 f"{self.nbytes / 2**30:.2f} GiB, and has {available / 2**30:.2f} GiB. Use a smaller grid, fewer "
                 "neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error)."
             )

@@ -54,7 +54,7 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str) -> np.ndarray:
         raise DataError(
             f"cv=None: generalised cross-validation says nothing of models with more than 98 % of the {moments.n:g} "
             f"rows as degrees of freedom, and all of this grid have: alphas up to {max(alphas):g}, {min(sizes)} "
-            "neurons or more. Use larger alphas, fewer n_neurons, or cv=5."
+            "neurons or more. Use larger alphas, fewer n_neurons, or folds (cv)."
         )
     if name == "r2":
         # Targets that are constant tell nothing, as in alpha="gcv".

@@ -82,7 +82,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             raise DataError(f"y must hold at least two classes; got {len(classes)} class: {classes.tolist()}.")
         return ClassTargets(classes).with_weights(self.class_weight, counts)
 
-    def _check_sums(self, sums):
+    def _check_sums(self, sums, name="sums"):
         if getattr(self, "_targets", None) is None:
             raise NotSolvedError(
                 "the classes are not known: call initialize(X, y) or initialize(X, classes=...) first."
@@ -92,7 +92,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             # Class weights are in the sums, whatever the parameter is now.
             mine = self._targets.classes_meaning
         if sums.targets != mine and not sums.targets.startswith(f"{mine} weighted "):
-            raise IncompatibleSumsError(f"sums: they must be of this model's targets, {mine}; got {sums.targets}.")
+            raise IncompatibleSumsError(f"{name}: they must be of this model's targets, {mine}; got {sums.targets}.")
 
     def _prediction(self, what):
         return self._function("predict", what)

@@ -66,7 +66,7 @@ def leading(layer: Layer, n_neurons: int) -> tuple[Layer, np.ndarray]:
     ]
     groups, raws = zip(*parts, strict=True)
     scale = None if all(raws) else layer.scale
-    return Layer(groups, raws, layer.n_features, layer.dtype, scale), columns
+    return Layer(groups, raws, layer.n_features, layer.dtype, scale, layer.gram_dtype), columns
 
 
 def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -> NormalEquations:

@@ -38,9 +38,9 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
     def _make_targets(self, y, weights, *, whole, classes=None):
         return RegressionTargets(n_columns(y), y.dtype.name)
 
-    def _check_sums(self, sums):
+    def _check_sums(self, sums, name="sums"):
         if sums.targets != RegressionTargets.meaning:
-            raise IncompatibleSumsError(f"sums: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
+            raise IncompatibleSumsError(f"{name}: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
 
     def predict(self, X, out=None, return_std=False):
         """Predicted targets, and on request how far new observations may lie from them.

@@ -55,6 +55,12 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         The drawn layer: a function of blocks of X.
     normal_equations_ : NormalEquations
         The sums over all rows.
+    best_score_ : float
+        After `select`: the score of what it chose.
+    cv_results_ : dict
+        After `select`: all scores, as of the estimators that end in CV.
+    n_neurons_ : int
+        After `select`: the number of neurons chosen.
     n_features_in_ : int
         Number of inputs.
     feature_names_in_ : ndarray of shape (n_features_in_,)

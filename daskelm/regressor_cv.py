@@ -29,11 +29,12 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     cv : None, int, splitter, or iterable of (train, test), default=None
         None is generalised cross-validation, from the sums alone. An int is so many folds of consecutive rows.
         A splitter of scikit-learn, or splits: each row is in one test part at most, and in all training parts but
-        that. A splitter is not kept in files: in a loaded model it is None.
+        that. A splitter is not kept in files: in a loaded model it is None. It must be None where `fit` is given
+        validation rows, X_val.
     scoring : str or None, default=None
         ``"r2"`` (None), ``"neg_mean_squared_error"`` and ``"neg_root_mean_squared_error"`` come from the sums alone;
         ``"neg_mean_absolute_error"`` and ``"neg_mean_absolute_percentage_error"`` take one further pass for the whole
-        grid, and folds. Sample weights are weights in the scores too.
+        grid, and folds; on validation rows that is the one pass over them. Sample weights are weights in scores too.
     store_cv_results : bool, default=True
         Whether `cv_results_` is kept.
     standardize : bool, default=True
@@ -55,7 +56,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     n_neurons_ : int
         The number of neurons chosen.
     best_score_ : float
-        Their score: the mean over folds, or what generalised cross-validation estimates.
+        Their score: the mean over folds, that on the validation rows, or what generalised cross-validation estimates.
     cv_results_ : dict
         All scores, one entry per pair of alpha and n_neurons, as scikit-learn's; ``pandas.DataFrame(cv_results_)`` is a
         table. Scores that generalised cross-validation refuses are NaN.

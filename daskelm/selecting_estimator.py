@@ -6,17 +6,23 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import metadata_routing
 
+from .chosen_estimator import ChosenEstimator
 from .criterion import Grid, Problem
+from .exceptions import ParameterError
 from .inputs import in_memory
-from .selection import results_of, select
-from .table_estimator import TableEstimator
+from .selection import select
+from .validation import Validation, naming_validation
 
 __all__ = ["SelectingEstimator"]
 
 
-class SelectingEstimator(TableEstimator):
+class SelectingEstimator(ChosenEstimator):
     """An estimator that is fitted for a whole grid at once, and keeps the best."""
+
+    # Rows of their own are no metadata of the rows.
+    __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("X_val", "y_val", "sample_weight_val")}
 
     n_neurons: Any
     alphas: Any
@@ -24,7 +30,7 @@ class SelectingEstimator(TableEstimator):
     scoring: Any
     store_cv_results: bool
 
-    def fit(self, X, y, sample_weight=None) -> Self:
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None) -> Self:
         """Sum over all rows in one pass, choose penalty and number of neurons, and solve.
 
         Scores that are not known from the sums take one further pass, for the whole grid.
@@ -37,6 +43,13 @@ class SelectingEstimator(TableEstimator):
             Targets or labels.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows, not negative, in fitting and in scoring.
+        X_val : the same, of shape (n_val_samples, n_features), optional
+            Inputs of other rows, on which the grid is scored instead of on folds: one pass over X and one over X_val.
+            Models are fitted to X alone, the chosen one too. `cv` must be None.
+        y_val : the same, of shape (n_val_samples,) or (n_val_samples, n_targets), optional
+            Their targets, or labels that y has too; some of those may be missing.
+        sample_weight_val : the same, of shape (n_val_samples,), optional
+            Their weights in the scores.
 
         Returns
         -------
@@ -46,9 +59,12 @@ class SelectingEstimator(TableEstimator):
         Raises
         ------
         ParameterError
-            A grid, `cv` or `scoring` that cannot be used; test parts that overlap.
+            A grid, `cv` or `scoring` that cannot be used; test parts that overlap; X_val without y_val, or with `cv`.
         DataError
-            NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset.
+            NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset;
+            labels in y_val that y does not have.
+        RowsCountedError
+            Rows of HDF5 files that are in X and in X_val.
         InputTypeError
             Sparse or text inputs; columns of a data frame that hold no numbers.
         InsufficientMemoryError
@@ -58,6 +74,7 @@ class SelectingEstimator(TableEstimator):
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
+            validation = self._open_validation(X_val, y_val, sample_weight_val)
             problem = Problem(
                 layer,
                 targets,
@@ -69,30 +86,25 @@ class SelectingEstimator(TableEstimator):
                 dtype=np.result_type(layer.dtype, targets.dtype),
                 fit_intercept=self.fit_intercept,
                 verbose=self.verbose,
+                validation=validation,
             )
             selected = select(problem, cv=self.cv, scoring=self.scoring)
             self._start(selected.layer, targets, y)
             self._keep(selected.sums, selected.solution)
-            scored = selected.scored
-            self._note_scores(scored.grid.alphas, scored.grid.sizes, scored.scores, scored.folds)
+            self._note_choice(selected, store=self.store_cv_results)
         return self
 
-    def _note_scores(self, alphas, sizes, scores, folds):
-        self.__dict__.pop("cv_results_", None)
-        means = scores.mean(axis=0)
-        self.best_score_ = float(np.nanmax(means))
-        # What a file keeps of the choice, as JSON has it.
-        self._choice: dict = {"best_score": self.best_score_}
-        if self.store_cv_results:
-            self.cv_results_ = results_of(alphas, sizes, scores, folds=folds)
-            # JSON has no NaN.
-            finite = [[[None if np.isnan(s) else float(s) for s in row] for row in split] for split in scores]
-            self._choice |= {
-                "alphas": np.asarray(alphas).tolist(),
-                "n_neurons": sizes,
-                "scores": finite,
-                "folds": folds,
-            }
+    def _open_validation(self, X_val, y_val, sample_weight_val) -> Validation | None:
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        there = [name for name, value in given.items() if value is not None]
+        if not there:
+            return None
+        if X_val is None or y_val is None:
+            raise ParameterError(
+                f"X_val and y_val must be given together, sample_weight_val with them only; got {', '.join(there)}."
+            )
+        with naming_validation(opening=True):
+            return Validation(*self._open(X_val, y_val, sample_weight_val, reset=False))
 
     @property
     def n_neurons_(self) -> int:
@@ -108,19 +120,7 @@ class SelectingEstimator(TableEstimator):
         if not isinstance(state["params"]["cv"], Integral):
             # A splitter is code, and did its work.
             state["params"]["cv"] = None
-        if hasattr(self, "_choice"):
-            state["facts"]["choice"] = self._choice
         return state
-
-    @classmethod
-    def _from_state(cls, state: dict) -> Self:
-        model = super()._from_state(state)
-        if (choice := state["facts"].get("choice")) is not None:
-            if "scores" in choice:
-                scores = np.array(choice["scores"], np.float64)
-                model._note_scores(np.array(choice["alphas"]), choice["n_neurons"], scores, choice["folds"])
-            model._choice, model.best_score_ = choice, choice["best_score"]
-        return model
 
 
 def _for_splitters(y):

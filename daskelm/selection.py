@@ -14,8 +14,9 @@ from .layer import Layer
 from .nesting import leading, take_neurons
 from .normal_equations import NormalEquations
 from .solvers import Solution, solve
+from .validation_criterion import by_validation
 
-__all__ = ["CRITERIA", "Selected", "results_of", "select"]
+__all__ = ["CRITERIA", "Selected", "choose", "results_of", "select"]
 
 # By the parameter `cv`, if it is a word; all else are folds.
 CRITERIA: dict[str | None, Criterion] = {None: by_gcv}
@@ -41,19 +42,26 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
     cv : None, int, splitter, or iterable of splits
         None for generalised cross-validation.
     scoring : str or None
-        None is r2, or accuracy for classes where there are folds.
+        None is r2, or accuracy for classes where there are folds or validation rows.
 
     Returns
     -------
     Selected
     """
     criterion = CRITERIA.get(cv, by_folds) if cv is None or isinstance(cv, str) else by_folds
+    if problem.validation is not None:
+        criterion = by_validation
     scored = criterion(problem, scoring, cv)
+    return choose(scored, problem.layer, fit_intercept=problem.fit_intercept)
+
+
+def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
+    """Take the best of a grid that was scored, and solve: the layer of that size, its sums and solution."""
     best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
     a, s = np.unravel_index(best, scored.scores.shape[1:])
-    smaller, columns = leading(problem.layer, scored.grid.sizes[s])
+    smaller, columns = leading(layer, scored.grid.sizes[s])
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
-    solution = solve(sums, float(scored.grid.alphas[a]), fit_intercept=problem.fit_intercept)
+    solution = solve(sums, float(scored.grid.alphas[a]), fit_intercept=fit_intercept)
     return Selected(smaller, sums, solution, scored)
 
 

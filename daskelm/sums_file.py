@@ -18,7 +18,7 @@ from .exceptions import FileFormatError, FileMissingError, FileWriteError, Param
 from .files import read_generation, read_sealed, write_sealed
 from .normal_equations import NormalEquations
 
-__all__ = ["LockedSums", "add_to_file", "locked", "merge", "read_sums", "subtract_from_file"]
+__all__ = ["LockedSums", "add_to_file", "each_sums", "files_of", "locked", "merge", "read_sums", "subtract_from_file"]
 
 # How long to wait for the file that the lock file tells of, where a network file system shows an older one.
 _STALE_SECONDS = 5.0
@@ -234,7 +234,7 @@ def merge(sums, into=None, lock: bool = True) -> NormalEquations:
     if into is None:
         return read_sums(sums)
     with locked(into, lock) as file:
-        if os.path.exists(file.path) and not any(os.path.samefile(file.path, path) for path in _files(sums)):
+        if os.path.exists(file.path) and not any(os.path.samefile(file.path, path) for path in files_of(sums)):
             raise FileWriteError(
                 f"into: {into} exists and is none of the files added up; nothing was written. Name a new file, or add "
                 "it to the list to have its rows in the total."
@@ -257,11 +257,17 @@ def read_sums(source) -> NormalEquations:
     -------
     NormalEquations
     """
+    return reduce(add, (sums for _, sums in each_sums(source)))
+
+
+def each_sums(source) -> Iterator[tuple[str, NormalEquations]]:
+    """The same one by one, not added up, each with a name: that of its file, or its number."""
     parts = [source] if isinstance(source, NormalEquations) else list(_parts(source))
-    files = [os.path.realpath(part) for part in parts if isinstance(part, str)]
+    files = files_of(parts) if parts else []
     if twice := {path for path in files if files.count(path) > 1}:
         raise RowsCountedError(f"sums: every file must be named once; got {min(twice)} several times.")
-    return reduce(add, (part if isinstance(part, NormalEquations) else NormalEquations.load(part) for part in parts))
+    for i, part in enumerate(parts):
+        yield (f"number {i}", part) if isinstance(part, NormalEquations) else (part, NormalEquations.load(part))
 
 
 def _parts(source) -> Iterator[NormalEquations | str]:
@@ -284,5 +290,6 @@ def _parts(source) -> Iterator[NormalEquations | str]:
             yield from _parts(part)
 
 
-def _files(source) -> list[str]:
-    return [part for part in _parts(source) if isinstance(part, str)]
+def files_of(source) -> list[str]:
+    """Paths of the files among sums, globs resolved, links followed."""
+    return [os.path.realpath(part) for part in _parts(source) if isinstance(part, str)]

@@ -265,6 +265,86 @@ def test_another_alpha_for_another_file(folder, model):
     assert float(run("score stiff.h5 X.h5 T.h5")) < float(run("score model.h5 X.h5 T.h5"))
 
 
+def summed_in_parts():
+    for i in range(4):
+        run(f"accumulate model.h5 X.h5 T.h5 --rows {i * 150}:{i * 150 + 150} --into sums-{i}.h5 --quiet")
+
+
+def table_of(text):
+    """The lines of the table of the best, as numbers."""
+    lines = [line.split() for line in text.partition("\n\n")[2].splitlines()]
+    return lines[0], [[float(word) for word in line] for line in lines[1:]]
+
+
+@pytest.mark.parametrize(
+    ("how", "ask", "told"),
+    [
+        ("'sums-[0-2].h5' --validation sums-3.h5", {"validation": "sums-3.h5"}, "on --validation"),
+        ("sums-0.h5 sums-1.h5 sums-2.h5 --folds", {"cv": "files"}, "mean over folds"),
+        ("'sums-[0-2].h5'", {}, "by GCV"),
+    ],
+)
+def test_select_is_that_of_python(folder, model, how, ask, told):
+    summed_in_parts()
+    before = Path(model).read_bytes()
+    text = run(f"select model.h5 {how} --neurons 3,10,21 --alphas 0.01,1,100 --out best.h5 --table all.csv")
+    assert Path(model).read_bytes() == before
+    expected = load(model).select("sums-[0-2].h5", n_neurons=[3, 10, 21], alphas=[0.01, 1, 100], **ask)
+    best = load("best.h5")
+    np.testing.assert_allclose(best.coef_, expected.coef_, rtol=1e-12)
+    assert (best.alpha_, best.n_neurons_, best.best_score_) == pytest.approx(
+        (expected.alpha_, expected.n_neurons_, expected.best_score_)
+    )
+    assert text.startswith("best.h5: solved with the best of 9 candidates\n")
+    assert facts(text.partition("\n\n")[0]) == pytest.approx(
+        {
+            "rows": 450,
+            "neurons": expected.n_neurons_,
+            "alpha": expected.alpha_,
+            "r2": expected.best_score_,
+            "rank": expected.rank_,
+            "condition number": expected.condition_number_,
+        },
+        rel=1e-2,
+    )
+    assert f"neurons                     {expected.n_neurons_} (of 21)\n" in text
+    assert f"({told})\n" in text
+    head, lines = table_of(text)
+    assert head == ["rank", "neurons", "alpha", "r2"]
+    assert [line[0] for line in lines] == [1, 2, 3, 4, 5]
+    assert lines[0] == pytest.approx([1, expected.n_neurons_, expected.alpha_, expected.best_score_], rel=1e-5)
+    table = np.genfromtxt("all.csv", delimiter=",", names=True)
+    order = np.argsort(expected.cv_results_["rank_test_score"], kind="stable")
+    names = ["param_alpha", "param_n_neurons", *(name for name in expected.cv_results_ if name.endswith("score"))]
+    assert list(table.dtype.names) == [name.removeprefix("param_") for name in names]
+    for name in names:
+        np.testing.assert_array_equal(table[name.removeprefix("param_")], expected.cv_results_[name][order])
+
+
+def test_select_writes_the_model_and_can_be_run_again(folder, model):
+    summed_in_parts()
+    line = "select model.h5 'sums-?.h5' --scoring neg_mean_squared_error --alphas 0.1,10"
+    text = run(line)
+    assert "  neg_mean_squared_error      -" in text
+    assert (load(model).alpha, load(model).alpha_) == ("gcv", 0.1)
+    once = Path(model).read_bytes()
+    assert run(line) == text
+    assert Path(model).read_bytes() == once
+    run("predict model.h5 X.h5 --out Y.h5")
+    # Sums of the full layer are those of MODEL, and not of what has fewer neurons.
+    run("select model.h5 'sums-?.h5' --neurons 9 --out small.h5")
+    assert "has the 9 that select chose" in refused("solve small.h5 'sums-?.h5'")
+    run("solve model.h5 'sums-?.h5'")
+
+
+def test_select_tells_of_what_was_refused(folder):
+    run("init X.h5 model.h5 --neurons 30")
+    run("accumulate model.h5 X.h5 T.h5 --rows 0:25 --into few.h5 --quiet")
+    text = run("select model.h5 few.h5 --alphas 1e-9,1 --table all.csv")
+    assert re.search(r"^  2 +30 +1e-09  refused$", text, re.M)
+    assert Path("all.csv").read_text().splitlines()[2] == "1e-09,30,,2"
+
+
 @pytest.mark.parametrize("quiet", ["", "--quiet"])
 def test_progress_is_told_beside_the_results_and_not_saved(folder, model, capsys, quiet):
     np.save("X.npy", X)
@@ -387,6 +467,22 @@ MISTAKES = {
     "init X.h5 c.h5 --classifier": "a classifier needs --classes or --labels",
     "init X.h5 c.h5 --regressor --classes 0,1": "a regressor has no --classes",
     "init X.h5 c.h5 --class-weight 0=9": "a regressor has no --classes",
+    "select model.h5 none.h5": "none.h5: no such file",
+    "select model.h5 sums.h5 --neurons 5,9": "--neurons needs --out MODEL2, since a model of fewer neurons",
+    "select model.h5 sums.h5 --neurons 5,x --out c.h5": "'--neurons': must be whole numbers with .* got '5,x'",
+    "select model.h5 sums.h5 --neurons 99 --out c.h5": r"n_neurons must be ints from 1 to the 21 .* got \[99\]",
+    "select model.h5 sums.h5 --alphas 1,x": "'--alphas': must be numbers with commas between, .* got '1,x'",
+    "select model.h5 sums.h5 --alphas -1": "alpha must be a finite number >= 0.*got -1",
+    "select model.h5 sums.h5 --scoring accuracy": "'--scoring': 'accuracy' is not one of 'r2', ",
+    "select model.h5 sums.h5 --folds": "cv='files' needs at least two sums.*; got 1",
+    "select model.h5 sums.h5 --folds --validation sums.h5": "--folds and --validation both say",
+    "select model.h5 sums.h5 --validation sums.h5": "validation: its files must be others .* got .*sums.h5 in both",
+    "select model.h5 sums.h5 --validation 'none*.h5'": "no sums file matches this pattern",
+    "select model.h5 sums.h5 --table b.txt": "'--table': must be a name that ends in .csv; got 'b.txt'",
+    "select model.h5 sums.h5 --table X.csv": "'--table': X.csv exists and is not a file of text, but an HDF5",
+    "select model.h5 sums.h5 --table none/t.csv": "its folder .*none does not exist",
+    "select model.h5 sums.h5 --out X.h5": "'--out': X.h5 exists and is not a model file, but an HDF5 file of data",
+    "select layer.h5 sums.h5": "MODEL: layer.h5 must hold an ELMRegressor",
     "merge sums.h5 --into model.h5": "model.h5 exists and is none of the files added up",
     "info none.h5": "none.h5: no such file",
     "info a.csv": "a.csv is neither a daskelm file nor HDF5",
@@ -411,6 +507,7 @@ def mistaken(tmp_path_factory):
     model = ELMRegressor(NEURONS, random_state=0).initialize(X)
     model.save(folder / "model.h5")
     model.accumulate(X, T, into=folder / "sums.h5")
+    shutil.copy(folder / "X.h5", folder / "X.csv")
     for name, cut in (("X", "cut"), ("model", "cutmodel")):
         (folder / f"{cut}.h5").write_bytes((folder / f"{name}.h5").read_bytes()[:3000])
     return folder

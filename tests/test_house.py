@@ -31,15 +31,18 @@ FLOORS = (
     {"ridge_path", "sources", "uncertainty"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
+    {"validation"},
     {"criterion", "fold_sums", "joint_counts", "resumption"},
     {"fold_errors", "gcv_criterion"},
     {"fold_scores"},
-    {"fold_criterion"},
+    {"fold_criterion", "validation_criterion"},
     {"selection"},
+    {"sums_selection"},
     # Floor 4: faces for scikit-learn.
     {"layer_estimator"},
     {"solved_estimator"},
     {"table_estimator"},
+    {"chosen_estimator"},
     {"labels_estimator", "numbers_estimator", "selecting_estimator", "sums_estimator"},
     {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
     # Floor 5: what is made of estimators.
@@ -51,7 +54,7 @@ FLOORS = (
     {"hpelm_model"},
     # The command: its parts, and itself.
     {"cli_arguments"},
-    {"cli_info", "cli_sums"},
+    {"cli_info", "cli_select", "cli_sums"},
     {"cli", "hpelm"},
     {"__init__", "__main__"},
 )

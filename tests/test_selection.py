@@ -815,7 +815,7 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     alphas = np.logspace(-3, 3, 20_000)
     with pytest.raises(InsufficientMemoryError, match="20000 penalties and 3 numbers of 24 neurons on 3 folds"):
         chosen(LABELS, alphas=alphas).fit(X, LABELS)
-    monkeypatch.setattr("daskelm.selection.check_grid", lambda *sizes, **more: None)
+    monkeypatch.setattr("daskelm.fold_criterion.check_grid", lambda *sizes, **more: None)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 310 * 2**20)
     with pytest.raises(
         InsufficientMemoryError, match="to score 2000 penalties .* Use a smaller grid, fewer neurons or"
