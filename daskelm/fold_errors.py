@@ -13,6 +13,7 @@ from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
 from .ledger import Ledger
 from .normal_equations import NormalEquations
+from .ranking import ranked
 from .ridge_path import RidgePath, by_eigen, nested
 from .tree import n_local_threads, reduce_here, sharing
 
@@ -32,16 +33,19 @@ class FoldModels:
         Test part.
     places : tuple of ndarray
         Index of the penalties and of the sizes, as `np.ix_` gives it.
+    order : ndarray of shape (n_neurons,)
+        Of the neurons, by this training part.
     squares : ndarray of shape (n_alphas, n_sizes, n_targets)
         Weighted sums of squared errors on the test part.
     coef : ndarray of shape (n_neurons, n_alphas, n_sizes, n_targets), or None
-        Output weights, neurons in nested order.
+        Output weights, neurons in that order.
     intercept : ndarray of shape (n_alphas, n_sizes, n_targets), or None
         Intercepts.
     """
 
     fold: int
     places: tuple[np.ndarray, ...]
+    order: np.ndarray
     squares: np.ndarray
     coef: np.ndarray | None
     intercept: np.ndarray | None
@@ -54,6 +58,7 @@ def solve_folds(
     alphas: np.ndarray,
     sizes: Sequence[int],
     *,
+    ranking: str | None = None,
     fit_intercept: bool = True,
     keep: bool = False,
     client=None,
@@ -72,6 +77,8 @@ def solve_folds(
         Penalties.
     sizes : sequence of int
         Numbers of neurons.
+    ranking : str, optional
+        How each training part orders the neurons anew.
     fit_intercept : bool
         Whether H and T are centred, about the means of the training part.
     keep : bool
@@ -95,21 +102,26 @@ def solve_folds(
     n_threads = _n_threads(client)
     eigen = by_eigen(sizes, len(alphas))
     pieces = _pieces(len(alphas), len(sizes), -(-n_threads // n_folds), eigen)
-    work = partial(_solve_fold, order=order, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
+    rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
+    work = partial(_solve_fold, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
     grid = np.asarray(alphas, np.float64), np.asarray(sizes)
     jobs = [(fold, places) for fold in plain for places in pieces]
     if client is None:
-        calls = [partial(work, sums.all, plain[fold], fold, places, *grid) for fold, places in jobs]
         # In threads of one BLAS thread each: factorisations of this size gain little from more.
+        calls: list = [partial(rank, sums.all, part) for part in plain.values()]
+        orders = reduce_here(calls, [1] * len(calls), _joined, in_process=True)
+        calls = [partial(work, sums.all, plain[fold], [orders[fold]], fold, places, *grid) for fold, places in jobs]
         return reduce_here(calls, [1] * len(calls), _joined, in_process=True)
     run = uuid4().hex
     graph: dict = {f"all-{run}": (_Value(sums.all),)}
     graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in plain.items()}
+    graph |= {(f"rank-{run}", fold): (rank, f"all-{run}", (f"fold-{run}", fold)) for fold in plain}
     for i, (fold, places) in enumerate(jobs):
         graph[f"select-{run}", i] = (
             work,
             f"all-{run}",
             (f"fold-{run}", fold),
+            (f"rank-{run}", fold),
             fold,
             _Value(places),
             *map(_Value, grid),
@@ -138,7 +150,8 @@ def check_grid(
     from distributed.system import MEMORY_LIMIT
 
     L, c = n_neurons, n_targets
-    # Five squares: of the training part as summed and in nested order, of the test part likewise, and a factor.
+    # Five squares: of the training part as summed and in order, of the test part likewise, and a factor; to rank takes
+    # four.
     per_task = 8 * (5 * L**2 + 4 * L * min(n_alphas * n_sizes * c, _PRODUCT_BYTES // (8 * L) + n_sizes * c))
     weights = 8 * L * n_alphas * n_sizes * c * n_folds if keep else 0
     sums = (n_folds + 2) * 4 * L * (L + 1)
@@ -183,9 +196,14 @@ def _pieces(n_alphas, n_sizes, most, eigen):
     return [np.ix_(np.arange(other), part) if eigen else np.ix_(part, np.arange(other)) for part in parts]
 
 
-def _solve_fold(everything, test, fold, places, alphas, sizes, *, order, fit_intercept, keep, eigen):
+def _rank_fold(everything, test, *, order, ranking, fit_intercept):
+    return [order if ranking is None else ranked(everything - test, order, ranking, fit_intercept=fit_intercept)]
+
+
+def _solve_fold(everything, test, orders, fold, places, alphas, sizes, *, fit_intercept, keep, eigen):
     places, alphas, sizes = (value.value if isinstance(value, _Value) else value for value in (places, alphas, sizes))
     alphas, sizes = alphas[places[0].ravel()], sizes[places[1].ravel()].tolist()
+    [order] = orders
     train: NormalEquations = everything - test
     path = RidgePath(nested(train.moments(centred=fit_intercept), order), sizes, eigen=eigen)
     tested = nested(test.moments(centred=True), order)
@@ -205,4 +223,4 @@ def _solve_fold(everything, test, fold, places, alphas, sizes, *, order, fit_int
             coefs.append(B)
             intercepts.append(intercept)
     kept = (np.concatenate(coefs, axis=1), np.concatenate(intercepts)) if keep else (None, None)
-    return [FoldModels(fold, places, np.concatenate(squares), *kept)]
+    return [FoldModels(fold, places, order, np.concatenate(squares), *kept)]

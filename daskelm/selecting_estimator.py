@@ -9,7 +9,8 @@ import numpy as np
 
 from .criterion import Grid, Problem
 from .inputs import in_memory
-from .selection import results_of, select
+from .ranking import check_ranking
+from .selection import named, results_of, select
 from .table_estimator import TableEstimator
 
 __all__ = ["SelectingEstimator"]
@@ -19,6 +20,7 @@ class SelectingEstimator(TableEstimator):
     """An estimator that is fitted for a whole grid at once, and keeps the best."""
 
     n_neurons: Any
+    ranking: Any
     alphas: Any
     cv: Any
     scoring: Any
@@ -46,7 +48,7 @@ class SelectingEstimator(TableEstimator):
         Raises
         ------
         ParameterError
-            A grid, `cv` or `scoring` that cannot be used; test parts that overlap.
+            A grid, `ranking`, `cv` or `scoring` that cannot be used; test parts that overlap.
         DataError
             NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset.
         InputTypeError
@@ -58,16 +60,18 @@ class SelectingEstimator(TableEstimator):
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
+            ranking = check_ranking(self.ranking, targets.n_targets)
             problem = Problem(
                 layer,
                 targets,
                 X,
                 y,
                 weights,
-                Grid.of(self.alphas, self.n_neurons, layer),
+                Grid.of(self.alphas, self.n_neurons, layer, ranking=ranking),
                 labels=lambda: _for_splitters(y),
                 dtype=np.result_type(layer.dtype, targets.dtype),
                 fit_intercept=self.fit_intercept,
+                ranking=ranking,
                 verbose=self.verbose,
             )
             selected = select(problem, cv=self.cv, scoring=self.scoring)
@@ -75,6 +79,9 @@ class SelectingEstimator(TableEstimator):
             self._keep(selected.sums, selected.solution)
             scored = selected.scored
             self._note_scores(scored.grid.alphas, scored.grid.sizes, scored.scores, scored.folds)
+            self.__dict__.pop("ranking_", None)
+            if ranking is not None:
+                self.ranking_ = scored.order
         return self
 
     def _note_scores(self, alphas, sizes, scores, folds):
@@ -105,9 +112,12 @@ class SelectingEstimator(TableEstimator):
         for name in ("alphas", "n_neurons"):
             value = state["params"][name]
             state["params"][name] = value if value is None else np.atleast_1d(value).tolist()
-        if not isinstance(state["params"]["cv"], Integral):
+        state["params"]["cv"] = named(state["params"]["cv"])
+        if not isinstance(state["params"]["cv"], Integral | str):
             # A splitter is code, and did its work.
             state["params"]["cv"] = None
+        if hasattr(self, "ranking_"):
+            state["facts"]["ranking"] = self.ranking_.tolist()
         if hasattr(self, "_choice"):
             state["facts"]["choice"] = self._choice
         return state
@@ -120,6 +130,8 @@ class SelectingEstimator(TableEstimator):
                 scores = np.array(choice["scores"], np.float64)
                 model._note_scores(np.array(choice["alphas"]), choice["n_neurons"], scores, choice["folds"])
             model._choice, model.best_score_ = choice, choice["best_score"]
+        if "ranking" in state["facts"]:
+            model.ranking_ = np.array(state["facts"]["ranking"], int)
         return model
 
 

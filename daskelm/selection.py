@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.model_selection import LeaveOneOut
 
 from .criterion import Criterion, Problem, Scored
 from .fold_criterion import by_folds
 from .gcv_criterion import by_gcv
 from .layer import Layer
+from .loo_criterion import by_loo
 from .nesting import leading, take_neurons
 from .normal_equations import NormalEquations
 from .solvers import Solution, solve
 
-__all__ = ["CRITERIA", "Selected", "results_of", "select"]
+__all__ = ["CRITERIA", "Selected", "named", "results_of", "select"]
 
 # By the parameter `cv`, if it is a word; all else are folds.
-CRITERIA: dict[str | None, Criterion] = {None: by_gcv}
+CRITERIA: dict[str | None, Criterion] = {None: by_gcv, "loo": by_loo}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +40,29 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
     ----------
     problem : Problem
         Rows and grid.
-    cv : None, int, splitter, or iterable of splits
+    cv : None, "loo", int, splitter, or iterable of splits
         None for generalised cross-validation.
     scoring : str or None
-        None is r2, or accuracy for classes where there are folds.
+        None is r2, or accuracy for classes unless `cv` is None.
 
     Returns
     -------
     Selected
     """
+    cv = named(cv)
     criterion = CRITERIA.get(cv, by_folds) if cv is None or isinstance(cv, str) else by_folds
     scored = criterion(problem, scoring, cv)
     best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
     a, s = np.unravel_index(best, scored.scores.shape[1:])
-    smaller, columns = leading(problem.layer, scored.grid.sizes[s])
+    smaller, columns = leading(problem.layer, scored.grid.sizes[s], scored.order)
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
     solution = solve(sums, float(scored.grid.alphas[a]), fit_intercept=problem.fit_intercept)
     return Selected(smaller, sums, solution, scored)
+
+
+def named(cv):
+    """The parameter `cv`, as a word if there is one for it."""
+    return "loo" if isinstance(cv, LeaveOneOut) else cv
 
 
 def _ranks(means):
