@@ -15,14 +15,21 @@ __all__ = ["ChosenEstimator"]
 class ChosenEstimator(TableEstimator):
     """An estimator that may have been chosen from a grid."""
 
-    def _note_choice(self, selected: Selected, *, store: bool = True, **more):
-        """Keep the scores; `more` is what a file keeps too."""
+    def _note_choice(self, selected: Selected, *, ranked: bool, store: bool = True, **more):
+        """Keep the scores, and the order of the neurons if it is a ranking; `more` is what a file keeps too."""
         scored = selected.scored
         self._note_scores(scored.grid.alphas, scored.grid.sizes, scored.scores, scored.folds, store)
         self._choice |= more
+        if ranked:
+            self._note_ranking(scored.order)
+
+    def _note_ranking(self, order):
+        self.ranking_ = np.asarray(order, int)
+        self._choice["ranking"] = self.ranking_.tolist()
 
     def _note_scores(self, alphas, sizes, scores, folds, store):
-        self.__dict__.pop("cv_results_", None)
+        for name in ("cv_results_", "ranking_"):
+            self.__dict__.pop(name, None)
         means = scores.mean(axis=0)
         self.best_score_ = float(np.nanmax(means))
         # What a file keeps of the choice, as JSON has it.
@@ -39,7 +46,7 @@ class ChosenEstimator(TableEstimator):
             }
 
     def _start(self, layer, targets, y):
-        for name in ("best_score_", "cv_results_", "n_neurons_", "_choice"):
+        for name in ("best_score_", "cv_results_", "n_neurons_", "ranking_", "_choice"):
             self.__dict__.pop(name, None)
         super()._start(layer, targets, y)
 
@@ -57,4 +64,6 @@ class ChosenEstimator(TableEstimator):
                 scores = np.array(choice["scores"], np.float64)
                 model._note_scores(np.array(choice["alphas"]), choice["n_neurons"], scores, choice["folds"], True)
             model._choice, model.best_score_ = choice, choice["best_score"]
+            if "ranking" in choice:
+                model._note_ranking(choice["ranking"])
         return model

@@ -70,6 +70,8 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
         After `select`: all scores, as of the estimators that end in CV.
     n_neurons_ : int
         After `select`: the number of neurons chosen.
+    ranking_ : ndarray of shape (n_neurons of the full layer,), int
+        After `select` with a ranking: the columns of the layer before, best first.
     n_features_in_ : int
         Number of inputs.
     feature_names_in_ : ndarray of shape (n_features_in_,)

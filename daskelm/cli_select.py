@@ -32,6 +32,11 @@ _SHOWN = 5
     type=SIZES,
     help="Numbers of neurons to try, the first ones of MODEL's; all of them if not given. Needs --out.",
 )
+@click.option(
+    "--ranking",
+    type=click.Choice(["omp", "lars", "mrsr"]),
+    help="Take the neurons that tell most of the targets instead of the first ones. Needs --out.",
+)
 @click.option("--alphas", metavar="A,A,...", type=NUMBERS, help="Penalties to try; if not given, a grid of its own.")
 @click.option(
     "--scoring",
@@ -41,7 +46,7 @@ _SHOWN = 5
     help="What is largest for the best.",
 )
 @click.option("--table", metavar="FILE.csv", type=Written("table"), help="Text file to write all scores to.")
-def select(model, sums, out, validation, folds, neurons, alphas, scoring, table):
+def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table):
     """Choose penalty and number of neurons from sums, and solve.
 
     MODEL  model file that the rows were added with
@@ -64,9 +69,10 @@ def select(model, sums, out, validation, folds, neurons, alphas, scoring, table)
     """
     if folds and validation:
         raise click.UsageError("--folds and --validation both say which rows score the models; give one of them.")
-    if neurons is not None and out is None:
+    if (neurons is not None or ranking is not None) and out is None:
+        given = "--ranking" if neurons is None else "--neurons"
         raise click.UsageError(
-            "--neurons needs --out MODEL2, since a model of fewer neurons takes no more sums of MODEL's."
+            f"{given} needs --out MODEL2, since a model of fewer neurons takes no more sums of MODEL's."
         )
     estimator = load_estimator(model)
     full = estimator._need_layer("select").n_neurons
@@ -74,6 +80,7 @@ def select(model, sums, out, validation, folds, neurons, alphas, scoring, table)
         list(sums),
         validation=list(validation) or None,
         n_neurons=neurons,
+        ranking=ranking,
         alphas=alphas,
         cv="files" if folds else None,
         scoring=scoring,

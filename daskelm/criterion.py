@@ -14,6 +14,7 @@ from .inputs import Source
 from .layer import Layer
 from .nesting import nested_order
 from .normal_equations import NormalEquations
+from .ranking import ranked
 from .ridge_path import default_alphas
 from .row_scores import RowScore, row_score
 from .solvers import check_alpha
@@ -34,8 +35,8 @@ class Grid:
     sizes: list[int]
 
     @classmethod
-    def of(cls, alphas, n_neurons, layer: Layer) -> Grid:
-        """From the parameters of an estimator, checked."""
+    def of(cls, alphas, n_neurons, layer: Layer, *, ranking: str | None = None) -> Grid:
+        """From the parameters of an estimator, checked; with a ranking, `n_neurons` None is a grid of its own."""
         if alphas is not None:
             given = np.atleast_1d(np.asarray(alphas, object)).ravel().tolist()
             if not given or any(isinstance(check_alpha(alpha), str) for alpha in given):
@@ -44,7 +45,7 @@ class Grid:
                 )
             alphas = np.array(given, np.float64)
         if n_neurons is None:
-            return cls(alphas, [layer.n_neurons])
+            return cls(alphas, [layer.n_neurons] if ranking is None else _default_sizes(layer.n_neurons))
         sizes = np.atleast_1d(np.asarray(n_neurons, object)).ravel().tolist()
         whole = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
         if not sizes or not whole or not all(1 <= size <= layer.n_neurons for size in sizes):
@@ -79,6 +80,8 @@ class Problem:
         Whether there is an intercept.
     validation : Validation, optional
         Other rows, for a criterion that scores on them.
+    ranking : str or None
+        How neurons are ordered by what they tell of the targets; None is not at all.
     """
 
     layer: Layer
@@ -90,23 +93,30 @@ class Problem:
     labels: Callable[[], np.ndarray]
     dtype: Any
     fit_intercept: bool = True
+    ranking: str | None = None
     verbose: int | bool = 0
     validation: Validation | None = None
 
     @property
-    def order(self) -> np.ndarray:
-        """Nested order of the neurons, of which the grid takes leading ones."""
+    def nested(self) -> np.ndarray:
+        """Nested order of the neurons, of which the grid takes leading ones if there is no ranking."""
         return nested_order(self.layer)
+
+    def order(self, sums: NormalEquations) -> np.ndarray:
+        """Order of which the grid takes leading ones, by the sums that decide on it."""
+        return ranked(sums, self.nested, self.ranking, fit_intercept=self.fit_intercept)
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Sums over all rows, and the scores of the grid, which has penalties now; of `folds`, or of one split only.
 
-    `scores` has shape (n_splits, n_alphas, n_sizes), larger is better, NaN where a candidate was refused.
+    `scores` has shape (n_splits, n_alphas, n_sizes), larger is better, NaN where a candidate was refused; `order` is
+    that of the neurons by the sums over all rows.
     """
 
     total: NormalEquations
+    order: np.ndarray
     grid: Grid
     scores: np.ndarray
     folds: bool
@@ -122,6 +132,11 @@ class Criterion(Protocol):
 def default_score(targets: Targets) -> str:
     """What a grid is scored by where there are rows to score it on, and nothing else is asked for."""
     return "r2" if targets.meaning == "numbers" else "accuracy"
+
+
+def _default_sizes(n_neurons):
+    """About ten numbers, from a hundredth of all neurons to all."""
+    return np.unique(np.geomspace(max(n_neurons / 100, 1), n_neurons, 10).round().astype(int)).tolist()
 
 
 def score_of(scoring, problem: Problem) -> str | RowScore:

@@ -35,9 +35,10 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
     models = solve_folds(
         sums,
         folds.n_folds,
-        problem.order,
+        problem.nested,
         grid.alphas,
         grid.sizes,
+        ranking=problem.ranking,
         fit_intercept=problem.fit_intercept,
         keep=keep,
         client=client,
@@ -46,9 +47,9 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
         _check_rows(sums.parts, folds.n_folds, score)
         scores = squared_scores(models, sums.parts, len(grid.alphas), len(grid.sizes), score)
     else:
-        args = layer, targets, X, y, weights, folds, models, problem.order, grid.sizes, len(grid.alphas), score
+        args = layer, targets, X, y, weights, folds, models, grid.sizes, len(grid.alphas), score
         scores = score_rows(*args, verbose=problem.verbose)
-    return Scored(total, grid, scores, folds=True)
+    return Scored(total, problem.order(total), grid, scores, folds=True)
 
 
 def _check_rows(parts, n_folds, name):

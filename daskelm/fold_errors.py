@@ -14,6 +14,7 @@ from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
 from .ledger import Ledger
 from .normal_equations import NormalEquations
+from .ranking import ranked
 from .ridge_path import RidgePath, by_eigen, nested
 from .tree import n_local_threads, reduce_here, sharing
 
@@ -33,16 +34,19 @@ class FoldModels:
         Test part.
     places : tuple of ndarray
         Index of the penalties and of the sizes, as `np.ix_` gives it.
+    order : ndarray of shape (n_neurons,)
+        Of the neurons, by this training part.
     squares : ndarray of shape (n_alphas, n_sizes, n_targets), or None
         Weighted sums of squared errors on the test part, if there are sums of it.
     coef : ndarray of shape (n_neurons, n_alphas, n_sizes, n_targets), or None
-        Output weights, neurons in nested order.
+        Output weights, neurons in that order.
     intercept : ndarray of shape (n_alphas, n_sizes, n_targets), or None
         Intercepts.
     """
 
     fold: int
     places: tuple[np.ndarray, ...]
+    order: np.ndarray
     squares: np.ndarray | None
     coef: np.ndarray | None
     intercept: np.ndarray | None
@@ -55,6 +59,7 @@ def solve_folds(
     alphas: np.ndarray,
     sizes: Sequence[int],
     *,
+    ranking: str | None = None,
     fit_intercept: bool = True,
     keep: bool = False,
     client=None,
@@ -73,6 +78,8 @@ def solve_folds(
         Penalties.
     sizes : sequence of int
         Numbers of neurons.
+    ranking : str, optional
+        How each training part orders the neurons anew.
     fit_intercept : bool
         Whether H and T are centred, about the means of the training part.
     keep : bool
@@ -94,7 +101,7 @@ def solve_folds(
                     "Use fewer folds, or folds that spread the weights."
                 )
     grid = np.asarray(alphas, np.float64), np.asarray(sizes)
-    return _solve_all(sums.all, plain, True, order, *grid, fit_intercept, keep, client)
+    return _solve_all(sums.all, plain, True, order, ranking, *grid, fit_intercept, keep, client)
 
 
 def solve_apart(
@@ -129,7 +136,7 @@ def solve_apart(
     grid = np.asarray(alphas, np.float64), np.asarray(sizes)
     train = replace(train, ledger=Ledger())
     test = None if test is None else replace(test, ledger=Ledger())
-    return _solve_all(train, {0: test}, False, order, *grid, fit_intercept, keep, client)
+    return _solve_all(train, {0: test}, False, order, None, *grid, fit_intercept, keep, client)
 
 
 def squared_scores(
@@ -179,7 +186,8 @@ def check_grid(
     from distributed.system import MEMORY_LIMIT
 
     L, c = n_neurons, n_targets
-    # Five squares: of the training part as summed and in nested order, of the test part likewise, and a factor.
+    # Five squares: of the training part as summed and in order, of the test part likewise, and a factor; to rank takes
+    # four.
     per_task = 8 * (5 * L**2 + 4 * L * min(n_alphas * n_sizes * c, _PRODUCT_BYTES // (8 * L) + n_sizes * c))
     weights = 8 * L * n_alphas * n_sizes * c * n_folds if keep else 0
     sums = (n_folds + 2) * 4 * L * (L + 1)
@@ -200,25 +208,32 @@ def check_grid(
             )
 
 
-def _solve_all(everything, parts, inside, order, alphas, sizes, fit_intercept, keep, client):
+def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_intercept, keep, client):
     """Models and errors for each part, which is in `everything` and not fitted, or not in there at all."""
     n_threads = _n_threads(client)
     eigen = by_eigen(sizes, len(alphas))
     pieces = _pieces(len(alphas), len(sizes), -(-n_threads // len(parts)), eigen)
-    work = partial(_solve_fold, inside=inside, order=order, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
+    rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
+    work = partial(_solve_fold, inside=inside, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
     jobs = [(fold, places) for fold in parts for places in pieces]
     if client is None:
-        calls = [partial(work, everything, parts[fold], fold, places, alphas, sizes) for fold, places in jobs]
         # In threads of one BLAS thread each: factorisations of this size gain little from more.
+        calls: list = [partial(rank, everything, part) for part in parts.values()]
+        orders = reduce_here(calls, [1] * len(calls), _joined, in_process=True)
+        calls = [
+            partial(work, everything, parts[fold], [orders[fold]], fold, places, alphas, sizes) for fold, places in jobs
+        ]
         return reduce_here(calls, [1] * len(calls), _joined, in_process=True)
     run = uuid4().hex
     graph: dict = {f"all-{run}": (_Value(everything),)}
     graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in parts.items()}
+    graph |= {(f"rank-{run}", fold): (rank, f"all-{run}", (f"fold-{run}", fold)) for fold in parts}
     for i, (fold, places) in enumerate(jobs):
         graph[f"select-{run}", i] = (
             work,
             f"all-{run}",
             (f"fold-{run}", fold),
+            (f"rank-{run}", fold),
             fold,
             _Value(places),
             _Value(alphas),
@@ -253,9 +268,14 @@ def _pieces(n_alphas, n_sizes, most, eigen):
     return [np.ix_(np.arange(other), part) if eigen else np.ix_(part, np.arange(other)) for part in parts]
 
 
-def _solve_fold(everything, test, fold, places, alphas, sizes, *, inside, order, fit_intercept, keep, eigen):
+def _rank_fold(everything, test, *, order, ranking, fit_intercept):
+    return [order if ranking is None else ranked(everything - test, order, ranking, fit_intercept=fit_intercept)]
+
+
+def _solve_fold(everything, test, orders, fold, places, alphas, sizes, *, inside, fit_intercept, keep, eigen):
     places, alphas, sizes = (value.value if isinstance(value, _Value) else value for value in (places, alphas, sizes))
     alphas, sizes = alphas[places[0].ravel()], sizes[places[1].ravel()].tolist()
+    [order] = orders
     train: NormalEquations = everything - test if inside else everything
     path = RidgePath(nested(train.moments(centred=fit_intercept), order), sizes, eigen=eigen)
     tested = None if test is None else nested(test.moments(centred=True), order)
@@ -271,7 +291,7 @@ def _solve_fold(everything, test, fold, places, alphas, sizes, *, inside, order,
             coefs.append(B)
             intercepts.append(intercept)
     kept = (np.concatenate(coefs, axis=1), np.concatenate(intercepts)) if keep else (None, None)
-    return [FoldModels(fold, places, np.concatenate(squares) if squares else None, *kept)]
+    return [FoldModels(fold, places, order, np.concatenate(squares) if squares else None, *kept)]
 
 
 def _squares(tested, weight, B, intercept):

@@ -30,7 +30,6 @@ def score_rows(
     weights: Source | None,
     folds: Folds,
     models: Sequence[FoldModels],
-    order: np.ndarray,
     sizes: Sequence[int],
     n_alphas: int,
     score: RowScore,
@@ -50,8 +49,6 @@ def score_rows(
         Of the rows.
     models : sequence of FoldModels
         Of all folds, penalties and sizes, with their weights.
-    order : ndarray of shape (n_neurons,)
-        Nested order of the neurons.
     sizes : sequence of int
         Numbers of neurons.
     n_alphas : int
@@ -71,7 +68,7 @@ def score_rows(
     InsufficientMemoryError
         The weights of all models do not fit beside the rest.
     """
-    work = _ScorePass(folds, models, order, sizes, n_alphas, score)
+    work = _ScorePass(folds, models, sizes, n_alphas, score)
     runs = [(a, b) for a, b, part in folds.runs() if part < folds.n_folds]
     if not folds.in_long_runs(4 * layer.n_neurons):
         runs = [(0, folds.n_samples)]
@@ -84,16 +81,18 @@ def score_rows(
 class _ScorePass(Pass):
     name = "score"
 
-    def __init__(self, folds, models, order, sizes, n_alphas, score):
+    def __init__(self, folds, models, sizes, n_alphas, score):
         c = models[0].intercept.shape[2]
         self.folds, self.n_folds, self.score = folds, folds.n_folds, score
-        # Where columns of H stand in nested order as they are, they need not be copied.
-        self.order = None if np.array_equal(order, np.arange(len(order))) else order
         self.sizes, self.n_alphas = tuple(sizes), n_alphas
         # Without the zeros of the smaller sizes: (size, n_alphas, n_targets) for each fold and size.
         self.coefs = [[np.zeros((size, n_alphas, c)) for size in sizes] for _ in range(self.n_folds)]
         self.intercepts = np.zeros((self.n_folds, n_alphas, len(sizes), c))
+        self.orders = [None] * self.n_folds
         for part in models:
+            # Where columns of H stand in that order as they are, they need not be copied.
+            as_they_are = np.array_equal(part.order, np.arange(len(part.order)))
+            self.orders[part.fold] = None if as_they_are else part.order
             alphas, places = (place.ravel() for place in part.places)
             self.intercepts[part.fold][part.places] = part.intercept
             for i, place in enumerate(places.tolist()):
@@ -143,8 +142,8 @@ class _Collector:
     def _add(self, fold, X, truth, weights):
         work = self.work
         H = self.layer(X).astype(np.float64, copy=False)
-        if work.order is not None:
-            H = H[:, work.order]
+        if (order := work.orders[fold]) is not None:
+            H = H[:, order]
         c = work.intercepts.shape[-1]
         step = max(_OUTPUT_BYTES // (8 * work.n_alphas * c), 16)
         for i, size in enumerate(work.sizes):

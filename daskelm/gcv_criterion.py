@@ -19,12 +19,13 @@ def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
     if not isinstance(score, str):
         raise ParameterError(
             f"scoring: {scoring!r} needs folds; with cv=None, generalised cross-validation, it must be None or one of "
-            f"{', '.join(map(repr, FROM_SUMS))}. Set cv=5."
+            f"{', '.join(map(repr, FROM_SUMS))}. Set cv=5 or cv='loo'."
         )
     total = accumulate(problem.layer, problem.targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
-    moments = nested(total.moments(centred=problem.fit_intercept), problem.order)
+    order = problem.order(total)
+    moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = problem.grid.with_alphas(moments.HH)
-    return Scored(total, grid, gcv_scores(moments, grid.alphas, grid.sizes, score), folds=False)
+    return Scored(total, order, grid, gcv_scores(moments, grid.alphas, grid.sizes, score), folds=False)
 
 
 def gcv_scores(moments: Moments, alphas, sizes, name: str) -> np.ndarray:

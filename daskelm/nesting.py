@@ -1,4 +1,4 @@
-"""The nested order of a layer's neurons, and the layer and the sums of the first of them."""
+"""The nested order of a layer's neurons, and the layer and the sums of some of them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def nested_order(layer: Layer) -> np.ndarray:
     return np.argsort(place, kind="stable")
 
 
-def leading(layer: Layer, n_neurons: int) -> tuple[Layer, np.ndarray]:
-    """The layer of the first neurons in nested order, and their columns.
+def leading(layer: Layer, n_neurons: int, order: np.ndarray | None = None) -> tuple[Layer, np.ndarray]:
+    """The layer of the first neurons in nested order, or in another, and their columns.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ def leading(layer: Layer, n_neurons: int) -> tuple[Layer, np.ndarray]:
         The full layer.
     n_neurons : int
         From 1 to those of the layer.
+    order : ndarray of shape (n_neurons of the layer,), int, optional
+        All of its columns, the first ones first; the nested order if not given.
 
     Returns
     -------
@@ -54,19 +56,18 @@ def leading(layer: Layer, n_neurons: int) -> tuple[Layer, np.ndarray]:
     columns : ndarray of shape (n_neurons,), int
         Sorted.
     """
-    columns = np.sort(nested_order(layer)[:n_neurons])
+    columns = np.sort((nested_order(layer) if order is None else order)[:n_neurons])
     if n_neurons == layer.n_neurons:
         return layer, columns
-    edges = np.cumsum([0] + [len(group) for group in layer.groups])
-    kept = np.diff(np.searchsorted(columns, edges)).tolist()
-    parts = [
-        (Neurons(group.kind, group.W[:, :n], group.b[:n]), raw)
-        for group, raw, n in zip(layer.groups, layer.raw, kept, strict=True)
-        if n
-    ]
-    groups, raws = zip(*parts, strict=True)
+    groups, raws, start = [], [], 0
+    for group, raw in zip(layer.groups, layer.raw, strict=True):
+        kept = columns[(start <= columns) & (columns < start + len(group))] - start
+        if len(kept):
+            groups.append(Neurons(group.kind, group.W[:, kept], group.b[kept]))
+            raws.append(raw)
+        start += len(group)
     scale = None if all(raws) else layer.scale
-    return Layer(groups, raws, layer.n_features, layer.dtype, scale, layer.gram_dtype), columns
+    return replace(layer, groups=tuple(groups), raw=tuple(raws), scale=scale), columns
 
 
 def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -> NormalEquations:

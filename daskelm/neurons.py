@@ -220,9 +220,16 @@ class Neurons:
         return len(self.b)
 
     @cached_property
-    def _passes_inputs(self) -> bool:
-        """Whether these are the first inputs as they are, as drawn `lin` neurons."""
-        return self.kind == "lin" and not self.b.any() and np.array_equal(self.W, np.eye(*self.W.shape))
+    def _passed_inputs(self) -> slice | np.ndarray | None:
+        """Which inputs these are as they are, as drawn `lin` neurons or some of them; None if they are none."""
+        if self.kind != "lin" or self.b.any() or not len(self):
+            return None
+        inputs = np.argmax(self.W, axis=0)
+        if not np.array_equal(self.W, np.eye(len(self.W))[:, inputs]):
+            return None
+        first, last = int(inputs[0]), int(inputs[-1])
+        # Columns that stand together need no list of them, which would be copied one number at a time.
+        return slice(first, last + 1) if np.array_equal(inputs, np.arange(first, last + 1)) else inputs
 
     def __repr__(self):
         return f"Neurons({kind_name(self.kind)!r}, W of shape {self.W.shape}, b of shape {self.b.shape})"
@@ -247,8 +254,8 @@ class Neurons:
         """
         if out is None:
             out = np.empty((len(X), len(self)), X.dtype)
-        if self._passes_inputs:
-            out[:] = X[:, : len(self)]
+        if (inputs := self._passed_inputs) is not None:
+            out[:] = X[:, inputs]
             return out
         W, b = self.W.astype(X.dtype, copy=False), self.b.astype(X.dtype, copy=False)
         if isinstance(self.kind, str):

@@ -22,19 +22,27 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
         The full layer, as for `ELMRegressor`.
     n_neurons : array-like of int of shape (n_sizes,), or None, default=None
         Numbers of neurons to try: the first ones of the full layer, all ``"lin"`` before the others and these in
-        proportion. None is the full layer alone.
+        proportion, or the best ones by `ranking`. None is the full layer alone; with a ranking, about ten numbers in
+        geometric steps, from a hundredth of it up.
+    ranking : {None, "omp", "lars", "mrsr"}, default=None
+        Which neurons are kept when there are fewer than all: those that enter first into a sparse model of the targets,
+        by orthogonal matching pursuit, least angle regression (one target), or multiresponse sparse regression, which
+        is that for several. From HH and HT alone. With folds each training part ranks anew, and the final model with
+        all rows; else all rows rank once, so that scores of few neurons are somewhat optimistic.
     alphas : array-like of shape (n_alphas,), or None, default=None
         Penalties to try, in the units of HH, which is a sum over rows. None is a grid from 1e-12 to 1e6 times
         trace(HH) / L of all rows and neurons, four to a decade, as far as that is above rounding.
-    cv : None, int, splitter, or iterable of (train, test), default=None
-        None is generalised cross-validation, from the sums alone. An int is so many folds of consecutive rows.
-        A splitter of scikit-learn, or splits: each row is in one test part at most, and in all training parts but
-        that. A splitter is not kept in files: in a loaded model it is None. It must be None where `fit` is given
-        validation rows, X_val.
+    cv : None, "loo", int, splitter, or iterable of (train, test), default=None
+        None is generalised cross-validation, from the sums alone. ``"loo"`` leaves out one row at a time, exactly, by a
+        second pass for the whole grid; the layer, its scale and the ranking are those of all rows. An int is so many
+        folds of consecutive rows. A splitter of scikit-learn, or splits: each row is in one test part at most, and in
+        all training parts but that. `LeaveOneOut` is ``"loo"``. Other splitters are not kept in files: in a loaded
+        model it is None. It must be None where `fit` is given validation rows, X_val.
     scoring : str or None, default=None
-        ``"r2"`` (None), ``"neg_mean_squared_error"`` and ``"neg_root_mean_squared_error"`` come from the sums alone;
-        ``"neg_mean_absolute_error"`` and ``"neg_mean_absolute_percentage_error"`` take one further pass for the whole
-        grid, and folds; on validation rows that is the one pass over them. Sample weights are weights in scores too.
+        ``"r2"`` (None), ``"neg_mean_squared_error"`` and ``"neg_root_mean_squared_error"`` come from the sums alone,
+        but for "loo"; ``"neg_mean_absolute_error"`` and ``"neg_mean_absolute_percentage_error"`` need folds, with one
+        further pass for the whole grid, "loo", or validation rows. Scores of "loo" are of all rows together. Sample
+        weights are weights in the scores too.
     store_cv_results : bool, default=True
         Whether `cv_results_` is kept.
     standardize : bool, default=True
@@ -56,10 +64,13 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     n_neurons_ : int
         The number of neurons chosen.
     best_score_ : float
-        Their score: the mean over folds, that on the validation rows, or what generalised cross-validation estimates.
+        Their score: the mean over folds, that on the validation rows or of all rows left out, or what generalised
+        cross-validation estimates.
     cv_results_ : dict
         All scores, one entry per pair of alpha and n_neurons, as scikit-learn's; ``pandas.DataFrame(cv_results_)`` is a
-        table. Scores that generalised cross-validation refuses are NaN.
+        table. Scores are NaN where generalised cross-validation refuses, or leaving out a row says nothing.
+    ranking_ : ndarray of shape (n_neurons of the full layer,), int
+        With a ranking: the columns of the full layer, best first, by all rows.
     coef_ : ndarray of shape (n_targets, n_neurons_)
         Output weights, float64.
     intercept_ : ndarray of shape (n_targets,)
@@ -69,7 +80,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     condition_number_ : float
         Of HH + alpha I.
     hidden_layer_ : Layer
-        The layer of the neurons chosen.
+        The layer of the neurons chosen, which stand as in the full one.
     normal_equations_ : NormalEquations
         Their sums over all rows.
     n_features_in_ : int
@@ -79,7 +90,9 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
 
     References
     ----------
-    Golub, Heath, Wahba (1979) for generalised cross-validation; Engstrom, Jensen (2025) for folds by subtraction.
+    Golub, Heath, Wahba (1979) for generalised cross-validation; Engstrom, Jensen (2025) for folds by subtraction; Allen
+    (1974) for leaving out one row; Pati, Rezaiifar, Krishnaprasad (1993), Efron, Hastie, Johnstone, Tibshirani (2004)
+    and Similä, Tikka (2005) for the rankings; Miche et al. (2010) for pruning by them.
 
     Examples
     --------
@@ -98,6 +111,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
         neurons=None,
         *,
         n_neurons=None,
+        ranking=None,
         alphas=None,
         cv=None,
         scoring=None,
@@ -110,6 +124,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     ):
         self.neurons = neurons
         self.n_neurons = n_neurons
+        self.ranking = ranking
         self.alphas = alphas
         self.cv = cv
         self.scoring = scoring

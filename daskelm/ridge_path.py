@@ -48,13 +48,15 @@ def default_alphas(HH: np.ndarray) -> np.ndarray:
     return grid[grid > n * np.finfo(np.float64).eps * largest]
 
 
-def by_eigen(sizes: Sequence[int], n_alphas: int, *, inverse: bool = False) -> bool:
+def by_eigen(sizes: Sequence[int], n_alphas: int, *, inverse: bool = False, n_rows: int = 0) -> bool:
     """Whether an eigen-decomposition for each size is less work than a Cholesky factor for each penalty.
 
-    `inverse`: with that, the inverse of the factor is needed too.
+    `inverse`: with that, the inverse of the factor is needed too; `n_rows`: and the factor is solved for so many rows,
+    or their products with the eigenvectors taken, which is 3 / k of a factorisation of size k for each, or twice that.
     """
-    of_cholesky = n_alphas * float(max(sizes)) ** 3 * (2 if inverse else 1)
-    return _EIGEN_COST * sum(float(size) ** 3 for size in set(sizes)) < of_cholesky
+    largest = float(max(sizes))
+    of_cholesky = n_alphas * (largest**3 * (2 if inverse else 1) + 3.0 * n_rows * largest**2)
+    return sum(_EIGEN_COST * float(size) ** 3 + 6.0 * n_rows * float(size) ** 2 for size in set(sizes)) < of_cholesky
 
 
 class RidgePath:

@@ -12,7 +12,8 @@ from .chosen_estimator import ChosenEstimator
 from .criterion import Grid, Problem
 from .exceptions import ParameterError
 from .inputs import in_memory
-from .selection import select
+from .ranking import check_ranking
+from .selection import named, select
 from .validation import Validation, naming_validation
 
 __all__ = ["SelectingEstimator"]
@@ -25,6 +26,7 @@ class SelectingEstimator(ChosenEstimator):
     __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("X_val", "y_val", "sample_weight_val")}
 
     n_neurons: Any
+    ranking: Any
     alphas: Any
     cv: Any
     scoring: Any
@@ -59,7 +61,8 @@ class SelectingEstimator(ChosenEstimator):
         Raises
         ------
         ParameterError
-            A grid, `cv` or `scoring` that cannot be used; test parts that overlap; X_val without y_val, or with `cv`.
+            A grid, `ranking`, `cv` or `scoring` that cannot be used; test parts that overlap; X_val without y_val, or
+            with `cv`.
         DataError
             NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset;
             labels in y_val that y does not have.
@@ -75,23 +78,25 @@ class SelectingEstimator(ChosenEstimator):
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
             validation = self._open_validation(X_val, y_val, sample_weight_val)
+            ranking = check_ranking(self.ranking, targets.n_targets)
             problem = Problem(
                 layer,
                 targets,
                 X,
                 y,
                 weights,
-                Grid.of(self.alphas, self.n_neurons, layer),
+                Grid.of(self.alphas, self.n_neurons, layer, ranking=ranking),
                 labels=lambda: _for_splitters(y),
                 dtype=np.result_type(layer.dtype, targets.dtype),
                 fit_intercept=self.fit_intercept,
+                ranking=ranking,
                 verbose=self.verbose,
                 validation=validation,
             )
             selected = select(problem, cv=self.cv, scoring=self.scoring)
             self._start(selected.layer, targets, y)
             self._keep(selected.sums, selected.solution)
-            self._note_choice(selected, store=self.store_cv_results)
+            self._note_choice(selected, ranked=ranking is not None, store=self.store_cv_results)
         return self
 
     def _open_validation(self, X_val, y_val, sample_weight_val) -> Validation | None:
@@ -117,7 +122,8 @@ class SelectingEstimator(ChosenEstimator):
         for name in ("alphas", "n_neurons"):
             value = state["params"][name]
             state["params"][name] = value if value is None else np.atleast_1d(value).tolist()
-        if not isinstance(state["params"]["cv"], Integral):
+        state["params"]["cv"] = named(state["params"]["cv"])
+        if not isinstance(state["params"]["cv"], Integral | str):
             # A splitter is code, and did its work.
             state["params"]["cv"] = None
         return state

@@ -6,20 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.model_selection import LeaveOneOut
 
 from .criterion import Criterion, Problem, Scored
 from .fold_criterion import by_folds
 from .gcv_criterion import by_gcv
 from .layer import Layer
+from .loo_criterion import by_loo
 from .nesting import leading, take_neurons
 from .normal_equations import NormalEquations
 from .solvers import Solution, solve
 from .validation_criterion import by_validation
 
-__all__ = ["CRITERIA", "Selected", "choose", "results_of", "select"]
+__all__ = ["CRITERIA", "Selected", "choose", "named", "results_of", "select"]
 
 # By the parameter `cv`, if it is a word; all else are folds.
-CRITERIA: dict[str | None, Criterion] = {None: by_gcv}
+CRITERIA: dict[str | None, Criterion] = {None: by_gcv, "loo": by_loo}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +41,16 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
     ----------
     problem : Problem
         Rows and grid.
-    cv : None, int, splitter, or iterable of splits
+    cv : None, "loo", int, splitter, or iterable of splits
         None for generalised cross-validation.
     scoring : str or None
-        None is r2, or accuracy for classes where there are folds or validation rows.
+        None is r2, or accuracy for classes unless `cv` is None and there are no validation rows.
 
     Returns
     -------
     Selected
     """
+    cv = named(cv)
     criterion = CRITERIA.get(cv, by_folds) if cv is None or isinstance(cv, str) else by_folds
     if problem.validation is not None:
         criterion = by_validation
@@ -59,10 +62,15 @@ def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
     """Take the best of a grid that was scored, and solve: the layer of that size, its sums and solution."""
     best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
     a, s = np.unravel_index(best, scored.scores.shape[1:])
-    smaller, columns = leading(layer, scored.grid.sizes[s])
+    smaller, columns = leading(layer, scored.grid.sizes[s], scored.order)
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
     solution = solve(sums, float(scored.grid.alphas[a]), fit_intercept=fit_intercept)
     return Selected(smaller, sums, solution, scored)
+
+
+def named(cv):
+    """The parameter `cv`, as a word if there is one for it."""
+    return "loo" if isinstance(cv, LeaveOneOut) else cv
 
 
 def _ranks(means):

@@ -128,8 +128,10 @@ class SumsEstimator(ChosenEstimator):
         self._need_these(sums)
         self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
 
-    def select(self, sums=None, *, validation=None, n_neurons=None, alphas=None, cv=None, scoring=None) -> Self:
-        """Choose the penalty and the number of leading neurons from sums alone, and solve; needs no data.
+    def select(
+        self, sums=None, *, validation=None, n_neurons=None, ranking=None, alphas=None, cv=None, scoring=None
+    ) -> Self:
+        """Choose the penalty and the neurons from sums alone, and solve; needs no data.
 
         Parameters of the estimator stay as they are: `alpha_` is the penalty chosen until `solve` is called, with
         `alpha`, or rows are added. Where fewer neurons are chosen, the model has the smaller layer and its sums from
@@ -143,7 +145,10 @@ class SumsEstimator(ChosenEstimator):
             Sums of other rows, made with the same model, that the grid is scored on; they are not solved with.
         n_neurons : array-like of int of shape (n_sizes,), optional
             Numbers of neurons to try: the first ones of the layer, all ``"lin"`` before the others and these in
-            proportion. All neurons if not given.
+            proportion, or the best by `ranking`. All neurons if not given; with a ranking, about ten numbers.
+        ranking : {None, "omp", "lars", "mrsr"}, default=None
+            Order in which neurons are taken, by what they tell of the targets, as in `ELMRegressorCV`; with
+            ``"files"``, each training part has its own.
         alphas : array-like of shape (n_alphas,), optional
             Penalties to try, in the units of HH; if not given, a grid as in `ELMRegressorCV`.
         cv : {None, "files"}, default=None
@@ -156,7 +161,7 @@ class SumsEstimator(ChosenEstimator):
         Returns
         -------
         self
-            The solved estimator, with `best_score_`, `cv_results_` and `n_neurons_`.
+            The solved estimator, with `best_score_`, `cv_results_` and `n_neurons_`, and `ranking_` if asked for.
 
         Raises
         ------
@@ -165,7 +170,8 @@ class SumsEstimator(ChosenEstimator):
         IncompatibleSumsError
             The sums are of another layer or other targets; rows are counted in sums and in validation.
         ParameterError
-            A grid, `cv` or `scoring` that cannot be used; a parameter that was changed since the layer was drawn.
+            A grid, `ranking`, `cv` or `scoring` that cannot be used; a parameter that was changed since the layer was
+            drawn.
         DataError
             Sums of too few rows.
         InsufficientMemoryError
@@ -181,6 +187,7 @@ class SumsEstimator(ChosenEstimator):
                 validation=validation,
                 alphas=alphas,
                 n_neurons=n_neurons,
+                ranking=ranking,
                 cv=cv,
                 scoring=scoring,
                 fit_intercept=self.fit_intercept,
@@ -190,7 +197,7 @@ class SumsEstimator(ChosenEstimator):
                 before = [*before, layer.fingerprint]
             self.hidden_layer_, self.n_neurons_ = selected.layer, selected.layer.n_neurons
             self._keep(selected.sums, selected.solution)
-            self._note_choice(selected, before=before)
+            self._note_choice(selected, ranked=ranking is not None, before=before)
         return self
 
     def _need_these(self, sums: NormalEquations, name: str = "sums"):

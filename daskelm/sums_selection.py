@@ -19,6 +19,7 @@ from .ledger import Ledger
 from .moments import rounding
 from .nesting import nested_order
 from .normal_equations import NormalEquations
+from .ranking import check_ranking, ranked
 from .ridge_path import nested
 from .selection import Selected, choose
 from .sums_file import each_sums, files_of
@@ -38,6 +39,7 @@ def select_from_sums(
     validation=None,
     alphas=None,
     n_neurons=None,
+    ranking: str | None = None,
     cv: str | None = None,
     scoring: str | None = None,
     fit_intercept: bool = True,
@@ -54,7 +56,7 @@ def select_from_sums(
         Is given each sums and the argument's name, and refuses those of another layer or other targets.
     validation : the same as sums, optional
         Of other rows, which the grid is scored on.
-    alphas, n_neurons
+    alphas, n_neurons, ranking
         As of `ELMRegressorCV`.
     cv : None or "files"
         Without validation: None is generalised cross-validation, "files" is a fold for each of the sums.
@@ -79,7 +81,7 @@ def select_from_sums(
         What so many folds and candidates need is not there.
     """
     _check_question(cv, scoring, validation)
-    name, order, grid = scoring or "r2", nested_order(layer), Grid.of(alphas, n_neurons, layer)
+    name, grid = scoring or "r2", Grid.of(alphas, n_neurons, layer, ranking=ranking)
     # What can be gone through once is gone through twice.
     sums, validation = (list(given) if isinstance(given, Iterator) else given for given in (sums, validation))
     held = None
@@ -92,23 +94,26 @@ def select_from_sums(
     total = _added(sums, "sums", check) if folds is None else folds.total
     if not total.sum_weights > 0:
         raise DataError(f"sums: they must hold rows of positive weight; got {total.n_samples} rows of weight 0.")
+    nested_first = nested_order(layer)
+    ranking = check_ranking(ranking, total.n_targets)
+    order = ranked(total, nested_first, ranking, fit_intercept=fit_intercept)
     moments = total.moments(centred=fit_intercept)
     grid = grid.with_alphas(moments.HH)
     sizes = len(grid.alphas), len(grid.sizes)
-    args = order, grid.alphas, grid.sizes
+    tried = grid.alphas, grid.sizes
     if folds is not None:
         check_grid(layer.n_neurons, total.n_targets, *sizes, len(parts))
-        models = solve_folds(folds, len(parts), *args, fit_intercept=fit_intercept)
+        models = solve_folds(folds, len(parts), nested_first, *tried, ranking=ranking, fit_intercept=fit_intercept)
         scores = squared_scores(models, folds.parts, *sizes, name)
     elif held is not None:
         _check_validation(total, held, name)
         check_grid(layer.n_neurons, total.n_targets, *sizes, 1)
-        models = solve_apart(total, held, *args, fit_intercept=fit_intercept)
+        models = solve_apart(total, held, order, *tried, fit_intercept=fit_intercept)
         scores = squared_scores(models, {0: held}, *sizes, name)
     else:
         scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name)
     scores = np.where(_above_rounding(grid, total, order), scores, np.nan)
-    return choose(Scored(total, grid, scores, folds=folds is not None), layer, fit_intercept=fit_intercept)
+    return choose(Scored(total, order, grid, scores, folds=folds is not None), layer, fit_intercept=fit_intercept)
 
 
 def _check_question(cv, scoring, validation):

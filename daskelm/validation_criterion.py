@@ -44,10 +44,11 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
             args = layer, targets, held.X, held.y, held.weights
             test = accumulate(*args, provenance=provenance, verbose=problem.verbose)
             check_validation_sums(test, score)
+    order = problem.order(total)
     models = solve_apart(
         total,
         test,
-        problem.order,
+        order,
         grid.alphas,
         grid.sizes,
         fit_intercept=problem.fit_intercept,
@@ -58,7 +59,7 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
         scores = squared_scores(models, {0: test}, len(grid.alphas), len(grid.sizes), score)
     else:
         scores = _of_rows(problem, held, models, grid, score)
-    return Scored(total, grid, scores, folds=False)
+    return Scored(total, order, grid, scores, folds=False)
 
 
 def _of_rows(problem, held, models, grid, score):
@@ -73,7 +74,6 @@ def _of_rows(problem, held, models, grid, score):
             held.weights,
             one,
             models,
-            problem.order,
             grid.sizes,
             len(grid.alphas),
             score,

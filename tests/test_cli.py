@@ -337,6 +337,15 @@ def test_select_writes_the_model_and_can_be_run_again(folder, model):
     run("solve model.h5 'sums-?.h5'")
 
 
+def test_select_by_a_ranking(folder, model):
+    run("select model.h5 'sums-?.h5' --neurons 9 --ranking omp --out small.h5")
+    expected = load(model).select("sums-?.h5", n_neurons=9, ranking="omp")
+    chosen = load("small.h5")
+    np.testing.assert_array_equal(chosen.ranking_, expected.ranking_)
+    assert chosen.hidden_layer_.fingerprint == expected.hidden_layer_.fingerprint
+    assert chosen.hidden_layer_.fingerprint != load(model).select("sums-?.h5", n_neurons=9).hidden_layer_.fingerprint
+
+
 def test_select_tells_of_what_was_refused(folder):
     run("init X.h5 model.h5 --neurons 30")
     run("accumulate model.h5 X.h5 T.h5 --rows 0:25 --into few.h5 --quiet")
@@ -469,6 +478,8 @@ MISTAKES = {
     "init X.h5 c.h5 --class-weight 0=9": "a regressor has no --classes",
     "select model.h5 none.h5": "none.h5: no such file",
     "select model.h5 sums.h5 --neurons 5,9": "--neurons needs --out MODEL2, since a model of fewer neurons",
+    "select model.h5 sums.h5 --ranking omp": "--ranking needs --out MODEL2, since a model of fewer neurons",
+    "select model.h5 sums.h5 --ranking best --out c.h5": "'--ranking': 'best' is not one of 'omp', 'lars', 'mrsr'",
     "select model.h5 sums.h5 --neurons 5,x --out c.h5": "'--neurons': must be whole numbers with .* got '5,x'",
     "select model.h5 sums.h5 --neurons 99 --out c.h5": r"n_neurons must be ints from 1 to the 21 .* got \[99\]",
     "select model.h5 sums.h5 --alphas 1,x": "'--alphas': must be numbers with commas between, .* got '1,x'",

@@ -29,13 +29,14 @@ FLOORS = (
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
     {"ridge_path", "sources", "uncertainty"},
+    {"loo_factors", "ranking"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
     {"validation"},
     {"criterion", "fold_sums", "joint_counts", "resumption"},
     {"fold_errors", "gcv_criterion"},
-    {"fold_scores"},
-    {"fold_criterion", "validation_criterion"},
+    {"fold_scores", "loo_scores"},
+    {"fold_criterion", "loo_criterion", "validation_criterion"},
     {"selection"},
     {"sums_selection"},
     # Floor 4: faces for scikit-learn.

@@ -96,6 +96,8 @@ def assert_same_results(results, expected, atol=1e-8):
         ELMRegressorCV(20, n_neurons=[5, 20], alphas=[0.1, 1.0], cv=2, scoring="neg_mean_absolute_error"),
         ELMClassifierCV(20),
         ELMClassifierCV(20, n_neurons=[5, 20], alphas=[0.1, 1.0], cv=KFold(2)),
+        ELMRegressorCV(20, alphas=[0.1, 1.0], cv="loo", ranking="mrsr"),
+        ELMClassifierCV(20, alphas=[0.1, 1.0], cv="loo", ranking="omp"),
     ]
 )
 def test_scikit_learn(monkeypatch, estimator, check):
@@ -443,9 +445,12 @@ CASES = {
     "regression, r2": (Y, {"cv": 3}, 1),
     "regression, shuffled": (Y, {"cv": KFold(3, shuffle=True, random_state=0)}, 1),
     "regression, absolute error": (Y, {"cv": 3, "scoring": "neg_mean_absolute_error"}, 2),
+    "regression, one by one": (Y, {"cv": "loo"}, 2),
+    "regression, ranked": (Y, {"cv": 3, "ranking": "omp"}, 1),
     "classification, gcv": (LABELS, {"cv": None}, 1),
     "classification, squared error": (LABELS, {"cv": 3, "scoring": "neg_mean_squared_error"}, 1),
     "classification, accuracy": (LABELS, {"cv": 3}, 2),
+    "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 2),
 }
 
 
@@ -468,7 +473,8 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
     def counting(reader, start, stop):
         # By tasks, and not for the ledger, which knows the rows by a few of them.
         if stop - start > 60:
-            times[start + reader.source.start : stop + reader.source.start] += 1
+            first = reader._ranges[0][1]
+            times[start + first : stop + first] += 1
         return read(reader, start, stop)
 
     monkeypatch.setattr(Hdf5Reader, "read", counting)
@@ -481,18 +487,20 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
 
 
 FOLDS = {
-    "gcv": None,
-    "consecutive": 3,
-    "scattered": KFold(3, shuffle=True, random_state=1),
-    "some": PredefinedSplit(np.r_[np.full(100, -1), np.arange(200) % 2]),
+    "gcv": {"cv": None},
+    "consecutive": {"cv": 3},
+    "scattered": {"cv": KFold(3, shuffle=True, random_state=1)},
+    "some": {"cv": PredefinedSplit(np.r_[np.full(100, -1), np.arange(200) % 2])},
+    "ranked": {"cv": 3, "ranking": "mrsr"},
+    "one by one": {"cv": "loo", "ranking": "omp"},
 }
 
 
 @pytest.fixture(scope="module")
 def expected():
     return {
-        (fold, kind): chosen(targets, cv=cv).fit(X, targets)
-        for fold, cv in FOLDS.items()
+        (fold, kind): chosen(targets, **params).fit(X, targets)
+        for fold, params in FOLDS.items()
         for kind, targets in (("numbers", Y), ("labels", LABELS))
     }
 
@@ -518,6 +526,7 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
         for module in ("accumulation", "fold_sums"):
             monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
         monkeypatch.setattr("daskelm.fold_sums._LEAST_ROWS", 5)
+        monkeypatch.setattr("daskelm.loo_scores._OUTPUT_BYTES", 17 * 24 * 8)
     forms = [
         (str(files / "X*.h5"), str(files / "Y*.h5"), "numbers"),
         (da.from_array(X, chunks=(23, D)), da.from_array(LABELS, chunks=100), "labels"),
@@ -560,7 +569,7 @@ def test_what_travels_can_be_pickled():
     np.testing.assert_array_equal(again.total.packed, sums.total.packed)
     models = solve_folds(sums, 3, nested_order(FULL), ALPHAS, SIZES, keep=True)
     score = row_score("neg_mean_absolute_error", targets, np.float64)
-    for work in (_FoldPass(folds, True), _ScorePass(folds, models, nested_order(FULL), SIZES, len(ALPHAS), score)):
+    for work in (_FoldPass(folds, True), _ScorePass(folds, models, SIZES, len(ALPHAS), score)):
         copy = pickle.loads(pickle.dumps(work))
         # The folds of all rows would travel to every worker.
         assert copy.folds is None
@@ -628,9 +637,9 @@ def test_few_numbers_for_many_rows():
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (1, "must be at least 2 folds, or None for generalised cross-validation; got 1"),
-        (True, "must be None, an int, a splitter of scikit-learn, or an iterable .* got True"),
-        ("five", "must be None, an int, a splitter .* got 'five'"),
+        (1, "must be at least 2 folds, None for generalised cross-validation, or 'loo'; got 1"),
+        (True, "must be None, 'loo', an int, a splitter of scikit-learn, or an iterable .* got True"),
+        ("five", "must be None, 'loo', an int, a splitter .* got 'five'"),
         (KFold(N + 1), f"there must be a row for each of {N + 1} folds; got {N} samples"),
         (RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), "test parts must be disjoint; got row .* in two"),
         ([(range(10, N), [0, 1, 1])], "test parts must be disjoint; got row 1 in two"),
@@ -654,8 +663,8 @@ def test_folds_that_cannot_be_used(cv, message):
 
 def test_folds_that_say_nothing():
     with pytest.raises(DataError, match="r2 needs at least two rows in each test part; got 1 in split 0"):
-        chosen(Y, cv=LeaveOneOut()).fit(X[:30], Y[:30])
-    every = chosen(Y, cv=LeaveOneOut(), scoring="neg_mean_squared_error", n_neurons=[5]).fit(X[:30], Y[:30])
+        chosen(Y, cv=30).fit(X[:30], Y[:30])
+    every = chosen(Y, cv=30, scoring="neg_mean_squared_error", n_neurons=[5]).fit(X[:30], Y[:30])
     assert every.cv_results_["split29_test_score"].shape == (4,)
     with pytest.raises(DataError, match="rows of positive weight; got none in the test part of split 0"):
         chosen(Y).fit(X, Y, (np.arange(N) >= 100).astype(float))

@@ -239,8 +239,9 @@ def test_one_pass_over_each_file(no_client, files, monkeypatch, y, y_val, scorin
     def counting(reader, start, stop):
         # By tasks, and not for the ledger, which knows the rows by a few of them.
         if stop - start > 60:
-            [name] = reader.source.paths
-            times.setdefault(name, np.zeros(N, int))[start + reader.source.start : stop + reader.source.start] += 1
+            [name] = {part.path for part, _, _ in reader._ranges}
+            first = reader._ranges[0][1]
+            times.setdefault(name, np.zeros(N, int))[start + first : stop + first] += 1
         return read(reader, start, stop)
 
     monkeypatch.setattr(Hdf5Reader, "read", counting)
@@ -280,7 +281,7 @@ def test_what_travels_can_be_pickled():
     np.testing.assert_array_equal(again[0].squares, models[0].squares)
     score = row_score("neg_mean_absolute_error", RegressionTargets(2, "float64"), np.float64)
     folds = Folds(1, np.array([0, M]), np.zeros(1, int))
-    work = _ScorePass(folds, models, nested_order(FULL), SIZES, len(ALPHAS), score)
+    work = _ScorePass(folds, models, SIZES, len(ALPHAS), score)
     shipped, part = pickle.loads(pickle.dumps(work)), work.part(0, M)
     results = []
     for each in (work, shipped):
@@ -713,3 +714,42 @@ def test_folds_that_do_not_fit_are_refused(monkeypatch):
         model.select(parts, cv="files", **GRID)
     with pytest.raises(InsufficientMemoryError, match="4 penalties and 3 numbers of 24 neurons, and has"):
         model.select(parts[0], validation=parts[1], **GRID)
+
+
+@pytest.mark.parametrize("ranking", ["omp", "mrsr"])
+def test_a_ranking_takes_the_best_neurons(files, ranking):
+    asked = GRID | {"ranking": ranking}
+    by_rows = chosen(Y, **asked).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    sums, held = (plain(Y).fit(*rows).normal_equations_ for rows in ((X, Y), (X_VAL, Y_VAL)))
+    model = plain(Y).initialize(X).select(sums, validation=held, **asked)
+    np.testing.assert_array_equal(model.ranking_, by_rows.ranking_)
+    np.testing.assert_allclose(
+        model.cv_results_["mean_test_score"], by_rows.cv_results_["mean_test_score"], rtol=0, atol=1e-10
+    )
+    assert model.hidden_layer_.fingerprint == by_rows.hidden_layer_.fingerprint
+    # Each training part has its own, as where rows are split.
+    parts = [plain(Y).fit(X[part], Y[part]).normal_equations_ for part in np.array_split(np.arange(N), 3)]
+    by_folds = chosen(Y, **asked, cv=3).fit(X, Y)
+    from_parts = plain(Y).initialize(X).select(parts, cv="files", **asked)
+    for name in ("split0_test_score", "split2_test_score"):
+        np.testing.assert_allclose(from_parts.cv_results_[name], by_folds.cv_results_[name], rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(from_parts.ranking_, by_folds.ranking_)
+
+
+def test_the_ranking_is_kept_with_the_choice(tmp_path):
+    model = plain(Y).fit(X, Y).select(n_neurons=10, ranking="omp")
+    assert model.n_neurons_ == 10
+    assert sorted(model.ranking_) == list(range(24))
+    kept, _ = leading(FULL, 10, model.ranking_)
+    assert model.hidden_layer_.fingerprint == kept.fingerprint
+    model.save(tmp_path / "m.h5", sums=True)
+    again = load(tmp_path / "m.h5")
+    np.testing.assert_array_equal(again.ranking_, model.ranking_)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    # Another choice without one forgets it.
+    assert not hasattr(again.select(n_neurons=5), "ranking_")
+
+
+def test_a_ranking_that_does_not_fit_the_targets():
+    with pytest.raises(ParameterError, match="'lars' is for one target; got 2"):
+        plain(Y).fit(X, Y).select(ranking="lars")
