@@ -338,6 +338,7 @@ def test_select_writes_the_model_and_can_be_run_again(folder, model):
 
 
 def test_select_by_a_ranking(folder, model):
+    summed_in_parts()
     run("select model.h5 'sums-?.h5' --neurons 9 --ranking omp --out small.h5")
     expected = load(model).select("sums-?.h5", n_neurons=9, ranking="omp")
     chosen = load("small.h5")
