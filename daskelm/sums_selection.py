@@ -112,7 +112,7 @@ def select_from_sums(
         scores = squared_scores(models, {0: held}, *sizes, name)
     else:
         scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name)
-    scores = np.where(_above_rounding(grid, total, order), scores, np.nan)
+    scores = _above_rounding(scores, grid, total, order)
     return choose(Scored(total, order, grid, scores, folds=folds is not None), layer, fit_intercept=fit_intercept)
 
 
@@ -187,14 +187,14 @@ def _check_validation(sums, validation, name):
         raise DataError(f"validation: {error}") from error
 
 
-def _above_rounding(grid, total, order):
-    """Which of the grid (n_alphas, n_sizes) is above the rounding of sums in single precision, or of any in double."""
+def _above_rounding(scores, grid, total, order):
+    """The scores, NaN where the penalty is below the rounding of sums in single precision."""
     diagonal = np.diagonal(total.moments().HH)[order]
     least = np.array([rounding(diagonal[:size], total.precision) for size in grid.sizes])
-    fits = grid.alphas[:, None] >= least
-    if not fits.any():
+    scores = np.where(grid.alphas[:, None] >= least, scores, np.nan)
+    if not np.isfinite(scores).any():
         raise ParameterError(
             f"alphas: for sums in float32 one must be at least {least.min():.3g}, which covers their rounding; got up "
             f"to {grid.alphas.max():g}. Give larger ones, or sum in float64."
         )
-    return fits
+    return scores
