@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from .hdf5_arrays import from_hdf5
     from .hdf5_writing import make_hdf5, to_hdf5
     from .hidden_layer import HiddenLayer
+    from .learning_curve import LearningCurvePoint
+    from .learning_curve_plot import LearningCurvePlot
     from .neurons import Neurons
     from .normal_equations import NormalEquations
     from .persistence import load
@@ -22,6 +24,8 @@ __all__ = [
     "ELMRegressor",
     "ELMRegressorCV",
     "HiddenLayer",
+    "LearningCurvePlot",
+    "LearningCurvePoint",
     "Neurons",
     "NormalEquations",
     "from_hdf5",
@@ -40,6 +44,8 @@ _HOMES = {
     "ELMRegressor": "regressor",
     "ELMRegressorCV": "regressor_cv",
     "HiddenLayer": "hidden_layer",
+    "LearningCurvePlot": "learning_curve_plot",
+    "LearningCurvePoint": "learning_curve",
     "Neurons": "neurons",
     "NormalEquations": "normal_equations",
     "from_hdf5": "hdf5_arrays",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
 from .accumulation import accumulate
+from .curve_sums import LearningCurve, accumulate_with_curve
 from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
 from .inputs import Source, rows_between, take_rows
 from .layer import Layer
+from .learning_curve import check_callbacks, check_tol
 from .normal_equations import NormalEquations
 from .resumption import add_rows, remove_rows, sums_by_way_of
 from .solvers import solve
@@ -27,13 +29,14 @@ __all__ = ["SumsEstimator"]
 class SumsEstimator(TableEstimator):
     """An estimator that sums over rows."""
 
-    # Where the work is kept is no metadata of the rows.
-    __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED}
+    # Where the work is kept, and who looks at it, is no metadata of the rows.
+    __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED, "callback": metadata_routing.UNUSED}
 
     _made_of = (*TableEstimator._made_of, "gram_dtype")
 
     alpha: Any
     gram_dtype: Any
+    tol: Any
 
     def _draw(self, X: Source, weights: Source | None) -> Layer:
         if self.gram_dtype not in ("float64", "float32", np.float64, np.float32):
@@ -46,8 +49,13 @@ class SumsEstimator(TableEstimator):
             )
         return replace(layer, gram_dtype=gram_dtype)
 
-    def fit(self, X, y, sample_weight=None, checkpoint=None) -> Self:
+    def fit(self, X, y, sample_weight=None, checkpoint=None, callback=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
+
+        With a callback, with `tol`, or with `verbose=2`, the rows are taken in an order that is random and the same in
+        each call, and a learning curve is made on the way, of which nothing is read twice: what a model of the rows
+        so far is worth on the next ones. Of a dask array, whole chunks are put in that order: if there are few, and
+        the rows are sorted, its first points say little. With checkpoints there is no curve.
 
         Parameters
         ----------
@@ -60,6 +68,9 @@ class SumsEstimator(TableEstimator):
         checkpoint : str or path-like, optional
             Sums file that the work is committed to as it goes on: when it is killed, the same call goes on from
             there. For X in HDF5 files and a `random_state` that is an int.
+        callback : callable, or list of callables, optional
+            Each is called with every `LearningCurvePoint`, in this thread, while the work goes on. If one returns True,
+            the pass ends there, as it does with `tol`. `LearningCurvePlot` is one.
 
         Returns
         -------
@@ -68,6 +79,8 @@ class SumsEstimator(TableEstimator):
 
         Raises
         ------
+        ParameterError
+            A parameter outside of its rule; a checkpoint together with a learning curve.
         DataError
             NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset.
         InputTypeError
@@ -77,11 +90,33 @@ class SumsEstimator(TableEstimator):
         InsufficientMemoryError
             The sums do not fit into the memory of the workers.
         """
+        callbacks, tol = check_callbacks(callback), check_tol(self.tol)
+        curved = callback is not None or tol is not None or (self.verbose or 0) >= 2
+        if curved and checkpoint is not None:
+            raise ParameterError(
+                "checkpoint: a learning curve takes the rows in an order of its own, which a checkpoint cannot go on "
+                f"with; got callback={callback!r}, tol={self.tol!r} and verbose={self.verbose!r} too. Leave out the "
+                "checkpoint, or callback, tol and verbose=2."
+            )
         with self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
-            if checkpoint is None:
+            curve = None
+            if curved:
+                sums, curve = accumulate_with_curve(
+                    layer,
+                    targets,
+                    X,
+                    y,
+                    weights,
+                    alpha=self.alpha,
+                    fit_intercept=self.fit_intercept,
+                    callbacks=callbacks,
+                    tol=tol,
+                    verbose=self.verbose,
+                )
+            elif checkpoint is None:
                 sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
             else:
                 if not isinstance(self.random_state, int | np.integer):
@@ -93,7 +128,44 @@ class SumsEstimator(TableEstimator):
             solution = solve(sums, self.alpha, fit_intercept=self.fit_intercept)
             self._start(layer, targets, y)
             self._keep(sums, solution)
+            self._curve = curve
         return self
+
+    @property
+    def learning_curve_(self) -> dict:
+        """The learning curve of `fit`, where it made one: ndarrays of shape (n_points,) by name, for a DataFrame.
+
+        ``"n_samples"`` that a point was trained on, ``"score"``, R2 on rows that it has not seen, and its ``"alpha"``.
+        """
+        curve = self._need_curve("learning_curve_")
+        return {name: np.array(getattr(curve, name)) for name in ("n_samples", "score", "alpha")}
+
+    @property
+    def stopped_early_(self) -> bool:
+        """Whether `fit`, with a learning curve, ended before all rows were counted."""
+        return self._need_curve("stopped_early_").stopped_early
+
+    def _need_curve(self, what: str) -> LearningCurve:
+        if (curve := getattr(self, "_curve", None)) is None:
+            # What scikit-learn's `hasattr` looks for.
+            raise AttributeError(
+                f"{what}: this {type(self).__name__} has no learning curve. Call fit with callback=, with tol, or with "
+                "verbose=2."
+            )
+        return curve
+
+    def _state(self) -> dict:
+        state = super()._state()
+        if (curve := getattr(self, "_curve", None)) is not None:
+            state["facts"]["learning_curve"] = asdict(curve)
+        return state
+
+    @classmethod
+    def _from_state(cls, state: dict) -> Self:
+        model = super()._from_state(state)
+        if (curve := state["facts"].get("learning_curve")) is not None:
+            model._curve = LearningCurve(**curve)
+        return model
 
     def solve(self, sums=None) -> Self:
         """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
