@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from .hdf5_arrays import from_hdf5
     from .hdf5_writing import make_hdf5, to_hdf5
     from .hidden_layer import HiddenLayer
+    from .learning_curve import LearningCurvePoint
+    from .learning_curve_plot import LearningCurvePlot
     from .learning_display import LearningCurveDisplay
     from .neurons import Neurons
     from .normal_equations import NormalEquations
@@ -26,6 +28,8 @@ __all__ = [
     "ELMRegressorCV",
     "HiddenLayer",
     "LearningCurveDisplay",
+    "LearningCurvePlot",
+    "LearningCurvePoint",
     "Neurons",
     "NeuronsDisplay",
     "NormalEquations",
@@ -48,6 +52,8 @@ _HOMES = {
     "ELMRegressorCV": "regressor_cv",
     "HiddenLayer": "hidden_layer",
     "LearningCurveDisplay": "learning_display",
+    "LearningCurvePlot": "learning_curve_plot",
+    "LearningCurvePoint": "learning_curve",
     "Neurons": "neurons",
     "NeuronsDisplay": "selection_display",
     "NormalEquations": "normal_equations",

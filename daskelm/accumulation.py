@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
 from typing import Any, Protocol
-from uuid import uuid4
 
 import dask
 import numpy as np
-from dask.highlevelgraph import HighLevelGraph
 
 from .accumulator import Accumulator
 from .exceptions import DataError
@@ -22,15 +20,13 @@ from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_
 from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
+from .pass_tasks import check_need, chunk_groups, read_by_tasks, task_graph
 from .progress import RowProgress
 from .sources import Notes, Origin, Provenance, Table, provenance_of
 from .targets import Targets
 from .tree import current_client, n_local_threads, reduce_here, runs_here, tree_reduce
 
-__all__ = ["Collector", "GramTask", "Pass", "accumulate", "add_block", "check_sums", "run_pass"]
-
-# Chunks of dask arrays that one task holds at once.
-_CHUNK_BYTES = 128 * 2**20
+__all__ = ["Collector", "GramTask", "Pass", "accumulate", "add_block", "check_sums", "merge", "run_pass"]
 
 
 class Collector(Protocol):
@@ -166,7 +162,7 @@ def run_pass(
     in_memory_X = isinstance(X, np.ndarray)
     client = None if in_memory_X else current_client()
     if not ranges:
-        _check_memory(work, layer, targets, 0, 1, None)
+        check_need(work, layer, targets, 0, 1, None)
         return None
     progress = RowProgress(sum(b - a for a, b in ranges), verbose, work.name)
     if in_memory_X:
@@ -174,9 +170,9 @@ def run_pass(
     given = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
     hooks["done"] = progress.advance
-    if in_memory_X or (isinstance(X, Hdf5Rows) and all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)):
+    if read_by_tasks(X, y, weights):
         tasks = _range_tasks(work, layer, targets, X, y, weights, origins, ranges, client)
-        _check_memory(work, layer, targets, 0, len(tasks), client, in_memory_X)
+        check_need(work, layer, targets, 0, len(tasks), client, in_memory_X)
         if in_memory_X and len(tasks) == 1:
             return tasks[0][1](layer, progress.advance, work)
         if client is None and runs_here(in_memory_X):
@@ -184,22 +180,15 @@ def run_pass(
             return reduce_here(calls, [n for n, _ in tasks], merge, in_process=in_memory_X, **hooks)
         return _on_dask([(n, (_run, task)) for n, task in tasks], [], layer, work, client, hooks)
     calls, dependencies, chunk_bytes = _chunk_tasks(work, targets, X, y, weights, origins, ranges)
-    _check_memory(work, layer, targets, chunk_bytes, len(calls), client)
+    check_need(work, layer, targets, chunk_bytes, len(calls), client)
     return _on_dask(calls, dependencies, layer, work, client, hooks)
 
 
 def _on_dask(calls, dependencies, layer, work, client, hooks):
-    """The sum of what the (rows, call) give, as tasks on Dask; layer and pass travel once per worker."""
-    # Names of this run alone: a failed task of an earlier try must not answer for this one.
-    run = uuid4().hex
-    name, layer_key = f"{work.name}-{run}", f"layer-{run}"
-    graph: dict = {layer_key: (_Shared(layer, work),)}
-    leaves = {}
-    for i, (n_rows, (function, *arguments)) in enumerate(calls):
-        graph[name, i] = (function, layer_key, *arguments)
-        leaves[name, i] = n_rows
+    """The sum of what the (rows, call) give, as tasks on Dask."""
+    graph, leaves = task_graph(calls, dependencies, layer, work)
     return tree_reduce(
-        HighLevelGraph.from_collections(name, graph, dependencies=dependencies),
+        graph,
         leaves,
         merge,
         client=client,
@@ -212,17 +201,6 @@ def _on_dask(calls, dependencies, layer, work, client, hooks):
 def merge(sums: Sequence[NormalEquations]) -> NormalEquations:
     """Sum of several sums."""
     return reduce(add, sums)
-
-
-@dataclass(frozen=True, eq=False)
-class _Shared:
-    """What all tasks need; a task that gives itself."""
-
-    layer: Layer
-    work: Pass
-
-    def __call__(self):
-        return self
 
 
 def _nothing(layer, targets):
@@ -352,36 +330,12 @@ def _chunk_tasks(work, targets, X, y, weights, origins, ranges):
     for (first, _), part in zip(ranges, parts, strict=True):
         arrays = [next(flat) for _ in part]
         used += arrays
-        chunks, n_rows, sizes = [], 0, arrays[0].chunks[0]
-        for i, size in enumerate(sizes):
-            chunks.append(i)
-            n_rows += size
-            if i + 1 == len(sizes) or (n_rows + sizes[i + 1]) * row_bytes > _CHUNK_BYTES or len(chunks) >= 1024:
-                keys: list = [[(array.name, j) + (0,) * (array.ndim - 1) for j in chunks] for array in arrays]
-                keys += [None] * (3 - len(keys))
-                mine, rest = _cut_origins(origins, first, first + n_rows), work.part(first, first + n_rows)
-                calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine, rest)))
-                largest, first, chunks, n_rows = max(largest, n_rows * row_bytes), first + n_rows, [], 0
+        sizes = arrays[0].chunks[0]
+        for chunks in chunk_groups(sizes, row_bytes):
+            n_rows = sum(sizes[i] for i in chunks)
+            keys: list = [[(array.name, i) + (0,) * (array.ndim - 1) for i in chunks] for array in arrays]
+            keys += [None] * (3 - len(keys))
+            mine, rest = _cut_origins(origins, first, first + n_rows), work.part(first, first + n_rows)
+            calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine, rest)))
+            largest, first = max(largest, n_rows * row_bytes), first + n_rows
     return calls, used, largest
-
-
-def _check_memory(work, layer, targets, chunk_bytes, n_tasks, client, in_process=False):
-    def need(n_threads):
-        at_once = min(n_threads, n_tasks)
-        return Need(
-            layer.n_neurons,
-            layer.n_features,
-            targets.n_targets,
-            block_rows(layer.n_neurons, layer.n_features),
-            at_once,
-            min(split_every(layer.n_neurons) + at_once - 1, n_tasks),
-            chunk_bytes,
-        )
-
-    if client is None:
-        from distributed.system import MEMORY_LIMIT
-
-        work.check_memory(need(n_local_threads(in_process)), MEMORY_LIMIT, "This process")
-        return
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        work.check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .exceptions import IncompatibleSumsError, RowsCountedError
 
-__all__ = ["Ledger", "Source", "SourceIndex", "cell_of", "cells_between", "common_rows"]
+__all__ = ["Ledger", "Source", "SourceIndex", "cell_of", "cells_between", "cells_of", "common_rows"]
 
 Ranges = tuple[tuple[int, int], ...]
 _MASK = 2**64 - 1
@@ -25,6 +26,13 @@ def cell_of(row: int, cell_rows: int) -> tuple[int, int]:
         return row // cell_rows * cell_rows, (row // cell_rows + 1) * cell_rows
     low = 1 << (row.bit_length() - 1) if row else 0
     return low, max(2 * low, 1)
+
+
+def cells_of(rows: np.ndarray, cell_rows: int) -> np.ndarray:
+    """First rows (rows,) of the cells of many rows."""
+    # The exponent is the number of bits, exactly, since the mantissa holds all of those that matter.
+    first = np.left_shift(1, np.maximum(np.frexp(rows)[1] - 1, 0), dtype=np.int64) * (rows > 0)
+    return np.where(rows >= cell_rows, rows // cell_rows * cell_rows, first)
 
 
 def cells_between(start: int, stop: int, cell_rows: int) -> Iterator[tuple[int, int, int]]:
@@ -87,7 +95,10 @@ class Source:
 
     def rows_in(self, cell: int) -> Ranges:
         """The counted rows of the cell that begins at this row."""
-        return common_rows(self.ranges, (cell_of(cell, self.cell_rows),))
+        low, high = cell_of(cell, self.cell_rows)
+        # Of scattered rows there are many ranges, and many cells are asked for.
+        first = max(bisect_left(self.ranges, (low,)) - 1, 0)
+        return common_rows(self.ranges[first : bisect_left(self.ranges, (high,))], ((low, high),))
 
     def same_as(self, other: Source) -> bool | None:
         """Whether both are one source, by the cells of which they count the same rows; None where there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 
@@ -18,6 +19,8 @@ class RowProgress:
     def __init__(self, total: int | None, verbose: int | bool = 0, label: str = "gram"):
         self.total, self.verbose, self.label = total, bool(verbose), label
         self.n, self._begin, self._shown_at, self._shown_tenth = 0, time.monotonic(), 0.0, 0
+        # What else the line says, such as the R2 so far.
+        self.note = ""
 
     def advance(self, n_rows: int) -> None:
         """Count `n_rows` more."""
@@ -36,6 +39,19 @@ class RowProgress:
             self._shown_at = now
             sys.stderr.write(self.line(now) + "\n")
 
+    def stop(self, n_rows: int) -> None:
+        """Show that this many rows were enough."""
+        if self.verbose:
+            begin, end = ("\r", "\033[K\n") if sys.stderr.isatty() else ("", "\n")
+            note = f", {self.note}" if self.note else ""
+            sys.stderr.write(f"{begin}{self.label}: {n_rows:,} of {self.total or 0:,} rows are enough{note}{end}")
+
+    def seconds_left(self) -> float:
+        """Seconds to the end of all rows, at the rate so far; infinity before the first."""
+        if not self.n:
+            return math.inf
+        return ((self.total or self.n) - self.n) * (time.monotonic() - self._begin) / self.n
+
     def _due(self, now):
         if self.total is None:
             return now - max(self._shown_at, self._begin) > 5
@@ -46,9 +62,11 @@ class RowProgress:
     def line(self, now: float) -> str:
         """The text: rows done, rows per second, seconds left."""
         seconds = max(now - self._begin, 1e-9)
+        note = f", {self.note}" if self.note else ""
         rate = self.n / seconds
         if self.total is None:
-            return f"{self.label}: {self.n:,} rows, {rate:,.0f} rows/s"
+            return f"{self.label}: {self.n:,} rows{note}, {rate:,.0f} rows/s"
         percent = 100 * self.n // max(self.total, 1)
         left = (self.total - self.n) / max(rate, 1e-9)
-        return f"{self.label}: {self.n:,} of {self.total:,} rows ({percent} %), {rate:,.0f} rows/s, {left:.0f} s left"
+        rows = f"{self.n:,} of {self.total:,} rows ({percent} %)"
+        return f"{self.label}: {rows}{note}, {rate:,.0f} rows/s, {left:.0f} s left"

@@ -29,12 +29,16 @@ def _mixed(z):
         return z ^ (z >> np.uint64(31))
 
 
-def row_digests(first_row: int, table: np.ndarray) -> np.ndarray:
-    """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers, and of their row numbers."""
+def row_digests(first_row: int | np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers, and of their row numbers.
+
+    These begin with `first_row`, or are given, (rows,).
+    """
     n_rows, n_columns = table.shape
     bits = np.ascontiguousarray(table).view(np.uint64)
     constants = _constants(n_columns)
-    out = (np.arange(first_row + 1, first_row + 1 + n_rows, dtype=np.uint64)) * np.uint64(_STEP)
+    numbers = first_row if isinstance(first_row, np.ndarray) else np.arange(first_row, first_row + n_rows)
+    out = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_STEP)
     step = max(_AT_ONCE // max(n_columns, 1), 1)
     for start in range(0, n_rows, step):
         part = bits[start : start + step]

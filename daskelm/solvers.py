@@ -155,7 +155,9 @@ class EigenFactor:
         return float(grid[np.argmin(criterion)])
 
 
-def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: bool = True) -> Solution:
+def solve(
+    sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: bool = True, warn: bool = True
+) -> Solution:
     """Ridge regression from the sums: B = (HH + alpha I)^-1 HT about the means, so the intercept is not penalised.
 
     Parameters
@@ -166,6 +168,8 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
         Penalty, in the units of HH: it weighs less the more rows there are.
     fit_intercept : bool
         Whether H and T are centred first.
+    warn : bool
+        Whether to warn; not where this runs beside other threads, whose warnings it would disturb.
 
     Returns
     -------
@@ -188,26 +192,28 @@ def solve(sums: NormalEquations, alpha: float | str = "gcv", *, fit_intercept: b
         factor = EigenFactor(moments.HH)
         return _by_eigen(factor, factor.gcv(moments), moments)
     if alpha < moments.least_alpha:
-        warnings.warn(
-            f"alpha = {alpha:g} is less than the rounding of sums in float32 needs, {moments.least_alpha:.3g}, which "
-            "was used instead (alpha_ says so). Give a larger alpha, or sum in float64.",
-            IllConditionedWarning,
-            stacklevel=3,
-        )
+        if warn:
+            warnings.warn(
+                f"alpha = {alpha:g} is less than the rounding of sums in float32 needs, {moments.least_alpha:.3g}, "
+                "which was used instead (alpha_ says so). Give a larger alpha, or sum in float64.",
+                IllConditionedWarning,
+                stacklevel=3,
+            )
         alpha = moments.least_alpha
     cholesky = CholeskyFactor(moments.HH, alpha)
     if cholesky.safe:
         B = cholesky.solve(moments.HT)
         return _solution(B, moments, alpha, len(B), 1 / cholesky.rcond, "cholesky")
     solution = _by_eigen(EigenFactor(moments.HH), alpha, moments)
-    warnings.warn(
-        f"HH + alpha I is not safely positive definite (alpha = {alpha:g}, reciprocal condition number "
-        f"{cholesky.rcond:.1e}); the solution of least norm, of rank {solution.rank} out of {len(solution.coef[0])}, "
-        "was taken by eigenvectors. Usual causes: duplicated neurons or inputs, fewer rows than neurons, alpha too "
-        "small. Use alpha='gcv' or a larger alpha.",
-        IllConditionedWarning,
-        stacklevel=3,
-    )
+    if warn:
+        warnings.warn(
+            f"HH + alpha I is not safely positive definite (alpha = {alpha:g}, reciprocal condition number "
+            f"{cholesky.rcond:.1e}); the solution of least norm, of rank {solution.rank} out of "
+            f"{len(solution.coef[0])}, was taken by eigenvectors. Usual causes: duplicated neurons or inputs, fewer "
+            "rows than neurons, alpha too small. Use alpha='gcv' or a larger alpha.",
+            IllConditionedWarning,
+            stacklevel=3,
+        )
     return solution
 
 

@@ -14,7 +14,7 @@ from .hdf5 import Hdf5Rows, some
 from .hdf5_reader import Part
 from .inputs import Source as Data
 from .inputs import n_columns, take_runs
-from .ledger import Ledger, Source, SourceIndex, cell_of, cells_between, common_rows
+from .ledger import Ledger, Source, SourceIndex, cell_of, cells_between, cells_of, common_rows
 from .row_digests import row_digests, sum_digests
 from .targets import Targets
 
@@ -324,6 +324,34 @@ class Notes:
                 sums[1] = (sums[1] + sum_digests(t[a - here.first : b - here.first])) % 2**64
             self._ranges.setdefault(origin.name, []).append(here.rows)
             self.n_unknown -= here.stop - here.start
+
+    def add_scattered(
+        self, runs: Sequence[tuple[int, int]], X: np.ndarray, content: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """Note the rows of sorted runs [start, stop) of X, which are here together; the rest as for `add`."""
+        numbers = np.concatenate([np.arange(*run) for run in runs])
+        self.n_unknown += len(numbers)
+        for origin in self.origins:
+            low, high = np.searchsorted(numbers, (origin.start, origin.stop))
+            if low == high:
+                continue
+            rows, mine = slice(low, high), numbers[low:high] + origin.shift
+            x = _digests_of_X(mine, X[rows])
+            t = _digests_of_T(mine, content[rows], None if weights is None else weights[rows])
+            names = cells_of(mine, origin.cell_rows)
+            firsts = np.flatnonzero(np.diff(names, prepend=-1))
+            cells = self._cells.setdefault(origin.name, {})
+            for cell, of_x, of_t in zip(
+                names[firsts].tolist(),
+                np.add.reduceat(x, firsts).tolist(),
+                np.add.reduceat(t, firsts).tolist(),
+                strict=True,
+            ):
+                sums = cells.setdefault(cell, [0, 0])
+                sums[:] = (sums[0] + of_x) % 2**64, (sums[1] + of_t) % 2**64
+            here = [origin.cut(start, stop) for start, stop in runs if start < origin.stop and origin.start < stop]
+            self._ranges.setdefault(origin.name, []).extend(part.rows for part in here)
+            self.n_unknown -= len(mine)
 
     def ledger(self, n_columns: int) -> Ledger:
         """All that was noted; the sources are known by name only."""

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
 from .accumulation import accumulate
-from .chosen_estimator import ChosenEstimator
-from .exceptions import IncompatibleSumsError, NotSolvedError, ParameterError
+from .curve_sums import LearningCurve, accumulate_with_curve
+from .exceptions import NotSolvedError, ParameterError
 from .hdf5 import Hdf5Rows
 from .inputs import Source, rows_between, take_rows
 from .layer import Layer
+from .learning_curve import check_callbacks, check_tol
 from .normal_equations import NormalEquations
 from .resumption import add_rows, remove_rows, sums_by_way_of
 from .solvers import solve
+from .solving_estimator import SolvingEstimator
 from .sources import Table, provenance_of
-from .sums_file import read_sums
-from .sums_selection import select_from_sums
 from .targets import Targets
 
 __all__ = ["SumsEstimator"]
 
 
-class SumsEstimator(ChosenEstimator):
+class SumsEstimator(SolvingEstimator):
     """An estimator that sums over rows."""
 
-    # Where the work is kept is no metadata of the rows.
-    __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED}
+    # Where the work is kept, and who looks at it, is no metadata of the rows.
+    __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED, "callback": metadata_routing.UNUSED}
 
-    _made_of = (*ChosenEstimator._made_of, "gram_dtype")
+    _made_of = (*SolvingEstimator._made_of, "gram_dtype")
 
-    alpha: Any
     gram_dtype: Any
+    tol: Any
 
     def _draw(self, X: Source, weights: Source | None) -> Layer:
         if self.gram_dtype not in ("float64", "float32", np.float64, np.float32):
@@ -47,8 +47,13 @@ class SumsEstimator(ChosenEstimator):
             )
         return replace(layer, gram_dtype=gram_dtype)
 
-    def fit(self, X, y, sample_weight=None, checkpoint=None) -> Self:
+    def fit(self, X, y, sample_weight=None, checkpoint=None, callback=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
+
+        With a callback, with `tol`, or with `verbose=2`, the rows are taken in an order that is random and the same in
+        each call, and a learning curve is made on the way, of which nothing is read twice: what a model of the rows
+        so far is worth on the next ones. Of a dask array, whole chunks are put in that order: if there are few, and
+        the rows are sorted, its first points say little. With checkpoints there is no curve.
 
         Parameters
         ----------
@@ -61,6 +66,9 @@ class SumsEstimator(ChosenEstimator):
         checkpoint : str or path-like, optional
             Sums file that the work is committed to as it goes on: when it is killed, the same call goes on from
             there. For X in HDF5 files and a `random_state` that is an int.
+        callback : callable, or list of callables, optional
+            Each is called with every `LearningCurvePoint`, in this thread, while the work goes on. If one returns True,
+            the pass ends there, as it does with `tol`. `LearningCurvePlot` is one.
 
         Returns
         -------
@@ -69,6 +77,8 @@ class SumsEstimator(ChosenEstimator):
 
         Raises
         ------
+        ParameterError
+            A parameter outside of its rule; a checkpoint together with a learning curve.
         DataError
             NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset.
         InputTypeError
@@ -78,11 +88,33 @@ class SumsEstimator(ChosenEstimator):
         InsufficientMemoryError
             The sums do not fit into the memory of the workers.
         """
+        callbacks, tol = check_callbacks(callback), check_tol(self.tol)
+        curved = callback is not None or tol is not None or (self.verbose or 0) >= 2
+        if curved and checkpoint is not None:
+            raise ParameterError(
+                "checkpoint: a learning curve takes the rows in an order of its own, which a checkpoint cannot go on "
+                f"with; got callback={callback!r}, tol={self.tol!r} and verbose={self.verbose!r} too. Leave out the "
+                "checkpoint, or callback, tol and verbose=2."
+            )
         with self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)
-            if checkpoint is None:
+            curve = None
+            if curved:
+                sums, curve = accumulate_with_curve(
+                    layer,
+                    targets,
+                    X,
+                    y,
+                    weights,
+                    alpha=self.alpha,
+                    fit_intercept=self.fit_intercept,
+                    callbacks=callbacks,
+                    tol=tol,
+                    verbose=self.verbose,
+                )
+            elif checkpoint is None:
                 sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
             else:
                 if not isinstance(self.random_state, int | np.integer):
@@ -94,152 +126,44 @@ class SumsEstimator(ChosenEstimator):
             solution = solve(sums, self.alpha, fit_intercept=self.fit_intercept)
             self._start(layer, targets, y)
             self._keep(sums, solution)
+            self._curve = curve
         return self
 
-    def solve(self, sums=None) -> Self:
-        """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
+    @property
+    def learning_curve_(self) -> dict:
+        """The learning curve of `fit`, where it made one: ndarrays of shape (n_points,) by name, for a DataFrame.
 
-        Parameters
-        ----------
-        sums : NormalEquations, str, path-like, or list of these, optional
-            Sums, a sums file, several, or a glob; the model's own sums if not given.
-
-        Returns
-        -------
-        self
-            The solved estimator.
-
-        Raises
-        ------
-        NotSolvedError
-            There is no layer, nothing was added yet, or the model was saved without its sums.
-        IncompatibleSumsError
-            The sums are of another layer or other targets.
-        ParameterError
-            Another parameter than `alpha`, `fit_intercept` and `verbose` was changed since the layer was drawn.
+        ``"n_samples"`` that a point was trained on, ``"score"``, R2 on rows that it has not seen, and its ``"alpha"``.
         """
-        self._solve("solve", sums)
-        return self
+        curve = self._need_curve("learning_curve_")
+        return {name: np.array(getattr(curve, name)) for name in ("n_samples", "score", "alpha")}
 
-    def _solve(self, what: str, sums=None):
-        self._need_layer(what)
-        self._need_same_parameters(what)
-        sums = self._own_sums(what) if sums is None else read_sums(sums)
-        self._need_these(sums)
-        self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
+    @property
+    def stopped_early_(self) -> bool:
+        """Whether `fit`, with a learning curve, ended before all rows were counted."""
+        return self._need_curve("stopped_early_").stopped_early
 
-    def select(
-        self, sums=None, *, validation=None, n_neurons=None, ranking=None, alphas=None, cv=None, scoring=None
-    ) -> Self:
-        """Choose the penalty and the neurons from sums alone, and solve; needs no data.
-
-        Parameters of the estimator stay as they are: `alpha_` is the penalty chosen until `solve` is called, with
-        `alpha`, or rows are added. Where fewer neurons are chosen, the model has the smaller layer and its sums from
-        here on, and no longer takes sums of the full one: save it first, or to another file.
-
-        Parameters
-        ----------
-        sums : NormalEquations, str, path-like, or list of these, optional
-            Sums, a sums file, several, or a glob; the model's own sums if not given.
-        validation : the same, optional
-            Sums of other rows, made with the same model, that the grid is scored on; they are not solved with.
-        n_neurons : array-like of int of shape (n_sizes,), optional
-            Numbers of neurons to try: the first ones of the layer, all ``"lin"`` before the others and these in
-            proportion, or the best by `ranking`. All neurons if not given; with a ranking, about ten numbers.
-        ranking : {None, "omp", "lars", "mrsr"}, default=None
-            Order in which neurons are taken, by what they tell of the targets, as in `ELMRegressorCV`; with
-            ``"files"``, each training part has its own.
-        alphas : array-like of shape (n_alphas,), optional
-            Penalties to try, in the units of HH; if not given, a grid as in `ELMRegressorCV`.
-        cv : {None, "files"}, default=None
-            Without validation: None is generalised cross-validation, ``"files"`` takes each of several sums as a
-            fold, scored by models of all the others.
-        scoring : {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}, optional
-            What is largest for the best: r2 if not given. Of a classifier, that of its outputs as estimates of zeros
-            and ones.
-
-        Returns
-        -------
-        self
-            The solved estimator, with `best_score_`, `cv_results_` and `n_neurons_`, and `ranking_` if asked for.
-
-        Raises
-        ------
-        NotSolvedError
-            There is no layer, nothing was added yet, or the model was saved without its sums.
-        IncompatibleSumsError
-            The sums are of another layer or other targets; rows are counted in sums and in validation.
-        ParameterError
-            A grid, `ranking`, `cv` or `scoring` that cannot be used; a parameter that was changed since the layer was
-            drawn.
-        DataError
-            Sums of too few rows.
-        InsufficientMemoryError
-            The sums of so many folds, or so large a grid, do not fit in this process.
-        """
-        layer = self._need_layer("select")
-        self._need_same_parameters("select")
-        with self._unchanged_on_error():
-            selected = select_from_sums(
-                layer,
-                self._own_sums("select") if sums is None else sums,
-                check=self._need_these,
-                validation=validation,
-                alphas=alphas,
-                n_neurons=n_neurons,
-                ranking=ranking,
-                cv=cv,
-                scoring=scoring,
-                fit_intercept=self.fit_intercept,
+    def _need_curve(self, what: str) -> LearningCurve:
+        if (curve := getattr(self, "_curve", None)) is None:
+            # What scikit-learn's `hasattr` looks for.
+            raise AttributeError(
+                f"{what}: this {type(self).__name__} has no learning curve. Call fit with callback=, with tol, or with "
+                "verbose=2."
             )
-            before = getattr(self, "_choice", {}).get("before", [])
-            if selected.layer is not layer:
-                before = [*before, layer.fingerprint]
-            self.hidden_layer_, self.n_neurons_ = selected.layer, selected.layer.n_neurons
-            self._keep(selected.sums, selected.solution)
-            self._note_choice(selected, ranked=ranking is not None, before=before)
-        return self
+        return curve
 
-    def _need_these(self, sums: NormalEquations, name: str = "sums"):
-        """Refuse sums of another layer or other targets."""
-        layer = self.hidden_layer_
-        if sums.fingerprint in getattr(self, "_choice", {}).get("before", []):
-            raise IncompatibleSumsError(
-                f"{name}: they are of the full layer of {sums.n_neurons} neurons (fingerprint {sums.fingerprint[:12]}),"
-                f" of which this model has the {layer.n_neurons} that select chose ({layer.fingerprint[:12]}). Use the "
-                "model as it was saved before select, or sum over the rows with this one, into a new file."
-            )
-        if sums.fingerprint != layer.fingerprint:
-            raise IncompatibleSumsError(
-                f"{name}: they are of another hidden layer (fingerprint {sums.fingerprint[:12]}) than this model's "
-                f"({layer.fingerprint[:12]}). Use the one saved model everywhere: save it after initialize, load it in "
-                "every script."
-            )
-        self._check_sums(sums, name)
+    def _state(self) -> dict:
+        state = super()._state()
+        if (curve := getattr(self, "_curve", None)) is not None:
+            state["facts"]["learning_curve"] = asdict(curve)
+        return state
 
     @classmethod
     def _from_state(cls, state: dict) -> Self:
         model = super()._from_state(state)
-        if hasattr(model, "_choice"):
-            model.n_neurons_ = model.hidden_layer_.n_neurons
+        if (curve := state["facts"].get("learning_curve")) is not None:
+            model._curve = LearningCurve(**curve)
         return model
-
-    def _own_sums(self, what: str) -> NormalEquations:
-        if hasattr(self, "normal_equations_"):
-            return self.normal_equations_
-        if getattr(self, "_solution", None) is not None:
-            raise NotSolvedError(
-                f"This {type(self).__name__} instance was saved without its sums, and {what} needs them. Save it with "
-                "save(path, sums=True), or name a sums file: solve('sums.h5')."
-            )
-        raise NotSolvedError(
-            f"This {type(self).__name__} instance is not fitted yet: nothing was added since its layer was drawn, and "
-            f"{what} needs sums over rows. Call partial_fit or accumulate first, or name a sums file: "
-            "solve('sums.h5')."
-        )
-
-    def _check_sums(self, sums, name="sums"):
-        """Whether the sums' targets are those of this model; `name` is the argument's."""
 
     def _add(self, sums: NormalEquations, targets: Targets, y: Source):
         own = getattr(self, "normal_equations_", None)

@@ -44,7 +44,7 @@ class TableEstimator(SolvedEstimator):
         self._vector_target = y.ndim == 1 or _is_file_of_one_column(y)
 
     def _start(self, layer, targets, y):
-        for name in ("normal_equations_", "_solution", "_vector_target"):
+        for name in ("normal_equations_", "_solution", "_vector_target", "_curve"):
             self.__dict__.pop(name, None)
         self._keep_layer(layer)
         self._targets = targets

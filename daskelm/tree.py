@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,18 @@ _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 # Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
 _LEAF_BYTES = 1024
 
-__all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "sharing", "tree_reduce"]
+__all__ = [
+    "Reduction",
+    "current_client",
+    "local_get",
+    "n_local_threads",
+    "reduce_here",
+    "runs_here",
+    "sharing",
+    "sharing_leaves",
+    "tree_reduce",
+    "values_in_order",
+]
 
 
 def in_task() -> bool:
@@ -45,7 +56,8 @@ def current_client():
     return owner if hasattr(owner, "scheduler_info") else None
 
 
-def _local_get(in_process=False):
+def local_get(in_process: bool = False):
+    """The `get` of Dask's local scheduler here; `in_process` as for `reduce_here`."""
     if in_task():
         return dask.get
     get = get_scheduler()
@@ -56,7 +68,7 @@ def _local_get(in_process=False):
 
 def n_local_threads(in_process: bool = False) -> int:
     """How many tasks the local scheduler runs at once; `in_process` as for `tree_reduce`."""
-    if _local_get(in_process) is not dask.threaded.get:
+    if local_get(in_process) is not dask.threaded.get:
         return 1
     from dask.system import CPU_COUNT
 
@@ -67,6 +79,11 @@ def sharing(n_bytes: int):
     """Context in which Dask does not warn of these bytes, which a graph holds once for all its tasks."""
     threshold = parse_bytes(dask.config.get(_LARGE_GRAPH, "10MB")) + 2 * n_bytes
     return dask.config.set({_LARGE_GRAPH: threshold})
+
+
+def sharing_leaves(shared_bytes: int, n_leaves: int):
+    """The same for a graph of many leaves that share these bytes."""
+    return sharing(shared_bytes + _LEAF_BYTES * n_leaves)
 
 
 def tree_reduce(
@@ -114,8 +131,8 @@ def tree_reduce(
         The value of the reduction, in this process; None if all of it was taken.
     """
     if client is not None:
-        with sharing(shared_bytes + _LEAF_BYTES * len(leaves)):
-            return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
+        with sharing_leaves(shared_bytes, len(leaves)):
+            return Reduction(client, merge, split_every, name).run(graph, leaves, done, due, take)
     return _locally(graph, leaves, merge, done, due, take)
 
 
@@ -150,7 +167,7 @@ def reduce_here(
         The value of the reduction; None if all of it was taken.
     """
     total = None
-    values = _values_in_order(calls, min(n_local_threads(in_process), len(calls)))
+    values = values_in_order(calls, min(n_local_threads(in_process), len(calls)))
     with contextlib.closing(values):
         for size, value in zip(sizes, values, strict=True):
             total = value if total is None else merge([total, value])
@@ -161,7 +178,8 @@ def reduce_here(
     return total
 
 
-def _values_in_order(calls, n_threads):
+def values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Generator[Any, None, None]:
+    """What the calls give, in order, from threads that are a few calls ahead; close it to leave out the rest."""
     if n_threads <= 1:
         for call in calls:
             yield call()
@@ -184,7 +202,7 @@ def _values_in_order(calls, n_threads):
 
 def runs_here(in_process: bool = False) -> bool:
     """Whether Dask's local scheduler is one of this process: threads, or none."""
-    return _local_get(in_process) in (dask.threaded.get, dask.get)
+    return local_get(in_process) in (dask.threaded.get, dask.get)
 
 
 def _locally(graph, leaves, merge, done, due, take):
@@ -204,23 +222,22 @@ def _locally(graph, leaves, merge, done, due, take):
             part, total = total, None
             take(part)
 
-    get = _local_get()
+    get = local_get()
     limit = 1 if get is dask.threaded.get and len(leaves) > 1 else None
     with threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask):
         get(dict(graph), list(leaves))
     return total
 
 
-class _Reduction:
+class Reduction:
     """On a cluster: merge what lies on one worker as it appears, then across workers.
 
     Each partial crosses the network once at most. Every merge is an ordinary task on ordinary tasks, so a lost
     worker's share is computed again by Dask itself.
     """
 
-    def __init__(self, client, merge, split_every, name, done, due, take):
+    def __init__(self, client, merge: Callable[[list], Any], split_every: int, name: str):
         self.client, self.merge, self.split_every, self.name = client, merge, split_every, name
-        self.done, self.due, self.take = done, due, take
         # Of this run alone: which partials meet in which merge depends on the order in which they appear.
         self.run_id, self.n_merges = uuid4().hex, 0
         # All that this run still needs; what is not in here may be forgotten by the scheduler.
@@ -228,7 +245,8 @@ class _Reduction:
         # Keys of partials by the worker where they lie.
         self.here: defaultdict = defaultdict(list)
 
-    def run(self, graph, leaves):
+    def run(self, graph, leaves, done, due, take):
+        """The value of the reduction of these leaves; the parameters are those of `tree_reduce`."""
         from distributed import as_completed
 
         client = self.client
@@ -243,24 +261,20 @@ class _Reduction:
                 for future in batch:
                     if future.status != "finished":
                         future.result()
-                    self.done(sizes.pop(future.key, 0))
+                    done(sizes.pop(future.key, 0))
                     if future.key == taking:
                         # In a thread, since the merging must go on meanwhile: partials would pile up on the workers.
-                        taken = taker.submit(lambda key: self.take(self.alive.pop(key).result()), taking)
+                        taken = taker.submit(lambda key: take(self.alive.pop(key).result()), taking)
                         taking = None
                         continue
-                    place = next(iter(places.get(future.key) or ()), None)
-                    keys = self.here[place]
-                    keys.append(future.key)
-                    if len(keys) >= self.split_every:
-                        merges.append((self.here.pop(place), place))
+                    merges += self.keep(future.key, places)
                 for future in self.submit(merges):
                     queue.add(future)
                 # Not before the last was taken, and not when the end is near: the rest is the value.
                 if taken is not None and taken.done():
                     taken = taken.result()
                 idle = taking is None and taken is None
-                if idle and sizes and any(self.here.values()) and self.due():
+                if idle and sizes and any(self.here.values()) and due():
                     future = self.gather()
                     taking = future.key
                     queue.add(future)
@@ -273,6 +287,13 @@ class _Reduction:
             queue.clear()
             taker.shutdown()
             client.cancel(list(self.alive.values()))
+
+    def keep(self, key, places: Mapping) -> list[tuple[list, str | None]]:
+        """Note a partial that is there, on the worker of `places`; gives the merge that is due with it, if one is."""
+        place = next(iter(places.get(key) or ()), None)
+        keys = self.here[place]
+        keys.append(key)
+        return [(self.here.pop(place), place)] if len(keys) >= self.split_every else []
 
     def gather(self):
         """Future of the sum of all partials that are there."""

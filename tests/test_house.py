@@ -20,21 +20,22 @@ MAX_LINES = 400
 # A module imports only from lines above its own, in functions too.
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
-    {"exceptions", "unlocked"},
+    {"block_order", "exceptions", "unlocked"},
     {"blas", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments"},
     {"hdf5", "neurons", "progress", "row_digests", "text", "triangles"},
     {"gram"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
+    {"segmented_tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
-    {"ridge_path", "sources", "uncertainty"},
+    {"learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
     {"loo_factors", "ranking"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
     {"validation"},
-    {"criterion", "fold_sums", "joint_counts", "resumption"},
-    {"fold_errors", "gcv_criterion"},
+    {"criterion", "fold_sums", "joint_counts", "resumption", "scattered"},
+    {"curve_sums", "fold_errors", "gcv_criterion"},
     {"fold_scores", "loo_scores"},
     {"fold_criterion", "loo_criterion", "validation_criterion"},
     {"selection"},
@@ -44,10 +45,11 @@ FLOORS = (
     {"solved_estimator"},
     {"table_estimator"},
     {"chosen_estimator"},
-    {"labels_estimator", "numbers_estimator", "selecting_estimator", "sums_estimator"},
+    {"labels_estimator", "numbers_estimator", "selecting_estimator", "solving_estimator"},
+    {"sums_estimator"},
     {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
     # Floor 5: what is made of estimators.
-    {"cli_errors", "display", "grid_scores", "persistence"},
+    {"cli_errors", "display", "grid_scores", "learning_curve_plot", "persistence"},
     {"learning_display", "prediction_display", "selection_display"},
     # HP-ELM's interface: its parts, and itself.
     {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
@@ -61,7 +63,7 @@ FLOORS = (
 )
 HEIGHT = {module: height for height, floor in enumerate(FLOORS) for module in floor}
 
-HEAVY = {"bokeh", "dask.dataframe", "distributed", "hdf5plugin", "matplotlib", "pandas", "pytest"}
+HEAVY = {"IPython", "bokeh", "dask.dataframe", "distributed", "hdf5plugin", "matplotlib", "pandas", "pytest"}
 
 # Written so that they do not match themselves.
 MACHINE_PATH = re.compile(rb"(?<![\w.~)}\]-])/(?:home|root|work|opt|Users)/")

@@ -522,7 +522,7 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
         request.getfixturevalue(where)
     else:
         monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: 40)
-        monkeypatch.setattr("daskelm.accumulation._CHUNK_BYTES", 50 * 8 * (D + 2))
+        monkeypatch.setattr("daskelm.pass_tasks._CHUNK_BYTES", 50 * 8 * (D + 2))
         for module in ("accumulation", "fold_sums"):
             monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
         monkeypatch.setattr("daskelm.fold_sums._LEAST_ROWS", 5)

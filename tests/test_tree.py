@@ -13,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from distributed import Client
 from threadpoolctl import threadpool_info
 
-from daskelm.tree import _Reduction, current_client, in_task, n_local_threads, reduce_here, tree_reduce
+from daskelm.tree import Reduction, current_client, in_task, n_local_threads, reduce_here, tree_reduce
 
 
 def leaves(n, function=lambda i: [i]):
@@ -114,7 +114,7 @@ def test_many_merges_are_one_graph(client, monkeypatch):
     graphs = []
     send = Client._graph_to_futures
     monkeypatch.setattr(Client, "_graph_to_futures", lambda *args, **kw: graphs.append(1) or send(*args, **kw))
-    reduction = _Reduction(client, concatenate, 4, "merge", None, None, None)
+    reduction = Reduction(client, concatenate, 4, "merge")
     futures = client.map(lambda i: [i], range(13), pure=False)
     reduction.alive = {future.key: future for future in futures}
     keys = list(reduction.alive)

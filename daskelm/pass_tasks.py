@@ -1,0 +1,98 @@
+"""What every pass over the rows needs around its tasks: their graph, their chunks, the memory that they will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from dask.highlevelgraph import HighLevelGraph
+
+from .hdf5 import Hdf5Rows
+from .inputs import Source
+from .layer import Layer
+from .memory import Need, block_rows, split_every
+from .targets import Targets
+from .tree import n_local_threads
+
+__all__ = ["check_need", "chunk_groups", "read_by_tasks", "task_graph"]
+
+# Chunks of dask arrays that one task holds at once.
+_CHUNK_BYTES = 128 * 2**20
+
+
+def read_by_tasks(X: Source, y: Source, weights: Source | None) -> bool:
+    """Whether tasks read their rows themselves, by row numbers; of dask arrays they are given chunks."""
+    given = [source for source in (X, y, weights) if source is not None]
+    return isinstance(X, np.ndarray) or all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)
+
+
+def task_graph(
+    calls: Sequence[tuple[int, tuple]], dependencies: Sequence, layer: Layer, work
+) -> tuple[HighLevelGraph, dict]:
+    """Tasks of the (rows, call), and their keys in order with the rows; layer and pass travel once per worker.
+
+    A call is a function, which is given both, and its other arguments; `dependencies` are collections with the keys
+    among these.
+    """
+    # Names of this run alone: a failed task of an earlier try must not answer for this one.
+    run = uuid4().hex
+    name, layer_key = f"{work.name}-{run}", f"layer-{run}"
+    graph: dict = {layer_key: (_Shared(layer, work),)}
+    leaves = {}
+    for i, (n_rows, (function, *arguments)) in enumerate(calls):
+        graph[name, i] = (function, layer_key, *arguments)
+        leaves[name, i] = n_rows
+    return HighLevelGraph.from_collections(name, graph, dependencies=dependencies), leaves
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What all tasks need; a task that gives itself."""
+
+    layer: Layer
+    work: Any
+
+    def __call__(self):
+        return self
+
+
+def chunk_groups(sizes: Sequence[int], row_bytes: int) -> list[list[int]]:
+    """Numbers of chunks, of which these are the rows, in groups that one task holds at once."""
+    groups: list[list[int]] = []
+    n_rows = 0
+    for i, size in enumerate(sizes):
+        if not groups or (n_rows + size) * row_bytes > _CHUNK_BYTES or len(groups[-1]) >= 1024:
+            groups.append([])
+            n_rows = 0
+        groups[-1].append(i)
+        n_rows += size
+    return groups
+
+
+def check_need(
+    work, layer: Layer, targets: Targets, chunk_bytes: int, n_tasks: int, client, in_process: bool = False
+) -> None:
+    """Refuse what does not fit into this process, or into some worker of a client; before the work starts."""
+
+    def need(n_threads):
+        at_once = min(n_threads, n_tasks)
+        return Need(
+            layer.n_neurons,
+            layer.n_features,
+            targets.n_targets,
+            block_rows(layer.n_neurons, layer.n_features),
+            at_once,
+            min(split_every(layer.n_neurons) + at_once - 1, n_tasks),
+            chunk_bytes,
+        )
+
+    if client is None:
+        from distributed.system import MEMORY_LIMIT
+
+        work.check_memory(need(n_local_threads(in_process)), MEMORY_LIMIT, "This process")
+        return
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        work.check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")
