@@ -129,7 +129,7 @@ class Hdf5Rows:
 
     def open(self, *, reuse: bool = False) -> Hdf5Reader:
         """Reader of these rows, for use in a `with` statement; with `reuse`, what it read is gone at its next read."""
-        return Hdf5Reader(self.ranges(), self.shape[1:], self.dtype, reuse)
+        return Hdf5Reader(self, reuse)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1, counted from the first one here, of shape (stop - start, n_columns)."""
