@@ -5,7 +5,8 @@ to 400 `tanh`, of which the grid takes 25 to all. GridSearchCV has the same laye
 refitting for each of four penalties and three sizes, on tables of up to 2,000 rows. Squared error (Brier score of
 classes), relative to that of the defaults on the same split: exp of the mean of the log-ratios, in brackets twice their
 standard error. Prints a Markdown table; the exit status is 1 if a choice made by daskelm is worse than the defaults, or
-the one by five folds worse than that of GridSearchCV by the same folds, by more than that noise and by more than 1 %.
+the one by five folds worse than that of GridSearchCV by the same folds, by more than that noise and by more than 1 %. A
+second table has the layer pruned to a third of its neurons, relative to all of them, the penalty by GCV in both.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from flights_data import build
 
 WAYS = ("gcv", "five folds", "GridSearchCV")
+RANKINGS = {"first ones": None, "omp": "omp", "mrsr": "mrsr"}
 MOST_SEARCHED = 2_000
 TOLERANCE = 0.01
 QUICK = ("diabetes", "wine")
@@ -40,7 +42,7 @@ def main(argv=None) -> int:
     names, splits = (QUICK, 2) if options.quick else ([*TABLES, "flights"], options.splits)
     print("| table | rows | " + " | ".join(WAYS) + " | neurons chosen |")
     print("|---|---:|" + "---:|" * (len(WAYS) + 1))
-    worse = []
+    worse, pruned = [], []
     for name in names:
         X, y, classes = flights() if name == "flights" else TABLES[name]()
         found = [one_split(X, y, classes, split) for split in range(splits)]
@@ -53,8 +55,13 @@ def main(argv=None) -> int:
             ratio, noise = compared(found, way, other)
             if ratio is not None and np.log(ratio) > max(noise, TOLERANCE):
                 worse.append(f"{name}: {way} {ratio:.3f} of {other}")
+        thirds = [compared(found, f"third, {name}", "full") for name in RANKINGS]
+        cells_of_thirds = " | ".join(f"{ratio:.3f} ({noise:.3f})" for ratio, noise in thirds)
+        pruned.append(f"| {name} | {cells_of_thirds} |")
         chosen = sorted(size for _, size in found)
         print(f"| {name} | {len(X):,} | {' | '.join(cells)} | {chosen[0]} to {chosen[-1]} |", flush=True)
+    print("\n| table | " + " | ".join(RANKINGS) + " |\n|---|" + "---:|" * len(RANKINGS))
+    print("\n".join(pruned))
     print("\n" + ("worse: " + "; ".join(worse) if worse else "no choice is worse than the defaults or GridSearchCV's"))
     return int(bool(worse) and not options.quick)
 
@@ -94,6 +101,10 @@ def one_split(X, y, classes, split) -> tuple[dict, int]:
     errors["gcv"] = error(choosing(layer, n_neurons=sizes, random_state=split).fit(X, y))
     folds = choosing(layer, n_neurons=sizes, cv=5, scoring=scoring, random_state=split).fit(X, y)
     errors["five folds"] = error(folds)
+    errors["full"] = error(choosing(layer, random_state=split).fit(X, y))
+    for name, ranking in RANKINGS.items():
+        pruned = choosing(layer, n_neurons=(d + 400) // 3, ranking=ranking, random_state=split).fit(X, y)
+        errors[f"third, {name}"] = error(pruned)
     if len(X) <= MOST_SEARCHED:
         trace = folds.normal_equations_.moments().HH.trace() / folds.n_neurons_
         grid = {

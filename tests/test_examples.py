@@ -155,9 +155,11 @@ def test_selection(tmp_path):
 def test_selected_models(tmp_path):
     done = run(BENCHMARKS / "selected_models.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = table_rows(done.stdout)
-    assert [row[:2] for row in rows] == [["diabetes", "442"], ["wine", "178"]]
-    assert all(0.5 < float(cell.partition(" ")[0]) < 2 for row in rows for cell in row[2:5])
+    chosen, pruned = (table_rows(part) for part in done.stdout.split("\n\n")[:2])
+    assert [row[:2] for row in chosen] == [["diabetes", "442"], ["wine", "178"]]
+    assert all(0.5 < float(cell.partition(" ")[0]) < 2 for row in chosen for cell in row[2:5])
+    assert [row[0] for row in pruned] == ["diabetes", "wine"]
+    assert all(0.5 < float(cell.partition(" ")[0]) < 2 for row in pruned for cell in row[1:])
 
 
 def test_coverage(tmp_path):
