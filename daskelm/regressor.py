@@ -35,9 +35,10 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         fast and rounds off what is below 1e-7 of HH: penalties too small for that are raised, with a warning
         (`alpha_`), and smooth relations of few inputs lose accuracy.
     tol : float or None, default=None
-        If given, `fit` ends when more rows no longer help: when at two points of the learning curve in a row twice the
-        rows gained less than `tol` in R2 on rows not seen. 1e-3 is a good value. The model is exact for the rows used,
-        the same whatever the workers do; `normal_equations_` says how many and which. None uses all rows.
+        If given, `fit` ends when more rows no longer help: when at all points of the learning curve since the rows
+        last doubled, and at two at least, twice the rows changed R2 on rows not seen by less than `tol`. 1e-3 is a
+        good value. The model is exact for the rows used, and the same whatever the workers do; `normal_equations_`
+        says how many and which. None uses all rows.
     random_state : int, RandomState or None, default=None
         Seed of the neurons.
     verbose : int, default=0

@@ -29,6 +29,8 @@ from daskelm.block_order import curve_fractions, segments_of, spread_order, unit
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
 from daskelm.hdf5 import open_rows
 from daskelm.learning_curve import EarlyStop, Step
+from daskelm.ledger import Source, cell_of, cells_of
+from daskelm.memory import Need
 from daskelm.progress import RowProgress
 from daskelm.scattered import BlockTask, cut_blocks, origins_of
 from daskelm.segmented_tree import _priorities, reduce_segments, reduce_segments_here
@@ -278,6 +280,8 @@ def test_it_is_made_on_request_only_and_kept(tmp_path):
         for name, values in curve.items():
             np.testing.assert_array_equal(copy.learning_curve_[name], values)
             assert copy.learning_curve_[name].dtype == values.dtype
+    assert not hasattr(model.initialize(X), "learning_curve_")
+    model.fit(X, Y)
     model.set_params(verbose=0).fit(X, Y)
     assert not hasattr(model, "learning_curve_")
     pandas = pytest.importorskip("pandas")
@@ -446,6 +450,16 @@ def test_what_does_not_fit_is_refused_before_the_pass(monkeypatch):
         ELMRegressor(1000, tol=1e-3).fit(x, x[:, 0])
 
 
+def test_memory_of_segments_that_wait_and_of_a_point():
+    need = Need(1000, 2, 1, 100, n_tasks=2, waiting=4)
+    waiting = need.total + 5 * need.partial
+    curve_sums._CurvePass(5, here=False).check_memory(need, waiting, "Worker")
+    with pytest.raises(InsufficientMemoryError, match="Worker needs"):
+        curve_sums._CurvePass(6, here=False).check_memory(need, waiting, "Worker")
+    with pytest.raises(InsufficientMemoryError, match="This process needs"):
+        curve_sums._CurvePass(5, here=True).check_memory(need, waiting + 40 * 1000**2, "This process")
+
+
 @pytest.mark.parametrize("form", ["numpy", "file"])
 @pytest.mark.parametrize("name", ["X", "y"])
 def test_nan_names_the_row(tmp_path, form, name):
@@ -500,6 +514,14 @@ def test_a_task_names_its_own_files_only(files):
     origins = [Origin(a, b, 0, name, 1) for a, b, name in [(0, 700, "a"), (700, 703, "b"), (703, N, "c")]]
     assert [origin.name for origin in origins_of(origins, [(702, 703), (703, 705)])] == ["b", "c"]
     assert origins_of((), [(0, 1)]) == ()
+
+
+def test_the_rows_of_a_cell_are_found_among_many_ranges():
+    source = Source(((0, 3), (60, 100), (150, 160), (170, 200)), cell_rows=64)
+    cells = [source.rows_in(cell) for cell in (0, 2, 32, 64, 128, 192, 256)]
+    assert cells == [((0, 1),), ((2, 3),), ((60, 64),), ((64, 100),), ((150, 160), (170, 192)), ((192, 200),), ()]
+    rows = np.concatenate([np.arange(300), [2**40 - 1]])
+    assert cells_of(rows, 64).tolist() == [cell_of(int(row), 64)[0] for row in rows]
 
 
 def keys_on(client):
