@@ -55,7 +55,7 @@ class LearningCurveDisplay:
         Parameters
         ----------
         model : ELMRegressor or ELMClassifier
-            Fitted, with `learning_curve_`.
+            Fitted with a callback, `tol` or ``verbose=2``, so that it has `learning_curve_`.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
         **kwargs : dict
@@ -75,7 +75,7 @@ class LearningCurveDisplay:
         if curve is None:
             raise ParameterError(
                 f"model must have learning_curve_, the scores while it was fitted; got {type(model).__name__} without. "
-                "Fit an ELMRegressor or ELMClassifier that keeps it (see its fit), or give n_samples and score."
+                "Fit an ELMRegressor or ELMClassifier with callback=, tol or verbose=2, or give n_samples and score."
             )
         return cls(curve["n_samples"], curve["score"]).plot(ax, **kwargs)
 

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import dask
 import dask.array as da
@@ -157,7 +158,12 @@ def test_learning_curve():
     model = ELMRegressor(5).fit(X, Y)
     with pytest.raises(ParameterError, match=r"model must have learning_curve_, .* got ELMRegressor without\. Fit"):
         LearningCurveDisplay.from_estimator(model)
-    model.learning_curve_ = {"n_samples": np.array([10, 1000, 20000]), "score": np.array([np.nan, 0.5, 0.75])}
+    fitted = ELMRegressor(5, tol=1e-9).fit(X, Y)
+    display = drawn(LearningCurveDisplay.from_estimator(fitted))
+    np.testing.assert_array_equal(display.ax_.get_lines()[0].get_ydata(), fitted.learning_curve_["score"])
+    model = SimpleNamespace(
+        learning_curve_={"n_samples": np.array([10, 1000, 20000]), "score": np.array([np.nan, 0.5, 0.75])}
+    )
     display = drawn(LearningCurveDisplay.from_estimator(model, linestyle=":"))
     line = display.ax_.get_lines()[0]
     np.testing.assert_array_equal(line.get_xdata(), [10, 1000, 20000])
