@@ -5,6 +5,7 @@ from sklearn.exceptions import NotFittedError
 
 __all__ = [
     "CancellationWarning",
+    "ClusterError",
     "DaskelmError",
     "DataError",
     "DatasetNotFoundError",
@@ -67,6 +68,10 @@ class RowsCountedError(IncompatibleSumsError):
 
 class InsufficientMemoryError(DaskelmError, MemoryError):
     """The work was refused before it began: its projected need exceeds what is there."""
+
+
+class ClusterError(DaskelmError, RuntimeError):
+    """A cluster lost workers, its scheduler, or the connection to it, in the middle of the work."""
 
 
 class NotSolvedError(DaskelmError, NotFittedError):

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from .cluster_loss import telling_loss
 from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
 from .ledger import Ledger
@@ -114,7 +115,7 @@ def solve_folds(
             _Value(places),
             *map(_Value, grid),
         )
-    with sharing(sum(part.packed.nbytes for part in plain.values()) + sums.all.packed.nbytes):
+    with telling_loss(client), sharing(sum(part.packed.nbytes for part in plain.values()) + sums.all.packed.nbytes):
         return _joined(client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))]))
 
 

@@ -76,6 +76,8 @@ class SumsEstimator(TableEstimator):
             A file that is not here, or that some worker does not see.
         InsufficientMemoryError
             The sums do not fit into the memory of the workers.
+        ClusterError
+            The cluster lost its workers or its scheduler.
         """
         with self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=True)
@@ -219,6 +221,8 @@ class SumsEstimator(TableEstimator):
             Rows that the file counts already read otherwise now.
         FileWriteError
             The file cannot be written, or not locked.
+        ClusterError
+            The cluster lost its workers or its scheduler; what is done is in the file, but for the last seconds.
         """
         if into is not None:
             self._accumulate_into(into, X, T, rows, sample_weight, lock)

@@ -17,9 +17,13 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
 
+from .cluster_loss import telling_loss
+
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 # Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
 _LEAF_BYTES = 1024
+# How long what is done may take to be handed over when a task has failed.
+_HAND_OVER_SECONDS = 30
 
 __all__ = ["current_client", "n_local_threads", "reduce_here", "runs_here", "sharing", "tree_reduce"]
 
@@ -80,7 +84,7 @@ def tree_reduce(
     name: str = "merge",
     done: Callable[[int], None] = lambda size: None,
     due: Callable[[], bool] = lambda: False,
-    take: Callable[[Any], None] = lambda value: None,
+    take: Callable[[Any], None] | None = None,
 ) -> Any:
     """Reduce the values of the leaf tasks of a graph to one.
 
@@ -105,16 +109,22 @@ def tree_reduce(
         Called with the size of each leaf that is finished, in this process.
     due : callable
         Asked after leaves finished whether what there is so far should be handed to `take`.
-    take : callable
-        Is given the sum of some leaves, in this process; they are not in the value of the reduction then.
+    take : callable, optional
+        Is given the sum of some leaves, in this process; they are not in the value of the reduction then. On a cluster
+        it is given what is done when a leaf has failed, too.
 
     Returns
     -------
     object
         The value of the reduction, in this process; None if all of it was taken.
+
+    Raises
+    ------
+    ClusterError
+        The cluster lost what it cannot do without.
     """
     if client is not None:
-        with sharing(shared_bytes + _LEAF_BYTES * len(leaves)):
+        with telling_loss(client), sharing(shared_bytes + _LEAF_BYTES * len(leaves)):
             return _Reduction(client, merge, split_every, name, done, due, take).run(graph, leaves)
     return _locally(graph, leaves, merge, done, due, take)
 
@@ -240,9 +250,10 @@ class _Reduction:
         try:
             for batch in queue.batches():
                 places, merges = client.who_has(batch), []
+                failed = [future for future in batch if future.status != "finished"]
                 for future in batch:
-                    if future.status != "finished":
-                        future.result()
+                    if future in failed:
+                        continue
                     self.done(sizes.pop(future.key, 0))
                     if future.key == taking:
                         # In a thread, since the merging must go on meanwhile: partials would pile up on the workers.
@@ -256,6 +267,8 @@ class _Reduction:
                         merges.append((self.here.pop(place), place))
                 for future in self.submit(merges):
                     queue.add(future)
+                if failed:
+                    self._fail(failed[0], sizes, taken)
                 # Not before the last was taken, and not when the end is near: the rest is the value.
                 if taken is not None and taken.done():
                     taken = taken.result()
@@ -264,7 +277,7 @@ class _Reduction:
                     future = self.gather()
                     taking = future.key
                     queue.add(future)
-            del batch, future
+            del batch, future, failed
             if taken is not None:
                 taken.result()
             return self.gather().result() if any(self.here.values()) else None
@@ -272,7 +285,31 @@ class _Reduction:
             # After an error or an interrupt nothing of this goes on, and nothing of it is there to meet the next try.
             queue.clear()
             taker.shutdown()
-            client.cancel(list(self.alive.values()))
+            if client.status != "closed":
+                client.cancel(list(self.alive.values()))
+
+    def _fail(self, failed, waiting, taken):
+        """Raise the error of a future, when what is done has been handed over; `waiting` are leaves that are not."""
+        try:
+            failed.result()
+        except Exception as error:
+            # Of a scheduler that is gone, all futures are cancelled.
+            if self.take is not None and failed.status == "error" and failed.key in waiting:
+                try:
+                    self._hand_over(waiting, taken)
+                except Exception as other:  # noqa: BLE001  the first error says what went wrong
+                    error.add_note(f"What was done could not be kept: {other}")
+            raise
+
+    def _hand_over(self, waiting, taken):
+        if taken is not None:
+            taken.result()
+        # The workers shall not begin with more.
+        self.client.cancel([self.alive.pop(key) for key in waiting])
+        self.here.clear()
+        if self.alive:
+            self.here[None] = list(self.alive)
+            self.take(self.gather().result(_HAND_OVER_SECONDS))
 
     def gather(self):
         """Future of the sum of all partials that are there."""
