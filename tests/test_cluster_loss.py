@@ -4,6 +4,7 @@ import contextlib
 import pickle
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -139,11 +140,13 @@ def test_what_is_done_is_kept_when_a_task_fails(here, client, monkeypatch):
     assert (np.abs(sums.HH - expected.HH) <= 1e-12 * np.outer(d, d)).all()
 
 
-def test_rows_of_arrays_are_kept_all_or_none(here, client):
+def test_rows_of_arrays_are_kept_all_or_none(here, client, monkeypatch):
+    monkeypatch.setattr(accumulation, "_CHUNK_BYTES", 1)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
-    spoil(N - 1)
+    spoiled = X.copy()
+    spoiled[N - 1] = np.nan
     with pytest.raises(DataError, match=f"row {N - 1}"):
-        model.accumulate(from_hdf5("X.h5") + 0, "T.h5", into="sums.h5")
+        model.accumulate(da.from_array(spoiled, chunks=(200, 4)), "T.h5", into="sums.h5")
     with pytest.raises(FileMissingError, match="sums.h5"):
         NormalEquations.load("sums.h5")
 
