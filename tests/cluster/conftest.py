@@ -1,8 +1,9 @@
 """One topology for most tests in this folder, which are marked and left out unless they are asked for."""
 
 import pytest
-import table
-from topology import Topology
+
+from . import table
+from .topology import Topology
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 import re
 
-import image
 import pytest
 import yaml
-from topology import DOCKER, read_compose
+
+from . import image
+from .topology import DOCKER, read_compose
 
 SERVICES = read_compose()["services"]
 every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)

@@ -6,10 +6,11 @@ import time
 
 import numpy as np
 import pytest
-from table import N, X, Y
-from topology import kill, wait_for
 
 from daskelm import ELMRegressor, NormalEquations
+
+from .table import N, X, Y
+from .topology import kill, wait_for
 
 pytestmark = pytest.mark.cluster
 

@@ -4,14 +4,14 @@ import json
 import re
 import subprocess
 
-import image
 import numpy as np
 import pytest
-import table
-from table import N, X, Y
-from topology import DOCKER, USER, VENV, Topology, run, wait_for
 
 from daskelm import ELMRegressor, from_hdf5
+
+from . import image, table
+from .table import N, X, Y
+from .topology import DOCKER, USER, VENV, Topology, run, wait_for
 
 pytestmark = pytest.mark.cluster
 

@@ -17,9 +17,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import image
 import psutil
 import yaml
+
+from . import image
 
 DOCKER = image.ROOT / "docker"
 VENV = image.ROOT / ".venv-docker"
