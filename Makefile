@@ -10,7 +10,7 @@ HPELM := .venv-hpelm/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test cluster campaign lint types bench speed grid scaling clean
+.PHONY: help demo test campaign cluster lint types bench speed grid scaling clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +23,12 @@ test: .venv/.dev  ## Run the tests, with few random examples each; with a real S
 	@if PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
 	    $(BIN)/pytest -m cluster tests/cluster/test_slurm.py; fi
 
-cluster: .venv/.dev  ## Run the tests that need what .ci/packages installs
-	$(BIN)/pytest -m cluster
-
 campaign: .venv/.dev  ## Run the property tests, with many random examples each
 	DASKELM_CAMPAIGN=full $(BIN)/pytest -m campaign
+
+cluster: .venv/.dev .venv-docker/.done  ## Run the tests that need root and what .ci/packages installs, which `test` leaves out
+	@command -v ip > /dev/null || { echo "cluster: the command ip is missing; as root: .ci/packages" >&2; exit 1; }
+	$(BIN)/pytest -m cluster tests/cluster
 
 lint: .venv/.dev  ## Check style and layout
 	$(BIN)/ruff check .
@@ -52,7 +53,7 @@ scaling: .venv/.dev  ## Measure how fits scale, with 1,000 dummy workers and 100
 	$(BIN)/python benchmarks/scaling.py --large --json bench-output/scaling.json --plot bench-output/scaling.png
 
 clean:  ## Remove all that was made, .venv too
-	rm -rf .venv .venv-hpelm bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
+	rm -rf .venv .venv-docker .venv-hpelm bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -66,6 +67,12 @@ clean:  ## Remove all that was made, .venv too
 .venv-hpelm/.done: benchmarks/hpelm.txt
 	$(PYTHON) -m venv .venv-hpelm
 	$(HPELM) -m pip install --quiet --disable-pip-version-check --requirement benchmarks/hpelm.txt
+	@touch $@
+
+# What docker/Dockerfile installs, for the tests of its services; after a change of the code alone, that alone anew.
+.venv-docker/.done: docker/Dockerfile docker/Dockerfile.dockerignore pyproject.toml constraints.txt \
+                    tests/cluster/image.py $(wildcard daskelm/*.py)
+	$(PYTHON) tests/cluster/image.py .venv-docker
 	@touch $@
 
 # The extra `dev` holds the extra `examples`.

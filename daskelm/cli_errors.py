@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 import click
 
-__all__ = ["INTERRUPTED", "MISTAKE", "Command", "Group", "tell"]
+__all__ = ["INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "tell"]
 
-# A user's mistake, and a shell's number for Ctrl-C. A bug has Python's: a traceback and 1.
-MISTAKE, INTERRUPTED = 2, 130
+# A user's mistake, a cluster that went away, and a shell's number for Ctrl-C. A bug has Python's: a traceback and 1.
+MISTAKE, LOST, INTERRUPTED = 2, 3, 130
 
 
 def tell(text: str) -> None:
@@ -55,7 +55,7 @@ class Group(Command, click.Group):
             if text is None:
                 raise
             tell(f"error: {text}")
-            status = MISTAKE
+            status = LOST if type(error).__name__ == "ClusterError" else MISTAKE
         sys.exit(status or 0)
 
 

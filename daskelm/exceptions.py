@@ -5,6 +5,7 @@ from sklearn.exceptions import NotFittedError
 
 __all__ = [
     "CancellationWarning",
+    "ClusterError",
     "DaskelmError",
     "DataError",
     "DatasetNotFoundError",
@@ -72,6 +73,10 @@ class InsufficientMemoryError(DaskelmError, MemoryError):
 
 class MissingExtraError(DaskelmError, ImportError):
     """A package is not installed that one of the extras brings, such as matplotlib for pictures."""
+
+
+class ClusterError(DaskelmError, RuntimeError):
+    """A cluster lost workers, its scheduler, or the connection to it, in the middle of the work."""
 
 
 class NotSolvedError(DaskelmError, NotFittedError):

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from .cluster_loss import telling_loss
 from .criterion import score_from_squares
 from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
@@ -239,7 +240,8 @@ def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_int
             _Value(alphas),
             _Value(sizes),
         )
-    with sharing(sum(sums.packed.nbytes for sums in (everything, *parts.values()) if sums is not None)):
+    n_bytes = sum(sums.packed.nbytes for sums in (everything, *parts.values()) if sums is not None)
+    with telling_loss(client), sharing(n_bytes):
         return _joined(client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))]))
 
 

@@ -13,6 +13,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.utils import parse_bytes
 
+from .cluster_loss import telling_loss
 from .exceptions import FileMissingError, ParameterError
 from .hdf5 import Hdf5Rows, open_rows, some
 
@@ -115,12 +116,16 @@ def check_visible(sources: Sequence[Hdf5Rows], client) -> None:
     ------
     FileMissingError
         Names the files and the workers.
+    ClusterError
+        A worker does not answer.
     """
     sizes = {part.path: part.size for source in sources for part, _, _ in source.ranges()}
     if client is None or not sizes:
         return
     blind: dict[str, list[str]] = {}
-    for worker, seen in client.run(_sizes, list(sizes)).items():
+    with telling_loss(client):
+        answers = client.run(_sizes, list(sizes))
+    for worker, seen in answers.items():
         for path, size in sizes.items():
             if seen[path] != size:
                 blind.setdefault(worker, []).append(path)

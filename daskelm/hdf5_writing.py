@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse
 from threadpoolctl import threadpool_limits
 
+from .cluster_loss import telling_loss
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
 from .frames import check_columns, frame_to_dask, frame_to_numpy, is_frame
@@ -198,13 +199,19 @@ def _computed(array) -> Iterator[np.ndarray]:
         for block in blocks:
             flying.append(client.compute(block))
             if len(flying) >= width:
-                yield flying[0].result()
+                yield _result(flying[0])
                 flying.popleft()
         while flying:
-            yield flying[0].result()
+            yield _result(flying[0])
             flying.popleft()
     finally:
-        client.cancel(list(flying))
+        if client.status != "closed":
+            client.cancel(list(flying))
+
+
+def _result(future):
+    with telling_loss(future.client):
+        return future.result()
 
 
 def _write(blocks, path, dataset, dtype, compression, progress):

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import scipy.sparse
 
+from .cluster_loss import compute
 from .exceptions import DataError, InputTypeError
 from .frames import frame_to_dask, is_frame, is_missing
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
@@ -227,7 +228,7 @@ def in_memory(source: Source) -> np.ndarray:
     """All of a source as an array here."""
     if isinstance(source, Hdf5Rows):
         return source.read(0, source.n_rows)
-    return source.compute() if isinstance(source, da.Array) else source
+    return compute(source)[0] if isinstance(source, da.Array) else source
 
 
 def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:
@@ -301,4 +302,4 @@ def take_runs(source: Source, runs: Sequence[tuple[int, int]]) -> list[np.ndarra
     if isinstance(source, Hdf5Rows):
         return [source.read(start, stop) for start, stop in runs]
     blocks = [source[start:stop] for start, stop in runs]
-    return list(dask.compute(*blocks)) if isinstance(source, da.Array) else blocks
+    return list(compute(*blocks)) if isinstance(source, da.Array) else blocks

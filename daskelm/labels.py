@@ -5,6 +5,7 @@ from __future__ import annotations
 import dask
 import numpy as np
 
+from .cluster_loss import compute
 from .exceptions import DataError
 from .inputs import Source, as_dask, check_finite
 
@@ -37,7 +38,7 @@ def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray,
         count = dask.delayed(_count, pure=True)
         starts = np.cumsum((0, *y.chunks[0])).tolist()
         tasks = [count(*block) for block in zip(blocks, given, starts[:-1], strict=True)]
-        parts = [part for part in dask.compute(*tasks) if len(part[0])]
+        parts = [part for part in compute(*tasks) if len(part[0])]
     if not parts:
         return np.empty(0), np.empty(0)
     classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)

@@ -130,7 +130,7 @@ def add_rows(
             return n_added
         commits = _Commits(path, lock, many=isinstance(X, Hdf5Rows))
         try:
-            left = job.sums(provenance, missing, verbose, due=commits.due, take=commits.take)
+            left = job.sums(provenance, missing, verbose, **commits.hooks())
             if left.n_samples:
                 commits.take(left)
             return n_added + commits.n_rows
@@ -187,9 +187,12 @@ class _Commits:
         self.path, self.lock, self.many, self.n_rows = path, lock, many, 0
         self._next = time.monotonic() + _COMMIT_SECONDS
 
+    def hooks(self) -> dict:
+        """For `accumulate`: rows from memory cannot be known again, so all of them are added or none."""
+        return {"due": self.due, "take": self.take} if self.many else {}
+
     def due(self) -> bool:
-        # Rows from memory cannot be known again: all of them or none.
-        return self.many and time.monotonic() > self._next
+        return time.monotonic() > self._next
 
     def take(self, sums: NormalEquations) -> None:
         begin = time.monotonic()

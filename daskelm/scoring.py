@@ -8,6 +8,7 @@ import dask
 import dask.array as da
 import numpy as np
 
+from .cluster_loss import compute
 from .exceptions import DataError
 from .inputs import Source, as_dask, check_finite, check_weights, n_columns
 
@@ -80,7 +81,7 @@ def _over_chunks(function, y, predicted, weights):
     columns = [predicted, as_dask(y, sizes)] + ([] if weights is None else [as_dask(weights, sizes)])
     blocks = [column.to_delayed().ravel() for column in columns]
     task = dask.delayed(function, pure=True)
-    return dask.compute(*(task(*row) for row in zip(*blocks, strict=True)))
+    return compute(*(task(*row) for row in zip(*blocks, strict=True)))
 
 
 def _weights(weights, n):

@@ -16,6 +16,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.system import CPU_COUNT
 from threadpoolctl import threadpool_limits
 
+from .cluster_loss import telling_loss
 from .tree import Reduction, local_get, n_local_threads, sharing_leaves, values_in_order
 
 __all__ = ["reduce_segments", "reduce_segments_here"]
@@ -58,7 +59,7 @@ def reduce_segments(
             _locally(graph, segments, merge, taker, done)
         else:
             n_leaves = sum(map(len, segments))
-            with sharing_leaves(shared_bytes, n_leaves):
+            with telling_loss(client), sharing_leaves(shared_bytes, n_leaves):
                 _OnCluster(client, segments, merge, split_every, name, taker, done).run(graph)
 
 

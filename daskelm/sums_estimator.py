@@ -87,6 +87,8 @@ class SumsEstimator(SolvingEstimator):
             A file that is not here, or that some worker does not see.
         InsufficientMemoryError
             The sums do not fit into the memory of the workers.
+        ClusterError
+            The cluster lost its workers or its scheduler.
         """
         callbacks, tol = check_callbacks(callback), check_tol(self.tol)
         curved = callback is not None or tol is not None or (self.verbose or 0) >= 2
@@ -234,6 +236,8 @@ class SumsEstimator(SolvingEstimator):
             Rows that the file counts already read otherwise now.
         FileWriteError
             The file cannot be written, or not locked.
+        ClusterError
+            The cluster lost its workers or its scheduler; what is done is in the file, but for the last seconds.
         """
         if into is not None:
             self._accumulate_into(into, X, T, rows, sample_weight, lock)

@@ -17,9 +17,13 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
 
+from .cluster_loss import telling_loss
+
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 # Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
 _LEAF_BYTES = 1024
+# How long what is done may take to be handed over when a task has failed.
+_HAND_OVER_SECONDS = 30
 
 __all__ = [
     "Reduction",
@@ -97,7 +101,7 @@ def tree_reduce(
     name: str = "merge",
     done: Callable[[int], None] = lambda size: None,
     due: Callable[[], bool] = lambda: False,
-    take: Callable[[Any], None] = lambda value: None,
+    take: Callable[[Any], None] | None = None,
 ) -> Any:
     """Reduce the values of the leaf tasks of a graph to one.
 
@@ -122,16 +126,22 @@ def tree_reduce(
         Called with the size of each leaf that is finished, in this process.
     due : callable
         Asked after leaves finished whether what there is so far should be handed to `take`.
-    take : callable
-        Is given the sum of some leaves, in this process; they are not in the value of the reduction then.
+    take : callable, optional
+        Is given the sum of some leaves, in this process; they are not in the value of the reduction then. On a cluster
+        it is given what is done when a leaf has failed, too.
 
     Returns
     -------
     object
         The value of the reduction, in this process; None if all of it was taken.
+
+    Raises
+    ------
+    ClusterError
+        The cluster lost what it cannot do without.
     """
     if client is not None:
-        with sharing_leaves(shared_bytes, len(leaves)):
+        with telling_loss(client), sharing_leaves(shared_bytes, len(leaves)):
             return Reduction(client, merge, split_every, name).run(graph, leaves, done, due, take)
     return _locally(graph, leaves, merge, done, due, take)
 
@@ -258,9 +268,10 @@ class Reduction:
         try:
             for batch in queue.batches():
                 places, merges = client.who_has(batch), []
+                failed = [future for future in batch if future.status != "finished"]
                 for future in batch:
-                    if future.status != "finished":
-                        future.result()
+                    if future in failed:
+                        continue
                     done(sizes.pop(future.key, 0))
                     if future.key == taking:
                         # In a thread, since the merging must go on meanwhile: partials would pile up on the workers.
@@ -270,6 +281,8 @@ class Reduction:
                     merges += self.keep(future.key, places)
                 for future in self.submit(merges):
                     queue.add(future)
+                if failed:
+                    self._fail(failed[0], sizes, taken, take)
                 # Not before the last was taken, and not when the end is near: the rest is the value.
                 if taken is not None and taken.done():
                     taken = taken.result()
@@ -278,7 +291,7 @@ class Reduction:
                     future = self.gather()
                     taking = future.key
                     queue.add(future)
-            del batch, future
+            del batch, future, failed
             if taken is not None:
                 taken.result()
             return self.gather().result() if any(self.here.values()) else None
@@ -286,7 +299,31 @@ class Reduction:
             # After an error or an interrupt nothing of this goes on, and nothing of it is there to meet the next try.
             queue.clear()
             taker.shutdown()
-            client.cancel(list(self.alive.values()))
+            if client.status != "closed":
+                client.cancel(list(self.alive.values()))
+
+    def _fail(self, failed, waiting, taken, take):
+        """Raise the error of a future, when what is done has been handed over; `waiting` are leaves that are not."""
+        try:
+            failed.result()
+        except Exception as error:
+            # Of a scheduler that is gone, all futures are cancelled.
+            if take is not None and failed.status == "error" and failed.key in waiting:
+                try:
+                    self._hand_over(waiting, taken, take)
+                except Exception as other:  # noqa: BLE001  the first error says what went wrong
+                    error.add_note(f"What was done could not be kept: {other}")
+            raise
+
+    def _hand_over(self, waiting, taken, take):
+        if taken is not None:
+            taken.result()
+        # The workers shall not begin with more.
+        self.client.cancel([self.alive.pop(key) for key in waiting])
+        self.here.clear()
+        if self.alive:
+            self.here[None] = list(self.alive)
+            take(self.gather().result(_HAND_OVER_SECONDS))
 
     def keep(self, key, places: Mapping) -> list[tuple[list, str | None]]:
         """Note a partial that is there, on the worker of `places`; gives the merge that is due with it, if one is."""

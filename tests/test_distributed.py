@@ -270,7 +270,7 @@ def test_each_worker_moves_one_partial_and_gets_the_layer_once(monkeypatch, tmp_
         moved = [item for items in client.run(received).values() for item in items]
     partials = sum(n for key, n in moved if "gram" in str(key) or "merge" in str(key))
     assert partials <= 1.1 * (n_workers - 1) * 4 * L * (L + 1)
-    # 30 tasks. A worker that runs out of them forgets the layer, and is sent it again with tasks taken over from others.
+    # 30 tasks. A worker that has none left forgets the layer, and is sent it again with tasks taken over from others.
     assert sum("layer" in str(key) for key, _ in moved) <= 2 * (n_workers - 1)
 
 

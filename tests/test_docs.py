@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("docker/*.md"))]
 # Of these, python and bash are run. Others ("py", "sh", none at all) would look like code that is run, and are refused.
 LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml"}
 

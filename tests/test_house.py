@@ -21,7 +21,7 @@ MAX_LINES = 400
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"block_order", "exceptions", "unlocked"},
-    {"blas", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments"},
+    {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments"},
     {"hdf5", "neurons", "progress", "row_digests", "text", "triangles"},
     {"gram"},
     # Floor 1: values, and arrays on Dask.

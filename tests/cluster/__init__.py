@@ -1,0 +1,1 @@
+"""Containers in network namespaces, what they do, and what faults do to them."""
