@@ -10,7 +10,17 @@ import pytest
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
 
-from daskelm import ELMRegressor, NormalEquations, accumulation, from_hdf5, make_hdf5, resumption, to_hdf5, tree
+from daskelm import (
+    ELMRegressor,
+    NormalEquations,
+    accumulation,
+    from_hdf5,
+    make_hdf5,
+    pass_tasks,
+    resumption,
+    to_hdf5,
+    tree,
+)
 from daskelm.cli import cli
 from daskelm.cluster_loss import compute, telling_loss
 from daskelm.exceptions import ClusterError, DataError, FileMissingError, FileWriteError
@@ -141,7 +151,7 @@ def test_what_is_done_is_kept_when_a_task_fails(here, client, monkeypatch):
 
 
 def test_rows_of_arrays_are_kept_all_or_none(here, client, monkeypatch):
-    monkeypatch.setattr(accumulation, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(pass_tasks, "_CHUNK_BYTES", 1)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
     spoiled = X.copy()
     spoiled[N - 1] = np.nan
