@@ -15,16 +15,16 @@ from .cli_arguments import (
     DATA,
     NEURONS,
     Written,
-    connected,
     load_estimator,
     model_argument,
     quiet_option,
-    scheduler_option,
     t_argument,
     weights_option,
     x_argument,
 )
+from .cli_check import check
 from .cli_errors import INTERRUPTED, Command, Group
+from .cli_scheduler import connected, scheduler_option
 from .cli_select import select
 from .cli_sums import accumulate, merge, remove, solve
 
@@ -46,9 +46,10 @@ def cli():
     A data file is FILE, or FILE::DATASET where it holds several datasets.
     Several files as one table are a glob in quotes: 'part*.h5::X' (part2
     before part10). Results go to standard output, progress and errors to
-    standard error. Exit codes: 0; 2 for a mistake, told in one line; 1 for
-    an error of daskelm's own; 130 after Ctrl-C. Every file is replaced whole
-    or not at all, so that any command can be killed and started again.
+    standard error. Exit codes: 0; 2 for a mistake, told in one line; 4 where
+    daskelm check found something; 1 for an error of daskelm's own; 130 after
+    Ctrl-C. Every file is replaced whole or not at all, so that any command
+    can be killed and started again.
     """
 
 
@@ -315,5 +316,5 @@ def _tell_info(path):
     click.echo("\n".join(lines(describe(path))))
 
 
-for _command in (make_hdf5, init, accumulate, remove, merge, solve, select, predict, score, info):
+for _command in (make_hdf5, init, accumulate, remove, merge, solve, select, predict, score, info, check):
     cli.add_command(_command)
