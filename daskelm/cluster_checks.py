@@ -192,17 +192,20 @@ def _check_memory(job, workers):
     if not workers or not job.sources or job.n_neurons is None:
         lacking = "no X was given" if workers else "there is no worker to ask"
         return [Finding("memory", None, f"not checked: {lacking}.")]
-    X, L, failures, most = job.sources[0], job.n_neurons, [], 0
+    X, L, failures = job.sources[0], job.n_neurons, []
     # As a fit cuts the rows into tasks, and projects what these need.
     size = rows_per_task(X.n_rows, L, X.n_columns, sum(worker.n_threads for worker in workers))
     n_tasks = len(X.runs_of_blocks(block_rows(L, X.n_columns), size))
+    alike = defaultdict(list)
     for worker in workers:
         need = Need.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads)
-        most = max(most, need.total)
+        alike[need, worker.memory].append(worker.name)
+    for (need, memory), names in alike.items():
         try:
-            check_memory(need, worker.memory, worker.name)
+            check_memory(need, memory, names[0] + (f" (and {len(names) - 1} more like it)" if names[1:] else ""))
         except InsufficientMemoryError as error:
             failures.append(str(error))
+    most = max(need.total for need, _ in alike)
     least = min((worker.memory for worker in workers if worker.memory), default=0)
     limit = f"the least that one may use is {format_bytes(least)}" if least else "without a limit"
     passed = f"about {format_bytes(most)} in a process for {L} neurons; {limit}."
