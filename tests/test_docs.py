@@ -18,7 +18,7 @@ LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml"}
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>```+)(?P<language>.*?)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S
 )
-NOT_RUN = re.compile(r"<!-- not run:(?P<reason>[^\n]*?)-->\s*\Z")
+NOT_RUN = re.compile(r"<!-- (?:not run:(?P<reason>[^\n]*?)|run by (?P<test>tests/\S+) )-->\s*\Z")
 INLINE_CODE = re.compile(r"`([^`\n]+)`")
 ARRAY = re.compile(r"^#SBATCH --array=0-(\d+)$", re.M)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:src|href)=\"([^\"]+)\"")
@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
 
 def blocks(text):
-    """Fenced blocks of a page; an opt-out is a comment with a reason, directly before the block."""
+    """Fenced blocks of a page; an opt-out is a comment directly before the block: why not, or by which other test."""
     return [
         Block(
             fence["language"].strip(),
@@ -63,7 +63,9 @@ def run_bash(block, filename):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     array = ARRAY.search(block.code)
     n_tasks = int(array[1]) + 1 if array else 1
-    slurm = {"SLURM_ARRAY_TASK_COUNT": str(n_tasks), "SLURM_CPUS_PER_TASK": "1"} if array else {}
+    slurm = {"SLURM_CPUS_PER_TASK": "1"} if "#SBATCH --cpus-per-task" in block.code else {}
+    if array:
+        slurm["SLURM_ARRAY_TASK_COUNT"] = str(n_tasks)
     tasks = [
         subprocess.Popen(
             ["bash", "-c", setup + block.code],
@@ -107,7 +109,11 @@ def test_code_runs(page, tmp_path, monkeypatch):
 def test_every_block_is_run_or_says_why_not(page):
     for block in blocks(page.read_text(encoding="utf-8")):
         assert block.language in LANGUAGES, f"{page.name}, line {block.line}: {block.language!r} is not in {LANGUAGES}"
-        assert block.opt_out is None or block.opt_out["reason"].strip(), f"{page.name}, line {block.line}: no reason"
+        if block.opt_out is None:
+            continue
+        reason, test = block.opt_out.group("reason", "test")
+        named = test and (ROOT / test).is_file() and page.name in (ROOT / test).read_text(encoding="utf-8")
+        assert (reason or "").strip() or named, f"{page.name}, line {block.line}: no reason, and no test that names it"
 
 
 @every_page
@@ -144,6 +150,11 @@ raise RuntimeError
 ```console
 $ make that
 ```
+
+<!-- run by tests/test_docs.py -->
+```python
+raise RuntimeError
+```
 """
 
 
@@ -153,6 +164,7 @@ def test_pages_are_read_as_they_should_be():
         ("python", 10, True),
         ("python", 16, False),
         ("console", 20, False),
+        ("python", 25, True),
     ]
     assert links(SAMPLE) == ["docs/page.md", "a.png"]
     assert make_targets(SAMPLE) == {"this", "that"}
