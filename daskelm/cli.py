@@ -15,16 +15,16 @@ from .cli_arguments import (
     DATA,
     NEURONS,
     Written,
-    connected,
     load_estimator,
     model_argument,
     quiet_option,
-    scheduler_option,
     t_argument,
     weights_option,
     x_argument,
 )
+from .cli_check import check
 from .cli_errors import INTERRUPTED, Command, Group
+from .cli_scheduler import connected, scheduler_option
 from .cli_select import select
 from .cli_sums import accumulate, merge, remove, solve
 
@@ -47,9 +47,10 @@ def cli():
     Several files as one table are a glob in quotes: 'part*.h5::X' (part2
     before part10). Results go to standard output, progress and errors to
     standard error. Exit codes: 0; 2 for a mistake, told in one line; 3 where
-    a cluster lost its workers or scheduler; 1 for an error of daskelm's own;
-    130 after Ctrl-C. Every file is replaced whole or not at all, so that any
-    command can be killed and started again.
+    a cluster lost its workers or scheduler; 4 where daskelm check found
+    something; 1 for an error of daskelm's own; 130 after Ctrl-C. Every file
+    is replaced whole or not at all, so that any command can be killed and
+    started again.
     """
 
 
@@ -316,5 +317,5 @@ def _tell_info(path):
     click.echo("\n".join(lines(describe(path))))
 
 
-for _command in (make_hdf5, init, accumulate, remove, merge, solve, select, predict, score, info):
+for _command in (make_hdf5, init, accumulate, remove, merge, solve, select, predict, score, info, check):
     cli.add_command(_command)

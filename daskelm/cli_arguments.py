@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
-
-from .cli_errors import tell
 
 __all__ = [
     "ALPHA",
@@ -21,14 +19,12 @@ __all__ = [
     "ROWS",
     "SIZES",
     "Written",
-    "connected",
     "kind_of",
     "load_estimator",
     "lock_option",
     "model_argument",
     "quiet_option",
     "rows_option",
-    "scheduler_option",
     "t_argument",
     "weights_option",
     "x_argument",
@@ -181,12 +177,6 @@ SIZES = Form("sizes", _sizes)
 CLASS_WEIGHT = Form("weights", _class_weight)
 
 
-scheduler_option = click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Work on the workers of the Dask scheduler there, such as tcp://host:8786; on this machine's cores if not "
-    "given (DASK_SCHEDULER_ADDRESS alone is not followed).",
-)
 lock_option = click.option(
     "--lock/--no-lock",
     default=True,
@@ -215,25 +205,3 @@ def load_estimator(path, verbose: bool | None = None):
             "solved from sums. Make a model with daskelm init."
         )
     return model if verbose is None else model.set_params(verbose=int(verbose))
-
-
-@contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """A client of the scheduler at this address while the block lasts; nothing at all without an address."""
-    if address is None:
-        yield
-        return
-    from distributed import Client
-
-    try:
-        # As the default it would stay that when it cannot connect.
-        client = Client(address, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(
-            f"cannot connect to a Dask scheduler at {address!r} ({error}). It must be such as tcp://host:8786 and run.",
-            param_hint="'--scheduler'",
-        ) from None
-    with client, client.as_current():
-        if not client.scheduler_info()["workers"]:
-            tell(f"the scheduler at {address} has no workers yet; waiting for them.")
-        yield

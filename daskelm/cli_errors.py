@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 import click
 
-__all__ = ["INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "tell"]
+__all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "tell"]
 
 # A user's mistake, a cluster that went away, and a shell's number for Ctrl-C. A bug has Python's: a traceback and 1.
 MISTAKE, LOST, INTERRUPTED = 2, 3, 130
+# What a check looks for is there.
+FOUND = 4
 
 
 def tell(text: str) -> None:

@@ -7,18 +7,17 @@ import click
 from .cli_arguments import (
     ALPHA,
     Written,
-    connected,
     load_estimator,
     lock_option,
     model_argument,
     quiet_option,
     rows_option,
-    scheduler_option,
     t_argument,
     weights_option,
     x_argument,
 )
 from .cli_errors import Command
+from .cli_scheduler import connected, scheduler_option
 
 __all__ = ["accumulate", "merge", "remove", "solve"]
 

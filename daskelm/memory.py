@@ -67,6 +67,15 @@ class Need:
     waiting: int
     input_bytes: int = 0
 
+    @classmethod
+    def of_pass(
+        cls, n_neurons: int, n_features: int, n_targets: int, n_tasks: int, n_threads: int, input_bytes: int = 0
+    ) -> Need:
+        """Of a process of so many threads, when a pass has `n_tasks` tasks in all."""
+        at_once, every = min(n_threads, n_tasks), split_every(n_neurons)
+        waiting = min(every + at_once - 1, n_tasks)
+        return cls(n_neurons, n_features, n_targets, block_rows(n_neurons, n_features), at_once, waiting, input_bytes)
+
     @property
     def per_task(self) -> int:
         """One Gram matrix of [H, 1, T], one block of these, of X as read and scaled, and the chunks of input."""

@@ -13,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from .hdf5 import Hdf5Rows
 from .inputs import Source
 from .layer import Layer
-from .memory import Need, block_rows, split_every
+from .memory import Need
 from .targets import Targets
 from .tree import n_local_threads
 
@@ -78,15 +78,8 @@ def check_need(
     """Refuse what does not fit into this process, or into some worker of a client; before the work starts."""
 
     def need(n_threads):
-        at_once = min(n_threads, n_tasks)
-        return Need(
-            layer.n_neurons,
-            layer.n_features,
-            targets.n_targets,
-            block_rows(layer.n_neurons, layer.n_features),
-            at_once,
-            min(split_every(layer.n_neurons) + at_once - 1, n_tasks),
-            chunk_bytes,
+        return Need.of_pass(
+            layer.n_neurons, layer.n_features, targets.n_targets, n_tasks, n_threads, input_bytes=chunk_bytes
         )
 
     if client is None:

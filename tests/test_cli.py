@@ -22,8 +22,8 @@ from distributed import Client, LocalCluster
 
 from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, NormalEquations, from_hdf5, load, make_hdf5
 from daskelm.cli import cli, main
-from daskelm.cli_arguments import connected
 from daskelm.cli_errors import tell
+from daskelm.cli_scheduler import Scheduler, connected
 from daskelm.exceptions import IllConditionedWarning
 from daskelm.tree import current_client
 
@@ -753,7 +753,7 @@ def test_a_scheduler_from_a_process(cluster, folder, model):
 
 def test_a_scheduler_without_workers_is_told_of(capsys):
     with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
-        with connected(empty.scheduler_address):
+        with connected(Scheduler(empty.scheduler_address)):
             assert current_client().scheduler.address == empty.scheduler_address
         err = capsys.readouterr().err
     assert err == f"daskelm: the scheduler at {empty.scheduler_address} has no workers yet; waiting for them.\n"

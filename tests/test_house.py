@@ -23,7 +23,7 @@ FLOORS = (
     {"block_order", "exceptions", "unlocked"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments"},
     {"hdf5", "neurons", "progress", "row_digests", "text", "triangles"},
-    {"gram"},
+    {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
     {"segmented_tree"},
@@ -34,8 +34,8 @@ FLOORS = (
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
     {"validation"},
-    {"criterion", "fold_sums", "joint_counts", "resumption", "scattered"},
-    {"curve_sums", "fold_errors", "gcv_criterion"},
+    {"criterion", "fold_sums", "joint_counts", "resumption", "scattered", "sums_place"},
+    {"cluster_checks", "curve_sums", "fold_errors", "gcv_criterion"},
     {"fold_scores", "loo_scores"},
     {"fold_criterion", "loo_criterion", "validation_criterion"},
     {"selection"},
@@ -56,8 +56,8 @@ FLOORS = (
     {"hpelm_pickle", "hpelm_sums"},
     {"hpelm_model"},
     # The command: its parts, and itself.
-    {"cli_arguments"},
-    {"cli_info", "cli_select", "cli_sums"},
+    {"cli_arguments", "cli_scheduler"},
+    {"cli_check", "cli_info", "cli_select", "cli_sums"},
     {"cli", "hpelm"},
     {"__init__", "__main__"},
 )
