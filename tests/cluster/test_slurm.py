@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slurm import ENDED, running_slurm
 
 from daskelm import ELMRegressor, NormalEquations, from_hdf5, load, make_hdf5
 from daskelm.exceptions import FileMissingError
+
+from .slurm import ENDED, running_slurm
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
