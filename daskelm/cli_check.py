@@ -36,8 +36,8 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
     X  inputs: FILE or FILE::DATASET, several files as a glob in quotes
     T  targets or labels: the same
 
-    Both may be left out; then what needs them is not checked. On all
-    workers of --scheduler, or on this machine:
+    Both may be left out; then what needs them is not checked. They must
+    be here too. On all workers of --scheduler, or on this machine:
 
       workers   there are some
       versions  of daskelm and what it stands on are the same everywhere
