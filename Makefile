@@ -21,7 +21,7 @@ demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
 
 test: .venv/.dev  ## Run the tests, with few random examples each; with a real Slurm too, where one is installed
 	$(BIN)/pytest
-	@if PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
+	@if [ -z "$(WITHOUT_SLURM)" ] && PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
 	    $(BIN)/pytest -m cluster tests/cluster/test_slurm.py; fi
 
 campaign: .venv/.dev  ## Run the property tests, with many random examples each
