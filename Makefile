@@ -10,7 +10,7 @@ HPELM := .venv-hpelm/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test campaign lint types bench speed grid scaling clean
+.PHONY: help demo test cluster campaign lint types bench speed grid scaling clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
 
 test: .venv/.dev  ## Run the tests, with few random examples each
 	$(BIN)/pytest
+
+cluster: .venv/.dev  ## Run the tests that need what .ci/packages installs
+	$(BIN)/pytest -m cluster
 
 campaign: .venv/.dev  ## Run the property tests, with many random examples each
 	DASKELM_CAMPAIGN=full $(BIN)/pytest -m campaign
