@@ -170,6 +170,7 @@ def run_pass(
     given = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
     hooks["done"] = progress.advance
+    tasks_hooks = hooks | {"started": progress.started}
     if read_by_tasks(X, y, weights):
         tasks = _range_tasks(work, layer, targets, X, y, weights, origins, ranges, client)
         check_need(work, layer, targets, 0, len(tasks), client, in_memory_X)
@@ -178,10 +179,10 @@ def run_pass(
         if client is None and runs_here(in_memory_X):
             calls = [partial(task, layer, work=work) for _, task in tasks]
             return reduce_here(calls, [n for n, _ in tasks], merge, in_process=in_memory_X, **hooks)
-        return _on_dask([(n, (_run, task)) for n, task in tasks], [], layer, work, client, hooks)
+        return _on_dask([(n, (_run, task)) for n, task in tasks], [], layer, work, client, tasks_hooks)
     calls, dependencies, chunk_bytes = _chunk_tasks(work, targets, X, y, weights, origins, ranges)
     check_need(work, layer, targets, chunk_bytes, len(calls), client)
-    return _on_dask(calls, dependencies, layer, work, client, hooks)
+    return _on_dask(calls, dependencies, layer, work, client, tasks_hooks)
 
 
 def _on_dask(calls, dependencies, layer, work, client, hooks):

@@ -155,7 +155,7 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
             targets = None
             if classes is not None or labels is not None:
                 if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
-                    classes, _ = count_classes(labels)
+                    classes, _ = count_classes(labels, verbose=self.verbose)
                 # Rows come in parts from here on, so that weights cannot be "balanced".
                 targets = self._make_targets(labels, None, whole=True, classes=classes)
             self._start(self._draw(source, weights), targets, None)

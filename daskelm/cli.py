@@ -261,7 +261,8 @@ def predict(model, x, out, proba, scheduler, quiet):
 @t_argument
 @weights_option
 @scheduler_option
-def score(model, x, t, weights, scheduler):
+@quiet_option
+def score(model, x, t, weights, scheduler, quiet):
     """Print R2, or of a classifier the part of right labels.
 
     MODEL  solved model file
@@ -273,7 +274,7 @@ def score(model, x, t, weights, scheduler):
 
     Next: rows that were not summed tell more than those that were.
     """
-    estimator = load_estimator(model)
+    estimator = load_estimator(model, verbose=not quiet)
     with connected(scheduler):
         click.echo(repr(float(estimator.score(x, t, weights))))
 

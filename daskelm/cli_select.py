@@ -6,7 +6,7 @@ import csv
 
 import click
 
-from .cli_arguments import NUMBERS, SIZES, Written, load_estimator, model_argument
+from .cli_arguments import NUMBERS, SIZES, Written, load_estimator, model_argument, quiet_option
 from .cli_errors import Command
 
 __all__ = ["select"]
@@ -46,7 +46,8 @@ _SHOWN = 5
     help="What is largest for the best.",
 )
 @click.option("--table", metavar="FILE.csv", type=Written("table"), help="Text file to write all scores to.")
-def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table):
+@quiet_option
+def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, quiet):
     """Choose penalty and number of neurons from sums, and solve.
 
     MODEL  model file that the rows were added with
@@ -75,6 +76,9 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
             f"{given} needs --out MODEL2, since a model of fewer neurons takes no more sums of MODEL's."
         )
     estimator = load_estimator(model)
+    verbose = estimator.verbose
+    # For this process alone.
+    estimator.set_params(verbose=int(not quiet))
     full = estimator._need_layer("select").n_neurons
     estimator.select(
         list(sums),
@@ -85,6 +89,7 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         cv="files" if folds else None,
         scoring=scoring,
     )
+    estimator.set_params(verbose=verbose)
     results = estimator.cv_results_
     if table is not None:
         _write(table, results)

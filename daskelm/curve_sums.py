@@ -190,6 +190,7 @@ class _Work:
             shared_bytes=layer.nbytes,
             split_every=split_every(layer.n_neurons),
             done=done,
+            started=watch.progress.started,
         )
 
     def in_segments(self, bounds: Sequence[tuple[int, int]]) -> list[np.ndarray]:

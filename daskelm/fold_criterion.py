@@ -42,6 +42,7 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
         fit_intercept=problem.fit_intercept,
         keep=keep,
         client=client,
+        verbose=problem.verbose,
     )
     if isinstance(score, str):
         _check_rows(sums.parts, folds.n_folds, score)

@@ -13,8 +13,10 @@ from .cluster_loss import telling_loss
 from .criterion import score_from_squares
 from .exceptions import DataError, InsufficientMemoryError
 from .fold_sums import FoldSums
+from .in_view import gather_in_view
 from .ledger import Ledger
 from .normal_equations import NormalEquations
+from .progress import RowProgress
 from .ranking import ranked
 from .ridge_path import RidgePath, by_eigen, nested
 from .tree import n_local_threads, reduce_here, sharing
@@ -64,6 +66,7 @@ def solve_folds(
     fit_intercept: bool = True,
     keep: bool = False,
     client=None,
+    verbose: int | bool = 0,
 ) -> list[FoldModels]:
     """Solve for all penalties and sizes on all training parts, by the workers of the client or threads here.
 
@@ -87,6 +90,8 @@ def solve_folds(
         Whether to give the output weights too.
     client : distributed.Client, optional
         Where to work.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def solve_folds(
                     "Use fewer folds, or folds that spread the weights."
                 )
     grid = np.asarray(alphas, np.float64), np.asarray(sizes)
-    return _solve_all(sums.all, plain, True, order, ranking, *grid, fit_intercept, keep, client)
+    return _solve_all(sums.all, plain, True, order, ranking, *grid, fit_intercept, keep, client, verbose)
 
 
 def solve_apart(
@@ -115,6 +120,7 @@ def solve_apart(
     fit_intercept: bool = True,
     keep: bool = False,
     client=None,
+    verbose: int | bool = 0,
 ) -> list[FoldModels]:
     """Solve for all penalties and sizes on sums, with the squared errors on sums of other rows as the one fold 0.
 
@@ -124,7 +130,7 @@ def solve_apart(
         Of the rows that are fitted.
     test : NormalEquations or None
         Of the rows that errors are of; without, no squared errors.
-    order, alphas, sizes, fit_intercept, keep, client
+    order, alphas, sizes, fit_intercept, keep, client, verbose
         As for `solve_folds`.
 
     Returns
@@ -137,7 +143,7 @@ def solve_apart(
     grid = np.asarray(alphas, np.float64), np.asarray(sizes)
     train = replace(train, ledger=Ledger())
     test = None if test is None else replace(test, ledger=Ledger())
-    return _solve_all(train, {0: test}, False, order, None, *grid, fit_intercept, keep, client)
+    return _solve_all(train, {0: test}, False, order, None, *grid, fit_intercept, keep, client, verbose)
 
 
 def squared_scores(
@@ -209,7 +215,7 @@ def check_grid(
             )
 
 
-def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_intercept, keep, client):
+def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_intercept, keep, client, verbose):
     """Models and errors for each part, which is in `everything` and not fitted, or not in there at all."""
     n_threads = _n_threads(client)
     eigen = by_eigen(sizes, len(alphas))
@@ -217,6 +223,8 @@ def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_int
     rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
     work = partial(_solve_fold, inside=inside, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
     jobs = [(fold, places) for fold in parts for places in pieces]
+    n_models = [int(np.prod(np.broadcast_shapes(*(axis.shape for axis in places)))) for _, places in jobs]
+    progress = RowProgress(sum(n_models), verbose, "select", unit="models", patience=1.0)
     if client is None:
         # In threads of one BLAS thread each: factorisations of this size gain little from more.
         calls: list = [partial(rank, everything, part) for part in parts.values()]
@@ -224,7 +232,7 @@ def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_int
         calls = [
             partial(work, everything, parts[fold], [orders[fold]], fold, places, alphas, sizes) for fold, places in jobs
         ]
-        return reduce_here(calls, [1] * len(calls), _joined, in_process=True)
+        return reduce_here(calls, n_models, _joined, in_process=True, done=progress.advance)
     run = uuid4().hex
     graph: dict = {f"all-{run}": (_Value(everything),)}
     graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in parts.items()}
@@ -242,7 +250,8 @@ def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_int
         )
     n_bytes = sum(sums.packed.nbytes for sums in (everything, *parts.values()) if sums is not None)
     with telling_loss(client), sharing(n_bytes):
-        return _joined(client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))]))
+        futures = client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))], sync=False)
+        return _joined(gather_in_view(client, futures, n_models, progress))
 
 
 def _n_threads(client):

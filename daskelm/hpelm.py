@@ -215,7 +215,7 @@ class HPELM(Model):
         X, T, _ = self._open_pair(fXv, fTv, 0, math.inf)
         weights = [solve_corr(HH[:n, :n], HT[:n]) for n in Ls]
         Y = apply(self.nnet.prediction(*weights), X, "predict")
-        errs, confs = scores(self.classification, self.wc, T, Y, len(Ls))
+        errs, confs = scores(self.classification, self.wc, T, Y, len(Ls), self._verbose)
         best = int(np.argmin(errs))
         self.nnet.prune(int(Ls[best]), weights[best])
         return Ls, errs, list(confs) if self.classification else []
@@ -347,12 +347,12 @@ class HPELM(Model):
                 f"fT and fY must have the same rows; got {T.shape[0]} and {Y.shape[0]}, of which rows {rows.start} to "
                 f"{rows.stop - 1} were asked for. Name those that both have by istart and icount."
             )
-        return scores(self.classification, self.wc, take_rows(T, rows), take_rows(Y, rows))
+        return scores(self.classification, self.wc, take_rows(T, rows), take_rows(Y, rows), verbose=self._verbose)
 
     def _write(self, function, fX, out, name, istart, icount):
         """Results of a function of the rows of X, to where they are wanted."""
         X = table(fX, "fX", self.nnet.inputs)
-        result = apply(function, take_rows(X, slice(*row_range(X.shape[0], istart, icount))), name)
+        result = apply(function, take_rows(X, slice(*row_range(X.shape[0], istart, icount))), name, self._verbose)
         if out is None:
             return result if dask.is_dask_collection(fX) else np.asarray(result)
         write_rows(result, out, X, self._verbose)

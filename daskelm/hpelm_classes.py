@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import dask
 import numpy as np
 
 from .exceptions import DataError, ParameterError
+from .in_view import apply_in_view
 from .inputs import Source, as_dask, check_finite
+from .progress import RowProgress
 from .targets import RegressionTargets
 
 __all__ = ["OneHotTargets", "balancing_weights", "scores"]
@@ -47,7 +48,7 @@ def balancing_weights(T: Source) -> np.ndarray:
 
 
 def scores(
-    classification: str | None, w: np.ndarray | None, T: Source, Y: Source, n: int = 1
+    classification: str | None, w: np.ndarray | None, T: Source, Y: Source, n: int = 1, verbose: int | bool = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Errors (n,) and confusion matrices (n, outputs, outputs) of n predictions.
 
@@ -65,6 +66,8 @@ def scores(
         Outputs of the predictions, side by side.
     n : int
         Their number.
+    verbose : int, default=0
+        Whether to show progress.
     """
     if classification == "wc" and w is None:
         raise ParameterError("the error of 'wc' is weighted, and this model has no weights yet; give them: w=[...].")
@@ -78,8 +81,8 @@ def scores(
         lead = as_dask(Y if isinstance(T, np.ndarray) else T).chunks[0]
         blocks = zip(*(as_dask(source, lead).to_delayed().ravel() for source in (T, Y)), strict=True)
         starts = np.cumsum((0, *lead))
-        task = dask.delayed(tally, pure=True)
-        parts = dask.compute(*(task(t, y, start) for (t, y), start in zip(blocks, starts[:-1].tolist(), strict=True)))
+        arguments = [(t, y, start) for (t, y), start in zip(blocks, starts[:-1].tolist(), strict=True)]
+        parts = apply_in_view(tally, arguments, lead, RowProgress(n_rows, verbose, "score"))
     wrong, tables = (sum(part) for part in zip(*parts, strict=True))
     if classification == "wc":
         return _weighted(tables, w), tables

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dask
 import numpy as np
 
-from .cluster_loss import compute
 from .exceptions import DataError
+from .in_view import apply_in_view
 from .inputs import Source, as_dask, check_finite
+from .progress import RowProgress, listening
 
 __all__ = ["count_classes"]
 
 
-def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndarray]:
+def count_classes(y: Source, weights: Source | None = None, verbose: int | bool = 0) -> tuple[np.ndarray, np.ndarray]:
     """Sorted classes and the sum of the weights of each.
 
     Parameters
@@ -21,6 +21,8 @@ def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray,
         Labels.
     weights : source of shape (n_samples,), optional
         Row weights; one each if not given.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
 
     Returns
     -------
@@ -35,10 +37,12 @@ def count_classes(y: Source, weights: Source | None = None) -> tuple[np.ndarray,
         given = [None] * len(blocks)
         if weights is not None:
             given = as_dask(weights, y.chunks[0]).to_delayed().ravel()
-        count = dask.delayed(_count, pure=True)
         starts = np.cumsum((0, *y.chunks[0])).tolist()
-        tasks = [count(*block) for block in zip(blocks, given, starts[:-1], strict=True)]
-        parts = [part for part in compute(*tasks) if len(part[0])]
+        arguments = list(zip(blocks, given, starts[:-1], strict=True))
+        # Who listens is told of passes over X.
+        with listening(None):
+            progress = RowProgress(starts[-1], verbose, "classes", patience=1.0)
+            parts = [part for part in apply_in_view(_count, arguments, y.chunks[0], progress) if len(part[0])]
     if not parts:
         return np.empty(0), np.empty(0)
     classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)

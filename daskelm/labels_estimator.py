@@ -70,7 +70,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             if isinstance(known, ClassTargets) and not np.array_equal(classes, known.classes):
                 raise ParameterError(f"classes must stay the same; got {classes}, before {known.classes}.")
         elif whole:
-            classes, counts = count_classes(y, weights)
+            classes, counts = count_classes(y, weights, self.verbose)
         elif isinstance(known, ClassTargets):
             classes = known.classes
         else:
@@ -192,7 +192,8 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")
             return super().score(X, y, sample_weight)
-        return accuracy(*self._score_inputs(X, y, sample_weight))
+        true, predicted, weights = self._score_inputs(X, y, sample_weight)
+        return accuracy(true, predicted, weights, self.verbose)
 
     def _state(self):
         state = super()._state()

@@ -134,7 +134,8 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
 
     def _apply(self, function, X, name, out=None):
         source = self._open_X(X, reset=False)
-        result = apply(function, source, name)
+        verbose = getattr(self, "verbose", 0)
+        result = apply(function, source, name, verbose)
         if out is None:
             return result
         if isinstance(source, Hdf5Rows) and os.path.abspath(os.fspath(out)) in source.paths:
@@ -146,8 +147,8 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
             )
         if isinstance(result, da.Array):
             with sharing(function.layer.nbytes):
-                return stream_hdf5(result, out, verbose=getattr(self, "verbose", 0), label=name)
-        return make_hdf5(result, out)
+                return stream_hdf5(result, out, verbose=verbose, label=name)
+        return make_hdf5(result, out, verbose=verbose)
 
     @contextlib.contextmanager
     def _unchanged_on_error(self):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
 from typing import Any
 
 from .exceptions import ParameterError
 from .learning_curve import LearningCurvePoint
+from .notebook import in_notebook
 
 __all__ = ["LearningCurvePlot"]
 
@@ -50,7 +50,7 @@ class LearningCurvePlot:
     """
 
     def __init__(self, ax=None):
-        if ax is None and not _in_notebook():
+        if ax is None and not in_notebook():
             raise ParameterError(
                 "ax: outside of a notebook there must be axes to draw into; got None. Make some: figure, ax = "
                 "matplotlib.pyplot.subplots(); LearningCurvePlot(ax)."
@@ -110,13 +110,3 @@ class LearningCurvePlot:
             self._shown = display(image, display_id=True)
         else:
             self._shown.update(image)
-
-
-def _in_notebook() -> bool:
-    """Whether there is something that shows pictures: a shell of IPython's that is not a terminal."""
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"

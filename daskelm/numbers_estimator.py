@@ -128,7 +128,8 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")
             return super().score(X, y, sample_weight)
-        return r2(*self._score_inputs(X, y, sample_weight))
+        true, predicted, weights = self._score_inputs(X, y, sample_weight)
+        return r2(true, predicted, weights, self.verbose)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -16,6 +16,7 @@ from .hdf5 import Hdf5Rows
 from .inputs import Source, check_finite
 from .layer import Layer
 from .memory import block_rows
+from .progress import RowProgress
 from .uncertainty import Uncertainty
 
 __all__ = ["LayerOutput", "RowFunction", "UncertainOutput", "WeightedOutput", "apply"]
@@ -137,7 +138,7 @@ class UncertainOutput:
         return np.concatenate([self.output.of(H), self.uncertainty(H)], axis=1)
 
 
-def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
+def apply(function: RowFunction, X: Source, name: str, verbose: int | bool = 0) -> np.ndarray | da.Array:
     """Results for the rows of X, in kind.
 
     Parameters
@@ -148,6 +149,8 @@ def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
         Inputs.
     name : str
         First word of the names of tasks.
+    verbose : int, default=0
+        Whether to show progress of what is worked on here, if it takes long.
 
     Returns
     -------
@@ -155,7 +158,7 @@ def apply(function: RowFunction, X: Source, name: str) -> np.ndarray | da.Array:
         An ndarray for an ndarray, else lazy; of dtype `function.dtype`.
     """
     if isinstance(X, np.ndarray):
-        return _in_blocks(function, X, 0, None)
+        return _in_blocks(function, X, 0, None, RowProgress(len(X), verbose, name, patience=1.0).advance)
     token = tokenize(type(function).__name__, function.layer.fingerprint, function, X)
     # One task holds the weights, so that they travel once per worker and not once per chunk.
     shared = dask.delayed(function, name=f"weights-{token}", pure=True, traverse=False)
@@ -200,7 +203,7 @@ def _of_block(block, function=None, block_info=None):
     return _in_blocks(function, np.asarray(block), first_row, None)
 
 
-def _in_blocks(function, X, first_row, rows):
+def _in_blocks(function, X, first_row, rows, done=lambda n_rows: None):
     n_rows = len(X) if rows is None else rows.n_rows
     out = np.empty((n_rows, *function.tail), function.dtype)
     step = block_rows(function.layer.n_neurons, function.layer.n_features)
@@ -209,4 +212,5 @@ def _in_blocks(function, X, first_row, rows):
         block = X[start:stop] if rows is None else X.read(start, stop)
         check_finite(block, "X", first_row + start, rows)
         out[start:stop] = function(block)
+        done(stop - start)
     return out

@@ -1,50 +1,100 @@
-"""One line on the terminal that says how many rows are done, how fast, and how long it will take."""
+"""How many rows are done, how fast, and how long it will take: where it is asked for, in the form of the place."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
-__all__ = ["RowProgress"]
+from .notebook import NotebookLine, in_notebook, show_tasks
+
+__all__ = ["Listener", "RowProgress", "listening"]
+
+# Is told of work that begins: its label, its total and their unit; gives what is told how much of it is done.
+Listener = Callable[[str, int | None, str], Callable[[int], None]]
+
+# Of the work that is done in this thread and context; arguments would go through every function on the way.
+_LISTENER: ContextVar[Listener | None] = ContextVar("daskelm_listener", default=None)
+
+
+@contextlib.contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Have a listener, or none, told of all work in here."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
 
 
 class RowProgress:
-    """Counts rows; writes to standard error when `verbose`.
+    """Counts rows, or what `unit` says; tells who listens, and shows it when `verbose`.
 
-    On a terminal one line is rewritten in place, at most four times a second; elsewhere (a log file) a line is added
-    at each tenth of the rows. `total` is None where nobody knows it: then every five seconds.
+    In a terminal, one line on standard error is rewritten in place, at most four times a second; in a notebook, one
+    below the cell; elsewhere (a log file), a line is added at each tenth. `total` is None where nobody knows it: then
+    every five seconds. Work that is done within `patience`, in seconds, is not shown.
     """
 
-    def __init__(self, total: int | None, verbose: int | bool = 0, label: str = "gram"):
-        self.total, self.verbose, self.label = total, bool(verbose), label
+    def __init__(
+        self,
+        total: int | None,
+        verbose: int | bool = 0,
+        label: str = "gram",
+        *,
+        unit: str = "rows",
+        patience: float = 0.0,
+    ):
+        self.total, self.verbose, self.label, self.unit, self.patience = total, bool(verbose), label, unit, patience
         self.n, self._begin, self._shown_at, self._shown_tenth = 0, time.monotonic(), 0.0, 0
         # What else the line says, such as the R2 so far.
         self.note = ""
+        self._notebook = NotebookLine() if self.verbose and in_notebook() else None
+        listener = _LISTENER.get()
+        self._tell: Callable[[int], None] = (lambda n: None) if listener is None else listener(label, total, unit)
+
+    def started(self, futures: list) -> None:
+        """Show these tasks on a cluster, which the work is done by, in a notebook."""
+        if self._notebook is not None:
+            show_tasks(futures)
 
     def advance(self, n_rows: int) -> None:
         """Count `n_rows` more."""
         self.n += n_rows
-        if not self.verbose or not n_rows:
-            return
+        self._tell(self.n)
         now = time.monotonic()
+        if not self.verbose or not n_rows or now - self._begin < self.patience:
+            return
         last = self.n == self.total
-        if sys.stderr.isatty():
+        if self._notebook is not None or sys.stderr.isatty():
             if last or now - self._shown_at > 0.25:
                 self._shown_at = now
-                bar = "" if self.total is None else f"[{'#' * (30 * self.n // self.total):<30}] "
-                sys.stderr.write(f"\r{bar}{self.line(now)}\033[K" + ("\n" if last else ""))
-                sys.stderr.flush()
+                self._rewrite(self.line(now), last)
         elif self._due(now) or last:
             self._shown_at = now
             sys.stderr.write(self.line(now) + "\n")
 
     def stop(self, n_rows: int) -> None:
         """Show that this many rows were enough."""
-        if self.verbose:
+        if not self.verbose:
+            return
+        note = f", {self.note}" if self.note else ""
+        text = f"{self.label}: {n_rows:,} of {self.total or 0:,} {self.unit} are enough{note}"
+        if self._notebook is not None:
+            self._notebook.show(text, n_rows, self.total)
+        else:
             begin, end = ("\r", "\033[K\n") if sys.stderr.isatty() else ("", "\n")
-            note = f", {self.note}" if self.note else ""
-            sys.stderr.write(f"{begin}{self.label}: {n_rows:,} of {self.total or 0:,} rows are enough{note}{end}")
+            sys.stderr.write(f"{begin}{text}{end}")
+
+    def _rewrite(self, text, last):
+        if self._notebook is not None:
+            self._notebook.show(text, self.n, self.total)
+            return
+        bar = "" if self.total is None else f"[{'#' * (30 * self.n // self.total):<30}] "
+        sys.stderr.write(f"\r{bar}{text}\033[K" + ("\n" if last else ""))
+        sys.stderr.flush()
 
     def seconds_left(self) -> float:
         """Seconds to the end of all rows, at the rate so far; infinity before the first."""
@@ -61,12 +111,12 @@ class RowProgress:
 
     def line(self, now: float) -> str:
         """The text: rows done, rows per second, seconds left."""
-        seconds = max(now - self._begin, 1e-9)
+        seconds, unit = max(now - self._begin, 1e-9), self.unit
         note = f", {self.note}" if self.note else ""
         rate = self.n / seconds
         if self.total is None:
-            return f"{self.label}: {self.n:,} rows{note}, {rate:,.0f} rows/s"
+            return f"{self.label}: {self.n:,} {unit}{note}, {rate:,.0f} {unit}/s"
         percent = 100 * self.n // max(self.total, 1)
         left = (self.total - self.n) / max(rate, 1e-9)
-        rows = f"{self.n:,} of {self.total:,} rows ({percent} %)"
-        return f"{self.label}: {rows}{note}, {rate:,.0f} rows/s, {left:.0f} s left"
+        done = f"{self.n:,} of {self.total:,} {unit} ({percent} %)"
+        return f"{self.label}: {done}{note}, {rate:,.0f} {unit}/s, {left:.0f} s left"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from functools import reduce
 
-import dask
 import dask.array as da
 import numpy as np
 
-from .cluster_loss import compute
 from .exceptions import DataError
+from .in_view import apply_in_view
 from .inputs import Source, as_dask, check_finite, check_weights, n_columns
+from .progress import RowProgress
 
 __all__ = ["accuracy", "merge_squares", "r2", "r2_of", "squares_of"]
 
 
-def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
+def r2(y: Source, predicted: da.Array, weights: Source | None = None, verbose: int | bool = 0) -> float:
     """Coefficient of determination, the mean over targets of 1 - SSE / SST; as scikit-learn's ``r2_score``.
 
     Parameters
@@ -26,6 +26,8 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
         Predictions.
     weights : source of shape (n_samples,), optional
         Row weights.
+    verbose : int, default=0
+        Whether to show progress.
 
     Returns
     -------
@@ -35,7 +37,7 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
         raise DataError(
             f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
         )
-    return r2_of(reduce(merge_squares, _over_chunks(squares_of, y, predicted, weights)))
+    return r2_of(reduce(merge_squares, _over_chunks(squares_of, y, predicted, weights, verbose)))
 
 
 def r2_of(squares: tuple) -> float:
@@ -48,7 +50,7 @@ def r2_of(squares: tuple) -> float:
     return float(np.mean(1 - ratio))
 
 
-def accuracy(y: Source, predicted: da.Array, weights: Source | None = None) -> float:
+def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verbose: int | bool = 0) -> float:
     """Weighted part of the rows whose label, or whose whole set of labels, is right.
 
     Parameters
@@ -59,6 +61,8 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None) -> f
         Predictions.
     weights : source of shape (n_samples,), optional
         Row weights.
+    verbose : int, default=0
+        Whether to show progress.
 
     Returns
     -------
@@ -68,20 +72,20 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None) -> f
         raise DataError(
             f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
         )
-    right, total = np.sum(_over_chunks(_hits, y, predicted, weights), axis=0)
+    right, total = np.sum(_over_chunks(_hits, y, predicted, weights, verbose), axis=0)
     if not total:
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     return float(right / total)
 
 
-def _over_chunks(function, y, predicted, weights):
+def _over_chunks(function, y, predicted, weights, verbose):
     if not predicted.shape[0]:
         raise DataError("X must have at least one row to score; got 0.")
     sizes = predicted.chunks[0]
     columns = [predicted, as_dask(y, sizes)] + ([] if weights is None else [as_dask(weights, sizes)])
     blocks = [column.to_delayed().ravel() for column in columns]
-    task = dask.delayed(function, pure=True)
-    return compute(*(task(*row) for row in zip(*blocks, strict=True)))
+    progress = RowProgress(predicted.shape[0], verbose, "score")
+    return apply_in_view(function, list(zip(*blocks, strict=True)), sizes, progress)
 
 
 def _weights(weights, n):

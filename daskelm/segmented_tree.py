@@ -34,6 +34,7 @@ def reduce_segments(
     split_every: int = 8,
     name: str = "merge",
     done: Callable[[int], None] = lambda size: None,
+    started: Callable[[list], None] = lambda futures: None,
 ) -> None:
     """Reduce each segment of the leaf tasks of a graph to one value, and hand these on in order.
 
@@ -51,7 +52,7 @@ def reduce_segments(
     seen : callable
         Is given what `take` returned, in this thread; if it returns True, that was the last, and what is still under
         way is cancelled.
-    client, shared_bytes, split_every, name, done
+    client, shared_bytes, split_every, name, done, started
         As for `tree_reduce`.
     """
     with _Taker(take, seen) as taker:
@@ -60,7 +61,7 @@ def reduce_segments(
         else:
             n_leaves = sum(map(len, segments))
             with telling_loss(client), sharing_leaves(shared_bytes, n_leaves):
-                _OnCluster(client, segments, merge, split_every, name, taker, done).run(graph)
+                _OnCluster(client, segments, merge, split_every, name, taker, done).run(graph, started)
 
 
 def reduce_segments_here(
@@ -206,7 +207,7 @@ class _OnCluster:
         self.gathered: dict[int, Any] = {}
         self.n_put = 0
 
-    def run(self, graph):
+    def run(self, graph, started):
         from distributed import as_completed
 
         priorities = _priorities(graph, self.number)
@@ -215,7 +216,6 @@ class _OnCluster:
         for future in futures:
             self.reductions[self.number[future.key]].alive[future.key] = future
         queue = as_completed(futures, loop=self.client.loop, with_results=False)
-        del futures
 
         def wake(_):
             with queue.thread_condition:
@@ -223,6 +223,8 @@ class _OnCluster:
 
         self.taker.wake = wake
         try:
+            started(futures)
+            del futures
             while self.taker.n_seen < len(self.reductions):
                 while not (queue.has_ready() or self.taker.ready()):
                     with queue.thread_condition:

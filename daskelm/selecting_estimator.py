@@ -11,6 +11,7 @@ from sklearn.utils import metadata_routing
 from .chosen_estimator import ChosenEstimator
 from .criterion import Grid, Problem
 from .exceptions import ParameterError
+from .fit_callbacks import FitCallbacks, with_callbacks
 from .inputs import in_memory
 from .ranking import check_ranking
 from .selection import named, select
@@ -19,7 +20,7 @@ from .validation import Validation, naming_validation
 __all__ = ["SelectingEstimator"]
 
 
-class SelectingEstimator(ChosenEstimator):
+class SelectingEstimator(FitCallbacks, ChosenEstimator):
     """An estimator that is fitted for a whole grid at once, and keeps the best."""
 
     # Rows of their own are no metadata of the rows.
@@ -32,6 +33,7 @@ class SelectingEstimator(ChosenEstimator):
     scoring: Any
     store_cv_results: bool
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None) -> Self:
         """Sum over all rows in one pass, choose penalty and number of neurons, and solve.
 
@@ -73,7 +75,7 @@ class SelectingEstimator(ChosenEstimator):
         InsufficientMemoryError
             The sums of so many folds, or the models of so large a grid, do not fit into the memory of the workers.
         """
-        with self._unchanged_on_error():
+        with self._told(X, y, sample_weight), self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)

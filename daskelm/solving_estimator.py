@@ -114,6 +114,7 @@ class SolvingEstimator(ChosenEstimator):
                 cv=cv,
                 scoring=scoring,
                 fit_intercept=self.fit_intercept,
+                verbose=self.verbose,
             )
             before = getattr(self, "_choice", {}).get("before", [])
             if selected.layer is not layer:

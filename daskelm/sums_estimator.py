@@ -11,6 +11,7 @@ from sklearn.utils import metadata_routing
 from .accumulation import accumulate
 from .curve_sums import LearningCurve, accumulate_with_curve
 from .exceptions import NotSolvedError, ParameterError
+from .fit_callbacks import FitCallbacks, with_callbacks
 from .hdf5 import Hdf5Rows
 from .inputs import Source, rows_between, take_rows
 from .layer import Layer
@@ -25,7 +26,7 @@ from .targets import Targets
 __all__ = ["SumsEstimator"]
 
 
-class SumsEstimator(SolvingEstimator):
+class SumsEstimator(FitCallbacks, SolvingEstimator):
     """An estimator that sums over rows."""
 
     # Where the work is kept, and who looks at it, is no metadata of the rows.
@@ -47,6 +48,7 @@ class SumsEstimator(SolvingEstimator):
             )
         return replace(layer, gram_dtype=gram_dtype)
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None, checkpoint=None, callback=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
 
@@ -98,7 +100,9 @@ class SumsEstimator(SolvingEstimator):
                 f"with; got callback={callback!r}, tol={self.tol!r} and verbose={self.verbose!r} too. Leave out the "
                 "checkpoint, or callback, tol and verbose=2."
             )
-        with self._unchanged_on_error():
+        # A file that holds some of the rows already may take none, or several.
+        n_passes = 1 if checkpoint is None else None
+        with self._told(X, y, sample_weight, n_passes), self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)
             targets = self._make_targets(y, weights, whole=True)

@@ -43,6 +43,7 @@ def select_from_sums(
     cv: str | None = None,
     scoring: str | None = None,
     fit_intercept: bool = True,
+    verbose: int | bool = 0,
 ) -> Selected:
     """Score a grid on what sums tell, choose, and solve with all rows but those of `validation`.
 
@@ -64,6 +65,8 @@ def select_from_sums(
         One of FROM_SUMS; r2 if not given.
     fit_intercept : bool
         Whether there is an intercept.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
 
     Returns
     -------
@@ -101,14 +104,15 @@ def select_from_sums(
     grid = grid.with_alphas(moments.HH)
     sizes = len(grid.alphas), len(grid.sizes)
     tried = grid.alphas, grid.sizes
+    how: dict = {"fit_intercept": fit_intercept, "verbose": verbose}
     if folds is not None:
         check_grid(layer.n_neurons, total.n_targets, *sizes, len(parts))
-        models = solve_folds(folds, len(parts), nested_first, *tried, ranking=ranking, fit_intercept=fit_intercept)
+        models = solve_folds(folds, len(parts), nested_first, *tried, ranking=ranking, **how)
         scores = squared_scores(models, folds.parts, *sizes, name)
     elif held is not None:
         _check_validation(total, held, name)
         check_grid(layer.n_neurons, total.n_targets, *sizes, 1)
-        models = solve_apart(total, held, order, *tried, fit_intercept=fit_intercept)
+        models = solve_apart(total, held, order, *tried, **how)
         scores = squared_scores(models, {0: held}, *sizes, name)
     else:
         scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name)

@@ -102,6 +102,7 @@ def tree_reduce(
     done: Callable[[int], None] = lambda size: None,
     due: Callable[[], bool] = lambda: False,
     take: Callable[[Any], None] | None = None,
+    started: Callable[[list], None] = lambda futures: None,
 ) -> Any:
     """Reduce the values of the leaf tasks of a graph to one.
 
@@ -129,6 +130,8 @@ def tree_reduce(
     take : callable, optional
         Is given the sum of some leaves, in this process; they are not in the value of the reduction then. On a cluster
         it is given what is done when a leaf has failed, too.
+    started : callable
+        Is given the futures of the leaves, on a cluster, before it goes on.
 
     Returns
     -------
@@ -142,7 +145,7 @@ def tree_reduce(
     """
     if client is not None:
         with telling_loss(client), sharing_leaves(shared_bytes, len(leaves)):
-            return Reduction(client, merge, split_every, name).run(graph, leaves, done, due, take)
+            return Reduction(client, merge, split_every, name).run(graph, leaves, done, due, take, started)
     return _locally(graph, leaves, merge, done, due, take)
 
 
@@ -255,7 +258,7 @@ class Reduction:
         # Keys of partials by the worker where they lie.
         self.here: defaultdict = defaultdict(list)
 
-    def run(self, graph, leaves, done, due, take):
+    def run(self, graph, leaves, done, due, take, started=lambda futures: None):
         """The value of the reduction of these leaves; the parameters are those of `tree_reduce`."""
         from distributed import as_completed
 
@@ -266,6 +269,7 @@ class Reduction:
         taking = taken = None
         taker = ThreadPoolExecutor(1, thread_name_prefix="take")
         try:
+            started(list(self.alive.values()))
             for batch in queue.batches():
                 places, merges = client.who_has(batch), []
                 failed = [future for future in batch if future.status != "finished"]

@@ -54,6 +54,7 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
         fit_intercept=problem.fit_intercept,
         keep=keep,
         client=client,
+        verbose=problem.verbose,
     )
     if isinstance(score, str) and test is not None:
         scores = squared_scores(models, {0: test}, len(grid.alphas), len(grid.sizes), score)

@@ -25,6 +25,7 @@ from daskelm.cli import cli, main
 from daskelm.cli_errors import tell
 from daskelm.cli_scheduler import Scheduler, connected
 from daskelm.exceptions import IllConditionedWarning
+from daskelm.progress import RowProgress
 from daskelm.tree import current_client
 
 ROOT = Path(__file__).parents[1]
@@ -363,6 +364,7 @@ def test_progress_is_told_beside_the_results_and_not_saved(folder, model, capsys
         "accumulate model.h5 X.h5 T.h5 --into sums.h5",
         "remove model.h5 X.h5 T.h5 --from sums.h5 --rows :9",
         "predict model.h5 X.h5 --out Y.h5",
+        "score model.h5 X.h5 T.h5",
     ):
         with pytest.raises(SystemExit, match="^0$"):
             cli.main([*line.split(), *quiet.split()], prog_name="daskelm")
@@ -372,6 +374,17 @@ def test_progress_is_told_beside_the_results_and_not_saved(folder, model, capsys
         if "remove" in line:
             run("solve model.h5 sums.h5")
     assert load("model.h5").verbose == 0
+
+
+def test_progress_of_a_selection_is_told_and_not_saved(folder, model, monkeypatch):
+    # Which is shown when it takes longer than a second.
+    monkeypatch.setattr(RowProgress, "patience", property(lambda self: 0.0, lambda self, value: None), raising=False)
+    for part in ("0:300", "300:600"):
+        run(f"accumulate model.h5 X.h5 T.h5 --rows {part} --into {part[0]}.h5 --quiet")
+    line = "select model.h5 0.h5 3.h5 --folds --alphas 0.1,1 --out best.h5"
+    assert "select: 4 of 4 models (100 %)" in invoke(line).stderr
+    assert invoke(f"{line} --quiet").stderr == ""
+    assert load("best.h5").verbose == 0
 
 
 # What files hold

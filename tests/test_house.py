@@ -21,12 +21,12 @@ MAX_LINES = 400
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"block_order", "exceptions", "unlocked"},
-    {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments"},
+    {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook"},
     {"hdf5", "neurons", "progress", "row_digests", "text", "triangles"},
     {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
-    {"segmented_tree"},
+    {"in_view", "segmented_tree"},
     # Floor 2: all kinds of data in, solutions out.
     {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
     {"learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
@@ -41,7 +41,7 @@ FLOORS = (
     {"selection"},
     {"sums_selection"},
     # Floor 4: faces for scikit-learn.
-    {"layer_estimator"},
+    {"fit_callbacks", "layer_estimator"},
     {"solved_estimator"},
     {"table_estimator"},
     {"chosen_estimator"},

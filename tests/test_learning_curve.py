@@ -699,14 +699,14 @@ def test_it_draws_into_axes():
 
 
 def test_outside_of_a_notebook_it_needs_axes(monkeypatch):
-    monkeypatch.setattr(learning_curve_plot, "_in_notebook", lambda: False)
+    monkeypatch.setattr(learning_curve_plot, "in_notebook", lambda: False)
     with pytest.raises(ParameterError, match="ax: outside of a notebook there must be axes .*subplots"):
         LearningCurvePlot()
 
 
 def test_without_ipython_there_is_no_notebook(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert not learning_curve_plot._in_notebook()
+    assert not learning_curve_plot.in_notebook()
 
 
 def test_in_a_notebook_one_picture_is_redrawn(tmp_path, monkeypatch):
@@ -715,7 +715,7 @@ def test_in_a_notebook_one_picture_is_redrawn(tmp_path, monkeypatch):
     interactive = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell
     from IPython.utils.capture import capture_output
 
-    assert not learning_curve_plot._in_notebook()
+    assert not learning_curve_plot.in_notebook()
     interactive.instance(history_length=0)
     try:
         plot = LearningCurvePlot()
