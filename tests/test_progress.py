@@ -147,14 +147,20 @@ def test_the_first_error_ends_tasks_in_view(where):
         apply_in_view(half, [(0,), (1,)], [1, 1], RowProgress(2))
 
 
-def test_names_of_tasks_say_what_they_do(client, files):
-    def prefixes(dask_scheduler):
-        return set(dask_scheduler.task_prefixes)
+def test_names_of_tasks_say_what_they_do(client, files, monkeypatch):
+    # A task for each chunk of dask arrays, so that there is something to merge.
+    monkeypatch.setattr("daskelm.pass_tasks._CHUNK_BYTES", 1)
 
+    def prefixes(dask_scheduler):
+        return {name: sum(prefix.state_counts.values()) for name, prefix in dask_scheduler.task_prefixes.items()}
+
+    before = client.run_on_scheduler(prefixes)
     ELMClassifier(10, random_state=0).fit(files[0], files[2]).score(files[0], files[2])
     lazy = ELMClassifier(10, random_state=0).fit(from_hdf5(files[0], chunks=500), Y > 0)
     lazy.predict_proba(from_hdf5(files[0], chunks=500) * 1).compute()
-    found = client.run_on_scheduler(prefixes)
+    after = client.run_on_scheduler(prefixes)
+    # The same cluster worked for other tests before.
+    found = {name for name in after if after[name] != before.get(name)}
     assert found >= {"classes", "gram", "layer", "merge", "predict", "score"}
     assert not found & {"count", "hits", "squares_of", "_count", "_hits"}
 
