@@ -8,6 +8,7 @@ from .accumulation import accumulate
 from .criterion import FROM_SUMS, Problem, Scored, score_of
 from .exceptions import DataError, ParameterError
 from .moments import Moments
+from .progress import RowProgress
 from .ridge_path import GcvErrors, RidgePath, by_eigen, nested
 
 __all__ = ["by_gcv", "gcv_scores"]
@@ -25,10 +26,10 @@ def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = problem.grid.with_alphas(moments.HH)
-    return Scored(total, order, grid, gcv_scores(moments, grid.alphas, grid.sizes, score), folds=False)
+    return Scored(total, order, grid, gcv_scores(moments, grid.alphas, grid.sizes, score, problem.verbose), folds=False)
 
 
-def gcv_scores(moments: Moments, alphas, sizes, name: str) -> np.ndarray:
+def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool = 0) -> np.ndarray:
     """Scores (1, n_alphas, n_sizes), NaN where refused, of leading neurons of sums in nested order.
 
     Parameters
@@ -39,6 +40,8 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str) -> np.ndarray:
         The grid.
     name : str
         One of FROM_SUMS.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str) -> np.ndarray:
         All of the grid have nearly as many degrees of freedom as there are rows.
     """
     path = RidgePath(moments, sizes, eigen=by_eigen(sizes, len(alphas), inverse=True))
-    errors = GcvErrors.of(path, alphas)
+    progress = RowProgress(len(alphas) * len(sizes), verbose, "select", unit="models", patience=1.0)
+    errors = GcvErrors.of(path, alphas, progress.advance)
     if not errors.allowed.any():
         raise DataError(
             f"cv=None: generalised cross-validation says nothing of models with more than 98 % of the {moments.n:g} "

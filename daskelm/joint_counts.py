@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from uuid import uuid4
 
 import dask
 import numpy as np
 
+from .cluster_loss import compute
 from .exceptions import DataError
 from .inputs import Source, as_dask, check_finite
 from .scoring import merge_squares, r2_of, squares_of
@@ -172,15 +174,19 @@ def count_predictions(y: Source, predicted: Source) -> PredictionCounts:
         return PredictionCounts.of(y, predicted)
     chunks = as_dask(y if isinstance(predicted, np.ndarray) else predicted).chunks[0]
     blocks = [as_dask(source, chunks).to_delayed().ravel() for source in (y, predicted)]
-    count, merge = dask.delayed(_count, pure=True), dask.delayed(_merge, pure=True)
+    count, merge = dask.delayed(_count), dask.delayed(_merge)
     starts = np.cumsum((0, *chunks[:-1])).tolist()
-    parts = [count(*row) for row, size in zip(zip(*blocks, starts, strict=True), chunks, strict=True) if size]
+    rows = [row for row, size in zip(zip(*blocks, starts, strict=True), chunks, strict=True) if size]
+    # Named for the dashboard, of this run alone.
+    run, n_merges = uuid4().hex, 0
+    parts = [count(*row, dask_key_name=(f"count-{run}", i)) for i, row in enumerate(rows)]
     while len(parts) > 1:
-        parts = [merge(parts[i : i + _PARTS_PER_MERGE]) for i in range(0, len(parts), _PARTS_PER_MERGE)]
-    return parts[0].compute()
+        groups = [parts[i : i + _PARTS_PER_MERGE] for i in range(0, len(parts), _PARTS_PER_MERGE)]
+        parts = [merge(group, dask_key_name=(f"merge-{run}", n_merges + i)) for i, group in enumerate(groups)]
+        n_merges += len(groups)
+    return compute(parts[0])[0]
 
 
-# Named for the dashboard.
 def _count(y, predicted, first_row):
     return PredictionCounts.of(np.asarray(y), np.asarray(predicted), first_row)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .accumulation import accumulate
-from .criterion import Problem, Scored, score_from_squares, score_of
+from .criterion import Problem, Scored, default_score, score_from_squares, score_of
 from .exceptions import DataError, InsufficientMemoryError
 from .loo_factors import factor_bytes, loo_factors
 from .loo_scores import LEAST_LEFT, leave_rows_out
+from .progress import RowProgress
 from .ridge_path import RidgePath, by_eigen, nested
 from .solvers import GCV_GRID
 from .tree import current_client
@@ -25,7 +26,7 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     Allen (1974).
     """
     layer, targets, X, grid = problem.layer, problem.targets, problem.X, problem.grid
-    score = score_of(scoring or ("r2" if targets.meaning == "numbers" else "accuracy"), problem)
+    score = score_of(scoring or default_score(targets), problem)
     n_alphas = len(GCV_GRID if grid.alphas is None else grid.alphas)
     eigen = by_eigen(grid.sizes, n_alphas, n_rows=X.shape[0])
     need = factor_bytes(grid.sizes, n_alphas, targets.n_targets, eigen=eigen)
@@ -40,7 +41,9 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = grid.with_alphas(moments.HH)
-    factors = loo_factors(RidgePath(moments, grid.sizes, eigen=eigen), grid.alphas)
+    n_models = len(grid.alphas) * len(grid.sizes)
+    progress = RowProgress(n_models, problem.verbose, "select", unit="models", patience=1.0)
+    factors = loo_factors(RidgePath(moments, grid.sizes, eigen=eigen), grid.alphas, progress.advance)
     shape = len(grid.alphas), len(grid.sizes)
     counts, refused = leave_rows_out(
         problem,

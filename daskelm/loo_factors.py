@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,9 @@ class OneSize:
         return np.square(P, out=P) @ self.weights, outputs
 
 
-def loo_factors(path: RidgePath, alphas: Sequence[float]) -> list[OnePenalty | OneSize]:
+def loo_factors(
+    path: RidgePath, alphas: Sequence[float], done: Callable[[int], None] = lambda n: None
+) -> list[OnePenalty | OneSize]:
     """Factors that together serve the whole grid.
 
     Parameters
@@ -101,6 +103,8 @@ def loo_factors(path: RidgePath, alphas: Sequence[float]) -> list[OnePenalty | O
         Sums, sizes, and whether eigen-decompositions alone are less work.
     alphas : sequence of float
         Penalties. Those for which Cholesky is not safe are left to eigen-decompositions, as the plain solver does.
+    done : callable
+        Called with the number of models that a factor serves.
 
     Returns
     -------
@@ -115,6 +119,7 @@ def loo_factors(path: RidgePath, alphas: Sequence[float]) -> list[OnePenalty | O
         else:
             places = a * len(sizes) + np.arange(len(sizes))
             factors.append(OnePenalty(places, sizes, factor.U, path.forward_substituted(factor)))
+            done(len(sizes))
     for s, size in enumerate(path.sizes if rest else ()):
         eigen = path.factor(size)
         weights = np.zeros((size, len(rest)))
@@ -123,6 +128,7 @@ def loo_factors(path: RidgePath, alphas: Sequence[float]) -> list[OnePenalty | O
             weights[kept, i] = 1 / shifted[kept]
         coef = weights[:, :, None] * (eigen.vectors.T @ HT[:size])[:, None]
         factors.append(OneSize(np.array(rest) * len(sizes) + s, eigen.vectors, weights, coef))
+        done(len(rest))
     return factors
 
 

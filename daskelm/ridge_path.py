@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -169,8 +169,11 @@ class GcvErrors:
     moments: Moments
 
     @classmethod
-    def of(cls, path: RidgePath, alphas: Sequence[float]) -> GcvErrors:
-        """By one Cholesky factor and its inverse for each penalty, or one eigen-decomposition for each size."""
+    def of(cls, path: RidgePath, alphas: Sequence[float], done: Callable[[int], None] = lambda n: None) -> GcvErrors:
+        """By one Cholesky factor and its inverse for each penalty, or one eigen-decomposition for each size.
+
+        `done` is called with the number of models of each penalty.
+        """
         moments, sizes = path.moments, np.array(path.sizes)
         check_counts(moments.n)
         squares = np.empty((len(alphas), len(sizes), len(moments.TT)))
@@ -181,6 +184,7 @@ class GcvErrors:
             if factor is None:
                 for i, size in enumerate(path.sizes):
                     squares[a, i], dof[a, i], resolved[a, i] = cls._by_eigen(path.factor(size), moments, size, alpha)
+                done(len(sizes))
                 continue
             z = path.forward_substituted(factor)
             B = path.back_substituted(factor, z)
@@ -190,6 +194,7 @@ class GcvErrors:
             inverse, _ = lapack.dtrtri(factor.U)
             columns = np.square(np.triu(inverse)).sum(axis=0)
             dof[a] = sizes - alpha * np.cumsum(columns)[sizes - 1]
+            done(len(sizes))
         squares = np.maximum(squares, moments.unresolved * moments.TT)
         dof = DOF_CHARGE * (dof + moments.centred)
         return cls(squares, dof, resolved & (dof <= MAX_DOF * moments.n), moments)

@@ -115,7 +115,7 @@ def select_from_sums(
         models = solve_apart(total, held, order, *tried, **how)
         scores = squared_scores(models, {0: held}, *sizes, name)
     else:
-        scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name)
+        scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name, verbose)
     scores = _above_rounding(scores, grid, total, order)
     return choose(Scored(total, order, grid, scores, folds=folds is not None), layer, fit_intercept=fit_intercept)
 

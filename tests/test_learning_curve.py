@@ -195,6 +195,22 @@ def test_the_sums_are_those_without_a_curve(request, files, form, where):
     assert len(points) >= (10 if "dask" not in form else 0)
 
 
+@pytest.mark.parametrize("form", ["numpy", "one", "many"])
+@pytest.mark.parametrize("where", ["threads", "sync", "client"])
+def test_all_tasks_of_a_segment_are_in_the_sums(request, monkeypatch, files, form, where):
+    monkeypatch.setattr(curve_sums, "rows_per_task", lambda *sizes: 40)
+    tasks = []
+    monkeypatch.setattr(curve_sums, "BlockTask", lambda *parts: tasks.append(parts) or BlockTask(*parts))
+    settings = {"client": {}}
+    if where == "client":
+        request.getfixturevalue("client")
+    data = (X, TWO) if form == "numpy" else files[form]
+    with dask.config.set(settings.get(where, {"scheduler": where})):
+        model, points = curved(*data)
+    assert len(tasks) > 3 * (len(points) + 1)
+    same_sums(model.normal_equations_, regressor().fit(*data).normal_equations_)
+
+
 def test_the_local_scheduler_may_be_one_of_processes(files):
     plain = regressor().fit(files["one"][0], TWO)
     with dask.config.set(scheduler="processes", num_workers=2):

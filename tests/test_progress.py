@@ -79,7 +79,9 @@ def test_a_listener_does_not_outlive_an_error():
     assert heard.work == []
 
 
-@pytest.mark.parametrize("cv", [{"cv": 3}, {"cv": KFold(3), "scoring": "neg_mean_absolute_error"}])
+@pytest.mark.parametrize(
+    "cv", [{"cv": None}, {"cv": "loo"}, {"cv": 3}, {"cv": KFold(3), "scoring": "neg_mean_absolute_error"}]
+)
 def test_solving_a_grid_counts_models(where, files, cv):
     heard = Heard()
     sizes, alphas = [4, 10], [0.1, 1.0, 10.0]
@@ -87,9 +89,9 @@ def test_solving_a_grid_counts_models(where, files, cv):
     # Of a fit only callbacks are told, which versions of scikit-learn before 1.9 do not have.
     model._told = lambda *rows: listening(heard)
     model.fit(*files[:2])
-    n_models = 3 * len(sizes) * len(alphas)
+    n_models = (3 if cv["cv"] not in (None, "loo") else 1) * len(sizes) * len(alphas)
     labels = [("gram", N, "rows"), ("select", n_models, "models")]
-    labels += [("score", N, "rows")] if "scoring" in cv else []
+    labels += [("score", N, "rows")] if "scoring" in cv or cv["cv"] == "loo" else []
     assert [work[:3] for work in heard.work] == labels
     assert all(told[-1] == total for _, total, _, told in heard.work)
 
