@@ -128,7 +128,7 @@ def models(family, sizes, shape, seed) -> dict:
     out: dict = {("daskelm", L): family.elm(L, random_state=seed) for L in sizes}
     out |= {("RBFSampler", L): ridge(RBFSampler(gamma=gamma, n_components=L, random_state=seed)) for L in sizes}
     # Its components are rows: there are no more.
-    few = [L for L in sizes if L <= n_rows]
+    few = [L for L in sizes if n_rows >= L]
     out |= {("Nystroem", L): ridge(Nystroem(gamma=gamma, n_components=L, random_state=seed)) for L in few}
     network = family.network(early_stopping=True, random_state=seed)
     out["network", 0] = make_pipeline(StandardScaler(), network)
