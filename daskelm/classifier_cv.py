@@ -78,7 +78,7 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
         Sorted labels; of multi-label targets, the numbers of the columns.
     ranking_ : ndarray of shape (n_neurons of the full layer,), int
         With a ranking: the columns of the full layer, best first, by all rows.
-    coef_ : ndarray of shape (n_targets, n_neurons_)
+    coef_ : ndarray of shape (n_targets, n_neurons)
         Output weights, float64; one target for two classes.
     intercept_ : ndarray of shape (n_targets,)
         Intercept.
@@ -92,7 +92,7 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
         Their sums over all rows.
     n_features_in_ : int
         Number of inputs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the inputs, if they had any.
 
     References

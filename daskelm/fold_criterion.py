@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from .criterion import Problem, Scored, default_score, score_of
+from .eigen_solver import GCV_GRID
 from .exceptions import DataError
 from .fold_errors import check_grid, solve_folds, squared_scores
 from .fold_scores import score_rows
 from .fold_sums import accumulate_folds
 from .folds import make_folds
-from .solvers import GCV_GRID
 from .targets import ClassTargets
 from .tree import current_client
 

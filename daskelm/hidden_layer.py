@@ -37,7 +37,7 @@ class HiddenLayer(LayerEstimator):
         The drawn layer: a function of blocks of X.
     n_features_in_ : int
         Number of inputs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the inputs, if they had any.
 
     References

@@ -8,12 +8,13 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .cholesky_solver import CholeskyFactor
+from .eigen_solver import EigenFactor
 from .exceptions import IllConditionedWarning, NotSolvedError, ParameterError
 from .layer import Layer
 from .neurons import Neurons, kind_name
 from .normal_equations import NormalEquations
 from .prediction import LayerOutput, WeightedOutput
-from .solvers import CholeskyFactor, EigenFactor
 
 __all__ = ["FUNCTIONS", "SLFN", "TINY", "positive", "solve_corr", "with_norm"]
 

@@ -171,7 +171,7 @@ class Neurons:
     ----------
     kind : str or numpy.ufunc
         ``"lin"`` gives XW + b, ``"sigm"`` 1 / (1 + exp(-(XW + b))), ``"tanh"`` tanh(XW + b), ``"relu"``
-        max(XW + b, 0); ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` give exp(-b |x - w|^2) in the 1-, 2- or
+        max(XW + b, 0); ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` give ``exp(-b |x - w|^2)`` in the 1-, 2- or
         maximum norm, w being a column of W; a ufunc of NumPy or scipy.special gives ufunc(XW + b).
     W : array-like of shape (n_features, n)
         Weights, or centres for the rbf kinds; kept as float64.

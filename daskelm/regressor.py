@@ -74,7 +74,7 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         Whether that `fit` ended before all rows were counted.
     n_features_in_ : int
         Number of inputs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the inputs, if they had any.
 
     References

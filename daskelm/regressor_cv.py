@@ -71,7 +71,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
         table. Scores are NaN where generalised cross-validation refuses, or leaving out a row says nothing.
     ranking_ : ndarray of shape (n_neurons of the full layer,), int
         With a ranking: the columns of the full layer, best first, by all rows.
-    coef_ : ndarray of shape (n_targets, n_neurons_)
+    coef_ : ndarray of shape (n_targets, n_neurons)
         Output weights, float64.
     intercept_ : ndarray of shape (n_targets,)
         Intercept.
@@ -85,7 +85,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
         Their sums over all rows.
     n_features_in_ : int
         Number of inputs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the inputs, if they had any.
 
     References

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.linalg import blas, lapack
 from scipy.sparse.linalg import eigsh
 
+from .cholesky_solver import CholeskyFactor
+from .eigen_solver import DOF_CHARGE, GCV_GRID, MAX_DOF, EigenFactor, check_counts
 from .moments import Moments
-from .solvers import DOF_CHARGE, GCV_GRID, MAX_DOF, CholeskyFactor, EigenFactor, check_counts
 
 __all__ = ["GcvErrors", "RidgePath", "by_eigen", "default_alphas", "nested"]
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
+from .cholesky_solver import CholeskyFactor
+from .eigen_solver import EigenFactor
 from .exceptions import DataError
 from .normal_equations import NormalEquations
-from .solvers import CholeskyFactor, EigenFactor, Solution
+from .solvers import Solution
 
 __all__ = ["Uncertainty"]
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from .accumulation import accumulate
 from .criterion import Problem, Scored, default_score, score_of
+from .eigen_solver import GCV_GRID
 from .exceptions import DataError, ParameterError
 from .fold_errors import check_grid, solve_apart, squared_scores
 from .fold_scores import score_rows
 from .folds import Folds
 from .normal_equations import NormalEquations
-from .solvers import GCV_GRID
 from .tree import current_client
 from .validation import naming_validation
 

@@ -26,8 +26,9 @@ FLOORS = (
     {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
-    {"in_view", "segmented_tree"},
+    {"in_view", "segmented_tree", "solver"},
     # Floor 2: all kinds of data in, solutions out.
+    {"cholesky_solver", "eigen_solver"},
     {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
     {"learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
     {"loo_factors", "ranking"},

@@ -8,10 +8,12 @@ import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 
 from daskelm.accumulator import Accumulator
+from daskelm.eigen_solver import DOF_CHARGE, GCV_GRID, EigenFactor
 from daskelm.exceptions import DataError, IllConditionedWarning, ParameterError
 from daskelm.lapack import factorise
 from daskelm.normal_equations import NormalEquations
-from daskelm.solvers import DOF_CHARGE, GCV_GRID, EigenFactor, check_alpha, solve
+from daskelm.solver import Weights
+from daskelm.solvers import SOLVERS, check_alpha, solve
 
 RNG = np.random.default_rng(0)
 H = RNG.standard_normal((200, 8))
@@ -173,3 +175,27 @@ def test_factorise_in_place():
     for wrong in (A.astype("f4"), A[:, :5], A.T[::2, ::2]):
         with pytest.raises(TypeError, match="factorise takes a writable square C-contiguous float64 array"):
             factorise(wrong)
+
+
+def test_a_solver_is_a_row_of_the_table(monkeypatch):
+    """As CONTRIBUTING has it: a function of the sums and the penalty, tried in its turn."""
+    asked = []
+
+    def by_lu(moments, alpha):
+        asked.append(alpha)
+        if alpha < 1:
+            return None
+        B = np.linalg.solve(moments.HH + alpha * np.eye(len(moments.HH)), moments.HT)
+        return Weights(B, len(B), 1.0)
+
+    expected = {alpha: solve(sums(), alpha) for alpha in (0.5, 2.0)}
+    monkeypatch.setattr("daskelm.solvers.SOLVERS", {"lu": by_lu, **SOLVERS})
+    for alpha, method in ((0.5, "cholesky"), (2.0, "lu")):
+        solution = solve(sums(), alpha)
+        assert solution.method == method
+        np.testing.assert_allclose(solution.coef, expected[alpha].coef, rtol=1e-8)
+    assert asked == [0.5, 2.0]
+
+    monkeypatch.setattr("daskelm.solvers.SOLVERS", {"lu": by_lu})
+    with pytest.raises(LookupError, match="SOLVERS must end with a solver that takes all"):
+        solve(sums(), 0.5)
