@@ -24,6 +24,7 @@ from .hdf5_writing import make_hdf5, stream_hdf5
 from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
 from .parameters import changed, snapshot
+from .plain_state import from_plain, to_plain
 from .prediction import LayerOutput, apply
 from .tree import sharing
 
@@ -221,6 +222,13 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
             if "feature_names_in" in facts:
                 model.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
         return model
+
+    def __getstate__(self) -> dict:
+        # Pickle, joblib, copy and skops all ask for it: nothing in it needs a class of ours but the estimator's own.
+        return {name: to_plain(value) for name, value in super().__getstate__().items()}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__({name: from_plain(value) for name, value in state.items()})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

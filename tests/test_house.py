@@ -36,7 +36,7 @@ FLOORS = (
     {"validation"},
     {"criterion", "fold_sums", "joint_counts", "resumption", "scattered", "sums_place"},
     {"cluster_checks", "curve_sums", "fold_errors", "gcv_criterion"},
-    {"fold_scores", "loo_scores"},
+    {"fold_scores", "loo_scores", "plain_state"},
     {"fold_criterion", "loo_criterion", "validation_criterion"},
     {"selection"},
     {"sums_selection"},
