@@ -1,4 +1,4 @@
-"""What an estimator holds as plain values and back: for pickles, copies, and formats that trust no class but its own."""
+"""What an estimator holds as plain values and back: for pickles, copies, and formats that trust few classes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _of_fields(cls: Callable, state: Mapping):
     return cls(**state)
 
 
-# A class of values: its word in a state, to a dict of plain values, and back. A new one that estimators keep is one row.
+# A class of values: its word in a state, to a dict of plain values, and back. What estimators keep has a row here.
 _CLASSES: dict[type, tuple[str, Callable, Callable]] = {
     Layer: ("layer", Layer.state, Layer.from_state),
     Neurons: ("neurons", _neurons_state, _neurons_of),
@@ -105,13 +105,13 @@ def from_plain(value):
         return type(value)(map(from_plain, value))
     if type(value) is not dict:
         return value
-    word, state = value.get(_WORD), value.get("state")
+    word, state = value.get(_WORD), value.get("state", ())
     if word == "mapping":
         return {from_plain(key): from_plain(item) for key, item in state}
     if word == "dtype":
         return np.dtype(state)
     if word == "kind":
-        return kind_from_name(state)
+        return kind_from_name(str(state))
     if word not in _BACK:
         raise FileFormatError(
             f"the state of an estimator must hold values that this daskelm knows; got one called {word!r}, of a newer "

@@ -49,8 +49,9 @@ FLOORS = (
     {"sums_estimator"},
     {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
     # Floor 5: what is made of estimators.
-    {"cli_errors", "display", "grid_scores", "learning_curve_plot", "persistence"},
-    {"learning_display", "prediction_display", "selection_display"},
+    {"cli_errors", "display", "grid_scores", "learning_curve_plot", "onnx_graph", "persistence"},
+    {"learning_display", "onnx_neurons", "prediction_display", "selection_display"},
+    {"onnx"},
     # HP-ELM's interface: its parts, and itself.
     {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
     {"hpelm_pickle", "hpelm_sums"},

@@ -1,4 +1,4 @@
-"""skops: every estimator as a file that trusts no class of daskelm but the estimator's own, the same to the last bit."""
+"""skops: every estimator as a file that needs trust in no class but its own, the same to the last bit."""
 
 import copy
 import pickle
@@ -211,7 +211,7 @@ def test_parameters_that_fit_will_refuse_are_kept():
 
 
 def test_keys_of_dicts_keep_their_type():
-    value = {1: "a", "1": "b", True: None, (2, None): {b"x": [{}, ()]}, np.float32: np.dtype("f4")}
+    value = {1: "a", "1": "b", False: None, (2, None): {b"x": [{}, ()]}, np.float32: np.dtype("f4")}
     assert from_plain(to_plain(value)) == value
     assert from_plain({"daskelm": "mapping", "state": to_plain(value)["state"]}) == value
 
