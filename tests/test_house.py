@@ -51,6 +51,7 @@ FLOORS = (
     # Floor 5: what is made of estimators.
     {"cli_errors", "display", "grid_scores", "learning_curve_plot", "onnx_graph", "persistence"},
     {"learning_display", "onnx_neurons", "prediction_display", "selection_display"},
+    {"onnx_converters"},
     {"onnx"},
     # HP-ELM's interface: its parts, and itself.
     {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
