@@ -21,6 +21,7 @@ from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterErro
 from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
 from .hdf5_writing import make_hdf5, stream_hdf5
+from .html_repr import LayerPicture
 from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
 from .parameters import changed, snapshot
@@ -31,7 +32,7 @@ from .tree import sharing
 __all__ = ["LayerEstimator"]
 
 
-class LayerEstimator(TransformerMixin, BaseEstimator):
+class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
     """An estimator with a hidden layer: draws it, transforms with it, is saved with it."""
 
     neurons: Any

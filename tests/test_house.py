@@ -41,7 +41,8 @@ FLOORS = (
     {"selection"},
     {"sums_selection"},
     # Floor 4: faces for scikit-learn.
-    {"fit_callbacks", "layer_estimator"},
+    {"fit_callbacks", "html_repr"},
+    {"layer_estimator"},
     {"solved_estimator"},
     {"table_estimator"},
     {"chosen_estimator"},
