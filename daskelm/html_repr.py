@@ -9,7 +9,6 @@ from typing import Any
 from .layer import Layer
 from .neurons import kind_name
 from .normal_equations import NormalEquations
-from .solvers import Solution
 
 __all__ = ["LayerPicture"]
 
@@ -33,7 +32,7 @@ class LayerPicture:
 
     hidden_layer_: Layer
     normal_equations_: NormalEquations
-    _solution: Solution | None
+    _solution: Any
 
     def _get_params_html(self, *args, **kwargs) -> Any:
         """What scikit-learn (from 1.7 on) writes into the block of an estimator: the picture, then its own table."""
@@ -90,9 +89,9 @@ class LayerPicture:
             return _count(len(classes), "class", "classes"), _some(classes.tolist())
         if targets is not None and targets.meaning == "labels":
             return _count(targets.n_targets, "label"), ""
-        if solution is not None or sums is not None:
-            return _count(len(solution.intercept) if solution is not None else sums.n_targets, "target"), ""
-        return None
+        if solution is not None:
+            return _count(len(solution.intercept), "target"), ""
+        return None if sums is None else (_count(sums.n_targets, "target"), "")
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -1,8 +1,10 @@
 """ONNX: graphs predict what estimators do, for every kind of neuron, precision and form of targets."""
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +100,18 @@ def test_every_kind_as_it_is_drawn(name, dtype):
 def test_every_kind_of_the_table_of_neurons_has_operators():
     assert set(KINDS) <= set(kinds())
     assert [kind_name(kind) for kind in KIND.values()] == list(KIND)
+
+
+def test_the_page_names_every_kind():
+    page = (Path(__file__).parents[1] / "docs" / "guide" / "saving.md").read_text(encoding="utf-8")
+    section = page.partition("### Which neurons have operators")[2].partition("Any other kind")[0]
+    named = {
+        home: re.findall(r"`(\w+)`", part)
+        for home, part in zip(
+            ("", "numpy.", "scipy.special."), re.split("Of ufuncs of NumPy:|Of `scipy.special`:", section), strict=True
+        )
+    }
+    assert sorted(home + name for home, names in named.items() for name in names) == sorted(kinds())
 
 
 @pytest.mark.parametrize("name", ["numpy.arctan", "scipy.special.erf", "numpy.arcsinh", "numpy.cbrt"])
