@@ -21,16 +21,18 @@ from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterErro
 from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
 from .hdf5_writing import make_hdf5, stream_hdf5
+from .html_repr import LayerPicture
 from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
 from .layer import Layer, Scale
 from .parameters import changed, snapshot
+from .plain_state import from_plain, to_plain
 from .prediction import LayerOutput, apply
 from .tree import sharing
 
 __all__ = ["LayerEstimator"]
 
 
-class LayerEstimator(TransformerMixin, BaseEstimator):
+class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
     """An estimator with a hidden layer: draws it, transforms with it, is saved with it."""
 
     neurons: Any
@@ -221,6 +223,13 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
             if "feature_names_in" in facts:
                 model.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
         return model
+
+    def __getstate__(self) -> dict:
+        # Pickle, joblib, copy and skops all ask for it: nothing in it needs a class of ours but the estimator's own.
+        return {name: to_plain(value) for name, value in super().__getstate__().items()}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__({name: from_plain(value) for name, value in state.items()})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -37,12 +37,13 @@ FLOORS = (
     {"validation"},
     {"criterion", "fold_sums", "joint_counts", "resumption", "scattered", "sums_place"},
     {"cluster_checks", "curve_sums", "fold_errors", "gcv_criterion"},
-    {"fold_scores", "loo_scores"},
+    {"fold_scores", "loo_scores", "plain_state"},
     {"fold_criterion", "loo_criterion", "validation_criterion"},
     {"selection"},
     {"sums_selection"},
     # Floor 4: faces for scikit-learn.
-    {"fit_callbacks", "layer_estimator"},
+    {"fit_callbacks", "html_repr"},
+    {"layer_estimator"},
     {"solved_estimator"},
     {"table_estimator"},
     {"chosen_estimator"},
@@ -50,8 +51,10 @@ FLOORS = (
     {"sums_estimator"},
     {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
     # Floor 5: what is made of estimators.
-    {"cli_errors", "display", "grid_scores", "learning_curve_plot", "persistence"},
-    {"learning_display", "prediction_display", "selection_display"},
+    {"cli_errors", "display", "grid_scores", "learning_curve_plot", "onnx_graph", "persistence"},
+    {"learning_display", "onnx_neurons", "prediction_display", "selection_display"},
+    {"onnx_converters"},
+    {"onnx"},
     # HP-ELM's interface: its parts, and itself.
     {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
     {"hpelm_pickle", "hpelm_sums"},
