@@ -8,7 +8,7 @@ import numpy as np
 
 from .exceptions import ParameterError
 from .layer import Layer
-from .neurons import Neurons, kind_name
+from .neurons import KINDS, Neurons, kind_name
 from .onnx_graph import Graph
 
 __all__ = ["add_layer", "kinds"]
@@ -132,7 +132,8 @@ def _squared_metric(reduce: str) -> Callable:
     return combine
 
 
-# Name of a kind: how X, W and b are combined, and what is done with that. A new kind that is no row here is refused.
+# Name of a kind: how X, W and b are combined, and what is done with that. A kind that is no row here has the operators
+# of its activation function, if that is a ufunc of XW + b, or is refused.
 _KINDS: dict[str, tuple[Callable, Callable]] = {
     "lin": (_project, _identity),
     "sigm": (_project, _operator("Sigmoid")),
@@ -201,13 +202,25 @@ def add_layer(graph: Graph, X: str, layer: Layer) -> str:
     return graph.add("Concat", *groups, axis=1)
 
 
+def _of_activation(name) -> tuple[Callable, Callable] | None:
+    """Operators of a kind that is no row here: of its activation function, where it is a ufunc of XW + b."""
+    kind = KINDS.get(name)
+    if kind is None or kind.combine is not KINDS["tanh"].combine or not isinstance(kind.activate, np.ufunc):
+        return None
+    try:
+        return _KINDS.get(kind_name(kind.activate))
+    except ParameterError:
+        return None
+
+
 def _add_neurons(graph, X, neurons: Neurons, dtype) -> str:
     name = kind_name(neurons.kind)
-    if name not in _KINDS:
+    operators = _KINDS.get(name) or _of_activation(name)
+    if operators is None:
         raise ParameterError(
             f"neurons: a kind must have operators in ONNX to be written so; got {name!r}, which has none here. Use "
             f"kinds among {', '.join(_KINDS)}, or keep the model as a file of daskelm: model.save(path)."
         )
-    combine, activate = _KINDS[name]
+    combine, activate = operators
     W, b = neurons.W.astype(dtype, copy=False), neurons.b.astype(dtype, copy=False)
     return activate(graph, combine(graph, X, W, b), dtype)
