@@ -137,7 +137,10 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         return self._apply(self._function("predict"), X, "predict", out)
 
     def predict_proba(self, X, out=None):
-        """Probabilities of the classes.
+        """Probabilities of the classes, as good as a squared error makes them; they are not calibrated.
+
+        Where the border between classes is sharp they rise too slowly across it, and some are exactly 0 or 1 away from
+        it. `sklearn.calibration.CalibratedClassifierCV` mends that, on rows that were not fitted.
 
         Parameters
         ----------

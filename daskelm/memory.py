@@ -116,5 +116,6 @@ def check_memory(need: Need, available: int, where: str) -> None:
         raise InsufficientMemoryError(
             f"{where} needs about {need.total / 2**30:.2f} GiB for {need.n_neurons} neurons and {need.n_tasks} gram "
             f"task(s) at once, and has {available / 2**30:.2f} GiB. Use fewer neurons, fewer threads per worker "
-            "(each runs a task with a sum of its own), smaller chunks of dask arrays, or workers with more memory."
+            "(each runs a task with a sum of its own; without a cluster DASK_NUM_WORKERS says how many), smaller "
+            "chunks of dask arrays, or workers with more memory."
         )
