@@ -140,7 +140,7 @@ def _need_pandas(value, name):
     except ImportError:
         raise MissingExtraError(
             f"{name}: a {type(value).__name__} is taken by way of pandas, which is not installed. Use pip install "
-            f"pandas, or give {name}.to_numpy()."
+            "pandas, or give an array of its numbers."
         ) from None
     return pandas
 

@@ -1,6 +1,7 @@
 """Data of other libraries and the tools of scikit-learn: all give the numbers that arrays and plain loops give."""
 
 import pickle
+import sys
 import threading
 
 import dask
@@ -31,7 +32,7 @@ from daskelm import (
     make_hdf5,
     to_hdf5,
 )
-from daskelm.exceptions import DataError, FileMissingError, InputTypeError, ParameterError
+from daskelm.exceptions import DataError, FileMissingError, InputTypeError, MissingExtraError, ParameterError
 from daskelm.other_arrays import as_known
 
 RNG = np.random.default_rng(0)
@@ -336,6 +337,15 @@ def test_columns_of_text_are_named(kind):
     table = table.append_column("city", [LABELS]) if kind == "Arrow" else table.with_columns(city=LABELS)
     with pytest.raises(InputTypeError, match=r"X must hold numbers; got column\(s\) 'city' \(str\)"):
         regressor().fit(table, Y)
+
+
+def test_tables_that_need_pandas_say_so(monkeypatch):
+    table = arrow_of(X)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(
+        MissingExtraError, match=r"X: a Table is taken by way of pandas, which is not installed\. Use pip"
+    ):
+        as_known(table, "X")
 
 
 # Results
