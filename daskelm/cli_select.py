@@ -56,7 +56,8 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
     No data is read: all models of the grid, and their scores, follow from
     the sums. They are scored on the rows of --validation, or on each of SUMS
     in turn with --folds, or else by generalised cross-validation. Rows of
-    --validation are not solved with.
+    --validation are not solved with. The condition number printed is LAPACK's
+    estimate in the 1-norm, or where that is not safe, that in the 2-norm.
 
     A model of fewer neurons takes no more sums of MODEL's, so that it needs a
     file of its own, --out; keep MODEL for the rows that are still to come.

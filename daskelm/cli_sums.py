@@ -121,7 +121,9 @@ def solve(model, sums, out, alpha):
     SUMS   one or more sums files, or globs in quotes; left as they are
 
     Prints the rows, the penalty alpha, the rank and condition number of the
-    equations, and the error on the rows that were summed: not on new ones.
+    equations (in the 2-norm after gcv; else LAPACK's estimate in the 1-norm,
+    if that is safe), and the error on the rows that were summed: not on new
+    ones.
 
     Example:
       daskelm solve model.h5 sums.h5

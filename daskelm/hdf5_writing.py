@@ -19,15 +19,22 @@ from .cluster_loss import telling_loss
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
 from .frames import check_columns, frame_to_dask, frame_to_numpy, is_frame
+from .other_arrays import as_known
 from .progress import RowProgress
 from .text import is_text_path, read_text
 from .tree import current_client, n_local_threads
 
-__all__ = ["make_hdf5", "stream_hdf5", "to_hdf5"]
+__all__ = ["check_ending", "make_hdf5", "stream_hdf5", "to_hdf5"]
 
 # Rows of one file chunk: 1 MiB is small enough to read few rows by, large enough that reading all runs at full speed.
 _CHUNK_BYTES = 2**20
 _BLOCK_BYTES = 32 * 2**20
+# Of other formats and of compressed files.
+_OTHER_ENDINGS = (
+    *(".arrow", ".feather", ".parquet", ".npy", ".npz", ".zarr", ".onnx", ".xls", ".xlsx"),
+    *(".csv", ".tsv", ".txt", ".json", ".jsonl", ".joblib", ".pickle", ".pkl", ".skops"),
+    *(".bz2", ".gz", ".xz", ".zip", ".zst"),
+)
 
 
 def make_hdf5(
@@ -46,7 +53,7 @@ def make_hdf5(
 
     Parameters
     ----------
-    data : array-like, dask array, dask dataframe, path, or tuple of int
+    data : array-like, dask array, dask dataframe, array of zarr or xarray, path, or tuple of int
         Numbers of shape (n_samples, n_features), or (n_samples,) for one column; the path of a ``.npy``, ``.csv``,
         ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; or a shape (n_samples,
         n_features), for zeros to be filled in later.
@@ -78,6 +85,8 @@ def make_hdf5(
         More than two dimensions, lines of different length, or empty fields.
     InputTypeError
         Text columns, records, or sparse matrices.
+    ParameterError
+        A path with the ending of another format.
     FileMissingError
         No such file, or no such folder to write to.
 
@@ -91,6 +100,7 @@ def make_hdf5(
     (3, 3)
     """
     dtype = _number_dtype(dtype)
+    check_ending(path, "path")
     if not isinstance(skiprows, Integral) or isinstance(skiprows, bool) or skiprows < 0:
         raise ParameterError(f"skiprows must be an int >= 0; got {skiprows!r}.")
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
@@ -99,6 +109,7 @@ def make_hdf5(
         with replacing(path) as beside, h5py.File(beside, "w") as file:
             _create(file, dataset, data, dtype or np.dtype(np.float64), compression, data[0])
         return os.fspath(path)
+    data = as_known(data, "data")
     if dask.is_dask_collection(data):
         return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
     blocks: Iterable[np.ndarray]
@@ -123,7 +134,7 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
 
     Parameters
     ----------
-    array : dask array or dask dataframe of shape (n_samples, n_features) or (n_samples,)
+    array : dask array or dataframe, or array of zarr or xarray, of shape (n_samples, n_features) or (n_samples,)
         Numbers; lengths of chunks may be unknown.
     path : str or path-like
         File to write; an existing one is replaced when the new one is complete, and not before.
@@ -147,6 +158,8 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
         More than two dimensions.
     InputTypeError
         Not a dask array or dataframe, or one of text.
+    ParameterError
+        A path with the ending of another format.
 
     Examples
     --------
@@ -164,6 +177,8 @@ def stream_hdf5(
     array, path, dataset="data", *, dtype=None, compression=None, verbose: int | bool = 0, label="to_hdf5"
 ) -> str:
     """`to_hdf5`, with the first word of its progress."""
+    check_ending(path, "path")
+    array = as_known(array, "array")
     if is_frame(array) and dask.is_dask_collection(array):
         check_columns(array, "data")
         array = frame_to_dask(array)
@@ -178,6 +193,17 @@ def stream_hdf5(
     progress = RowProgress(total, verbose, label)
     _write(_computed(array), path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
     return os.fspath(path)
+
+
+def check_ending(path, name: str) -> None:
+    """Refuse a file to write that ends as one of another format does: what is written is HDF5; `name` for errors."""
+    ending = os.path.splitext(os.fspath(path))[1].lower()
+    if ending in _OTHER_ENDINGS:
+        raise ParameterError(
+            f"{name}: what is written is HDF5, and its name must not say otherwise; got {os.fspath(path)!r}. Use an "
+            "ending such as .h5. Other formats are written by other libraries: text by numpy.savetxt, zarr by "
+            "dask.array.to_zarr."
+        )
 
 
 def _computed(array) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ from .exceptions import DataError, InputTypeError
 from .frames import frame_to_dask, is_frame, is_missing
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
 from .hdf5_arrays import from_hdf5, source_of
+from .other_arrays import as_known, is_lazy_array
 
 __all__ = [
     "Chunks",
@@ -26,13 +27,13 @@ __all__ = [
     "check_finite",
     "check_lengths",
     "check_weights",
+    "familiar",
     "in_memory",
     "is_lazy",
     "is_path",
     "n_columns",
     "open_input",
     "probe",
-    "refuse_unusable",
     "rows_between",
     "take_rows",
     "take_runs",
@@ -53,8 +54,16 @@ def is_path(value) -> bool:
 
 
 def is_lazy(value) -> bool:
-    """Whether a value is data that is not in memory: HDF5 files, dask arrays and dataframes."""
-    return is_path(value) or dask.is_dask_collection(value)
+    """Whether a value is data that is not in memory: HDF5 files, dask collections, arrays of zarr and xarray."""
+    return is_path(value) or dask.is_dask_collection(value) or is_lazy_array(value)
+
+
+def familiar(value, name: str):
+    """A value as NumPy, pandas or Dask have it, paths as they are; what cannot be used is refused by its name."""
+    if is_path(value):
+        return value
+    _refuse_unusable(value, name)
+    return as_known(value, name)
 
 
 def open_input(value, name: str) -> Source:
@@ -62,7 +71,7 @@ def open_input(value, name: str) -> Source:
 
     Parameters
     ----------
-    value : array-like, dask collection, h5py.Dataset, path, list of paths or glob
+    value : array-like, dask collection, array of zarr or xarray, h5py.Dataset, path, list of paths or glob
         Data of shape (n_samples, n_features), (n_samples, n_targets) or (n_samples,).
     name : str
         The argument's, for errors.
@@ -73,7 +82,7 @@ def open_input(value, name: str) -> Source:
     """
     if is_path(value):
         return value if isinstance(value, Hdf5Rows) else open_rows(value)
-    refuse_unusable(value, name)
+    value = familiar(value, name)
     if not dask.is_dask_collection(value):
         return np.asarray(value)
     array = frame_to_dask(value, lengths=True) if is_frame(value) else value
@@ -83,7 +92,7 @@ def open_input(value, name: str) -> Source:
         )
     if (rows := source_of(array)) is not None:
         return rows
-    refuse_unusable(array._meta, f"{name} (its chunks)")
+    _refuse_unusable(array._meta, f"{name} (its chunks)")
     if any(np.isnan(size) for sizes in array.chunks for size in sizes):
         array = array.compute_chunk_sizes()
     if array.ndim > 1 and array.numblocks[1] > 1:
@@ -91,7 +100,7 @@ def open_input(value, name: str) -> Source:
     return array
 
 
-def refuse_unusable(value, name: str) -> None:
+def _refuse_unusable(value, name):
     """Refuse what would be read as something else, or not at all: sparse, masked, an HDF5 file without a dataset."""
     if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
         raise InputTypeError(

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
     _check_n_features,
@@ -20,10 +21,11 @@ from sklearn.utils.validation import (
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
 from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
-from .hdf5_writing import make_hdf5, stream_hdf5
+from .hdf5_writing import check_ending, make_hdf5, stream_hdf5
 from .html_repr import LayerPicture
-from .inputs import Source, check_finite, check_lengths, is_lazy, n_columns, open_input, probe, refuse_unusable
+from .inputs import Source, check_finite, check_lengths, familiar, is_lazy, n_columns, open_input, probe
 from .layer import Layer, Scale
+from .other_arrays import header_of
 from .parameters import changed, snapshot
 from .plain_state import from_plain, to_plain
 from .prediction import LayerOutput, apply
@@ -45,10 +47,12 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
 
     def _open_X(self, X, reset: bool) -> Source:
         """X checked and in a form that the work is done on; `reset` takes its number and names of columns."""
+        # Of a DataArray, whose dask array has no names.
+        header = header_of(X)
+        X = familiar(X, "X")
         check_columns(X, "X")
         columns = columns_of(X)
         if not is_lazy(X):
-            refuse_unusable(X, "X")
             # Finite or not is seen block by block, with the number of the row; names of columns are known here only.
             array = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
             if columns is not None:
@@ -62,8 +66,10 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
             )
         if source.dtype.kind not in "fiub":
             raise InputTypeError(f"X must hold numbers; got {source.dtype}. Drop or code text columns first.")
-        if reset or columns is not None:
-            names = np.empty((1, n_columns(source))) if columns is None else X._meta
+        if columns is not None:
+            header = X._meta
+        if reset or header is not None:
+            names = np.empty((1, n_columns(source))) if header is None else header
             validate_data(self, names, reset=reset, skip_check_array=True)
         else:
             # Files and dask arrays cannot have names, so that there is nothing to warn of.
@@ -76,6 +82,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         if sample_weight is None:
             return None
         if not is_lazy(sample_weight):
+            sample_weight = familiar(sample_weight, "sample_weight")
             if isinstance(X, np.ndarray):
                 return _check_sample_weight(sample_weight, X, dtype=np.float64)
             sample_weight = np.asarray(sample_weight, np.float64)
@@ -135,6 +142,8 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         return layer
 
     def _apply(self, function, X, name, out=None):
+        if out is not None:
+            check_ending(out, "out")
         source = self._open_X(X, reset=False)
         verbose = getattr(self, "verbose", 0)
         result = apply(function, source, name, verbose)
@@ -173,14 +182,24 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray or dask array of shape (n_samples, n_neurons)
-            H, of the layer's dtype; lazy for dask arrays and files.
+            H, of the layer's dtype; lazy for dask arrays and files. In memory, what `set_output` asks for.
 
         Raises
         ------
         NotSolvedError
             Before the layer was drawn.
+        ParameterError
+            Lazy X, where `set_output` asks for a data frame, which is in memory.
         """
-        return self._apply(LayerOutput(self._need_layer("transform")), X, "transform")
+        H = self._apply(LayerOutput(self._need_layer("transform")), X, "transform")
+        frames = _get_output_config("transform", self)["dense"]
+        if isinstance(H, da.Array) and frames != "default":
+            raise ParameterError(
+                f"set_output: a data frame of {frames} is in memory, and H of lazy X is not loaded silently; "
+                f"got H of shape {H.shape}. Use set_output(transform='default'), and for a lazy frame "
+                "dask.dataframe.from_dask_array(H, columns=model.get_feature_names_out())."
+            )
+        return H
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names of the neurons: kind and number within the kind.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from functools import partial
+from glob import has_magic
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from .exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
-from .inputs import is_lazy, n_columns, open_input
+from .inputs import familiar, is_lazy, is_path, n_columns, open_input
 from .prediction import UncertainOutput
 from .scoring import r2
 from .table_estimator import TableEstimator
@@ -25,7 +27,9 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
     """An estimator that predicts numbers."""
 
     def _read_y(self, y, X):
+        _refuse_words(y, X)
         if not is_lazy(y):
+            y = familiar(y, "y")
             _refuse_labels(y)
             return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
         source = open_input(y, "y")
@@ -125,9 +129,10 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         float
             The mean over targets; 1 is best. Lazy inputs are worked off chunk by chunk.
         """
+        _refuse_words(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")
-            return super().score(X, y, sample_weight)
+            return super().score(X, familiar(y, "y"), familiar(sample_weight, "sample_weight"))
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         return r2(true, predicted, weights, self.verbose)
 
@@ -135,6 +140,14 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _refuse_words(y, X):
+    """A list of words beside data in memory is no list of files, unless there are such files."""
+    if isinstance(y, list | tuple) and is_path(y) and not is_path(X):
+        words = [word for word in map(os.fspath, y) if not (os.path.exists(word) or has_magic(word) or "://" in word)]
+        if words:
+            raise _no_numbers(f"text such as {words[0]!r}, which is no file either")
 
 
 def _refuse_labels(y):

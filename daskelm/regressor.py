@@ -55,7 +55,9 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I.
+        Of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where Cholesky was not
+        safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the 1-norm it is 1 to
+        n_neurons times that in the 2-norm.
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
     normal_equations_ : NormalEquations

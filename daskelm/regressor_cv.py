@@ -78,7 +78,8 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I.
+        Of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in the 2-norm, of the
+        rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
     normal_equations_ : NormalEquations

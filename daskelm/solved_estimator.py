@@ -62,7 +62,11 @@ class SolvedEstimator(LayerEstimator):
 
     @property
     def condition_number_(self) -> float:
-        """Condition number of HH + alpha I: an estimate in the 1-norm after Cholesky, else in the 2-norm."""
+        """Condition number of HH + alpha I: an estimate in the 1-norm after Cholesky, else in the 2-norm.
+
+        Cholesky is for penalties given as numbers and those chosen from a grid, `select` included; eigenvectors are for
+        ``alpha="gcv"``, and where Cholesky is not safe. In the 1-norm it is 1 to n_neurons times that in the 2-norm.
+        """
         return self._solved("condition_number_").condition_number
 
     def _outputs(self, what, finish, tail, dtype) -> WeightedOutput:

@@ -141,6 +141,21 @@ def test_equals_hidden_layer_and_ridge(spec, fit_intercept):
     np.testing.assert_allclose(model.predict(X), pipeline.predict(X), atol=1e-9)
 
 
+def test_condition_numbers_are_of_the_norms_that_are_told():
+    model = ELMRegressor(20, random_state=0).fit(X, Y)
+
+    def exact(norm):
+        A = model.normal_equations_.moments(centred=True).HH
+        return np.linalg.cond(A + model.alpha_ * np.eye(len(A)), norm)
+
+    assert model.condition_number_ == pytest.approx(exact(2), rel=1e-6)
+    for call in (lambda: model.set_params(alpha=0.1).solve(), lambda: model.select(n_neurons=[5, 20])):
+        call()
+        # LAPACK's estimate is from below.
+        assert exact(2) < model.condition_number_ <= 1.001 * exact(1)
+        assert exact(2) < exact(1) < len(model.coef_[0]) * exact(2)
+
+
 def test_predictions_from_a_file_are_cut_by_their_work(tmp_path):
     few = make_hdf5((200_000, 2), tmp_path / "few.h5")
     many = ELMRegressor(1000, alpha=1.0, random_state=0).fit(np.eye(3, 2), np.arange(3.0)).predict(few)

@@ -22,7 +22,7 @@ FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"block_order", "exceptions", "unlocked"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook"},
-    {"hdf5", "neurons", "progress", "row_digests", "text", "triangles"},
+    {"hdf5", "neurons", "other_arrays", "progress", "row_digests", "text", "triangles"},
     {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
     {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
