@@ -8,10 +8,12 @@ VERDICTS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks
             benchmarks/sums_contention.py benchmarks/prediction.py benchmarks/scaling.py benchmarks/selection.py \
             benchmarks/selected_models.py benchmarks/coverage.py
 HPELM := .venv-hpelm/bin/python
+# Pages that are generated for the API are made anew, so that none is left of what is gone.
+SPHINX = rm -rf docs/generated && $(BIN)/sphinx-build --quiet -E -c docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test campaign cluster lint types bench verdicts speed grid scaling clean
+.PHONY: help demo test campaign cluster lint types docs links bench verdicts speed grid scaling clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,12 @@ lint: .venv/.dev  ## Check style and layout
 types: .venv/.dev  ## Check types
 	$(BIN)/mypy
 
+docs: .venv/.dev  ## Build the site, warnings being errors: build/docs/index.html
+	$(SPHINX) -W --keep-going -b html . build/docs
+
+links: .venv/.dev  ## Look whether the site's links to other sites lead somewhere, which needs the internet
+	$(SPHINX) -b linkcheck . build/links
+
 verdicts: .venv/.dev  ## Run the benchmarks that fail if they miss what the documentation claims
 	@set -e; for script in $(VERDICTS); do echo "$$script"; $(BIN)/python $$script; done
 
@@ -58,7 +66,7 @@ scaling: .venv/.dev  ## Measure how fits scale, with 1,000 dummy workers and 100
 	$(BIN)/python benchmarks/scaling.py --large --json bench-output/scaling.json --plot bench-output/scaling.png
 
 clean:  ## Remove all that was made, .venv too
-	rm -rf .venv .venv-docker .venv-hpelm bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
+	rm -rf .venv .venv-docker .venv-hpelm docs/generated bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

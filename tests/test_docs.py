@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("docker/*.md"))]
 # Of these, python and bash are run. Others ("py", "sh", none at all) would look like code that is run, and are refused.
-LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml"}
+LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml", "{toctree}", "{eval-rst}"}
 
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>```+)(?P<language>.*?)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S
