@@ -23,6 +23,7 @@ METADATA = {
 }
 # They show nothing without the kernel that made them.
 LIVE = "application/vnd.jupyter.widget-view+json"
+BAR = "<progress"
 
 
 def tidy(notebook) -> None:
@@ -32,6 +33,10 @@ def tidy(notebook) -> None:
         cell.metadata = nbformat.from_dict({})
         if cell.cell_type == "code":
             cell.outputs = joined(output for output in cell.outputs if LIVE not in output.get("data", {}))
+            for output in cell.outputs:
+                # Of a line of progress the text is kept: its bar is full, and on a dark page it cannot be read.
+                if BAR in output.get("data", {}).get("text/html", ""):
+                    del output.data["text/html"]
 
 
 def joined(outputs) -> list:

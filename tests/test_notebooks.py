@@ -21,8 +21,8 @@ HEADING = re.compile(r"^(#+) (.+)$", re.M)
 # A temporary folder is a machine's path too; so is a kernel's own name for a cell.
 TEMPORARY = re.compile(r"/(?:tmp|var)/|ipykernel")
 WARNING = re.compile(r"\b\w*Warning\b|Traceback")
-# What a page of the site shows without scrolling.
-CODE_WIDTH = 96
+# A page of the site shows about as much.
+CODE_WIDTH = 99
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -52,7 +52,7 @@ def faults(notebook):
         "error or stderr": any(o.output_type == "error" or o.get("name") == "stderr" for o in outputs),
         "warning": WARNING.search(said),
         "machine path": MACHINE_PATH.search(json.dumps(notebook).encode()) or TEMPORARY.search(said),
-        "live output": any(run_notebooks.LIVE in output.get("data", {}) for output in outputs),
+        "live output": any(run_notebooks.LIVE in o.get("data", {}) for o in outputs) or run_notebooks.BAR in said,
         "texts apart": any(run_notebooks.joined(cell.outputs) != cell.outputs for cell in code),
         "empty cell": not all(cell.source.strip() for cell in notebook.cells),
         "wide code": any(len(line) > CODE_WIDTH for cell in code for line in cell.source.splitlines()),
@@ -100,3 +100,89 @@ def test_the_order_names_each_notebook_once():
 def test_pages_list_them_in_that_order(page):
     for listed in lists_of_notebooks(page.read_text(encoding="utf-8")):
         assert listed == [name for name in run_notebooks.ORDER if name in listed]
+
+
+def kept():
+    """A notebook as it should be."""
+    v4 = nbformat.v4
+    said = [v4.new_output("stream", name="stdout", text="1\n"), v4.new_output("execute_result", {"text/plain": "2"})]
+    prose, code = v4.new_markdown_cell("# Title"), v4.new_code_cell("print(1)\n2", execution_count=1, outputs=said)
+    return v4.new_notebook(cells=[prose, code], metadata=run_notebooks.METADATA)
+
+
+def set_metadata(notebook):
+    notebook.metadata.language_info.version = "3.11"
+
+
+def set_cell_metadata(notebook):
+    notebook.cells[0].metadata["collapsed"] = True
+
+
+def set_count(notebook):
+    notebook.cells[1].execution_count = 2
+
+
+def set_text(text, name="stdout"):
+    def change(notebook):
+        notebook.cells[1].outputs[0] |= {"text": text, "name": name}
+
+    return change
+
+
+def set_live(notebook):
+    notebook.cells[1].outputs[1].data[run_notebooks.LIVE] = {"model_id": "1"}
+
+
+def set_bar(notebook):
+    notebook.cells[1].outputs[1].data["text/html"] = '<progress value="1" max="1"></progress> gram'
+
+
+def set_twice(notebook):
+    notebook.cells[1].outputs.insert(0, notebook.cells[1].outputs[0])
+
+
+def set_source(source):
+    def change(notebook):
+        notebook.cells[1].source = source
+
+    return change
+
+
+FAULTS = {
+    "metadata": [set_metadata, set_cell_metadata],
+    "order": [set_count],
+    "error or stderr": [set_text("2026-01-01 lost a worker", "stderr")],
+    "warning": [set_text("hpelm.py:127: IllConditionedWarning: HH"), set_text("Traceback (most recent call last)")],
+    "machine path": [
+        set_text("'/tmp/tmp1234/X.h5'"),
+        set_text("/ho" + "me/me/X.h5"),
+        set_source("open('/ro" + "ot/X')"),
+    ],
+    "live output": [set_live, set_bar],
+    "texts apart": [set_twice],
+    "empty cell": [set_source(" ")],
+    "wide code": [set_source("x" * (CODE_WIDTH + 1))],
+}
+
+
+@pytest.mark.parametrize(("fault", "change"), [(fault, change) for fault in FAULTS for change in FAULTS[fault]])
+def test_each_fault_is_found(fault, change):
+    notebook = kept()
+    assert faults(notebook) == []
+    change(notebook)
+    assert faults(notebook) == [fault]
+
+
+@pytest.mark.parametrize("change", [set_metadata, set_cell_metadata, set_live, set_bar, set_twice])
+def test_tidying_mends_what_a_run_leaves(change):
+    notebook = kept()
+    change(notebook)
+    run_notebooks.tidy(notebook)
+    assert faults(notebook) == []
+
+
+def test_lists_of_notebooks_are_found():
+    page = (
+        "See [one](notebooks/five_steps.ipynb).\n\n[a](notebooks/a.ipynb) ·\n[b](notebooks/b.ipynb)\n\n../notebooks/c"
+    )
+    assert lists_of_notebooks(page) == [["a", "b"]]
