@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +12,11 @@ import h5py
 from .cli_arguments import kind_of
 from .exceptions import FileFormatError
 from .hdf5 import open_rows
+from .hdf5_part import file_sizes, opened
 from .model_file import read_model
 from .neurons import kind_name
 from .normal_equations import NormalEquations
+from .urls import split_dataset
 
 __all__ = ["describe", "layer_facts", "lines"]
 
@@ -25,14 +26,14 @@ _RANGES = 6
 
 def describe(name: str) -> dict:
     """Facts about a file, as JSON holds them; of FILE::DATASET, about that dataset alone."""
-    path, _, dataset = name.rpartition("::") if "::" in name else (name, "", "")
+    path, dataset = split_dataset(name)
     kind = kind_of(path)
-    facts = {"file": path, "kind": kind, "bytes": os.path.getsize(path)}
+    facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
     if dataset:
         # Says which datasets there are, where there is none of this name.
         dataset = open_rows(path, dataset).parts[0].dataset.lstrip("/")
     if kind == "data":
-        return facts | {"datasets": [item for item in _datasets(path) if dataset in ("", item["name"])]}
+        return facts | {"datasets": [item for item in _datasets(path) if not dataset or dataset == item["name"]]}
     if kind == "model":
         return facts | _model(path)
     if kind == "sums":
@@ -52,11 +53,15 @@ def _datasets(path):
             filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
             found.append(facts | {"filters": filters})
 
-    try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            file.visititems(visit)
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: it is truncated or open for writing ({error}).") from None
+    def look(file):
+        found.clear()
+        file.visititems(visit)
+
+    with opened(path) as (file, remote):
+        if remote is None:
+            look(file)
+        else:
+            remote.call(look, file)
     return found
 
 

@@ -22,6 +22,7 @@ from .frames import check_columns, frame_to_dask, frame_to_numpy, is_frame
 from .progress import RowProgress
 from .text import is_text_path, read_text
 from .tree import current_client, n_local_threads
+from .urls import refuse_url
 
 __all__ = ["make_hdf5", "stream_hdf5", "to_hdf5"]
 
@@ -104,6 +105,7 @@ def make_hdf5(
     blocks: Iterable[np.ndarray]
     total = None
     if isinstance(data, str | os.PathLike):
+        refuse_url(data, "data to convert", "Copy it first, for example with fsspec.filesystem(...).get(url, path).")
         if is_text_path(data):
             blocks = read_text(data, delimiter, header, int(skiprows))
         else:

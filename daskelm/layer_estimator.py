@@ -26,6 +26,7 @@ from .layer import Layer, Scale
 from .parameters import changed, snapshot
 from .prediction import LayerOutput, apply
 from .tree import sharing
+from .urls import refuse_written
 
 __all__ = ["LayerEstimator"]
 
@@ -133,6 +134,8 @@ class LayerEstimator(TransformerMixin, BaseEstimator):
         return layer
 
     def _apply(self, function, X, name, out=None):
+        if out is not None:
+            refuse_written(out)
         source = self._open_X(X, reset=False)
         verbose = getattr(self, "verbose", 0)
         result = apply(function, source, name, verbose)
