@@ -7,12 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-import h5py
-
 from .cli_arguments import kind_of
 from .exceptions import FileFormatError
 from .hdf5 import open_rows
-from .hdf5_part import file_sizes, opened
+from .hdf5_part import datasets_in, file_sizes, opened
 from .model_file import read_model
 from .neurons import kind_name
 from .normal_equations import NormalEquations
@@ -42,26 +40,19 @@ def describe(name: str) -> dict:
 
 
 def _datasets(path):
-    found = []
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            shape, chunks = list(item.shape or ()), None if item.chunks is None else list(item.chunks)
-            facts = {"name": name, "shape": shape, "dtype": str(item.dtype), "chunks": chunks}
-            made = item.id.get_create_plist()
-            # Names of filters go on with where to find them.
-            filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
-            found.append(facts | {"filters": filters})
-
-    def look(file):
-        found.clear()
-        file.visititems(visit)
-
     with opened(path) as (file, remote):
-        if remote is None:
-            look(file)
-        else:
-            remote.call(look, file)
+        return _facts(file) if remote is None else remote.call(_facts, file)
+
+
+def _facts(file):
+    found = []
+    for name, item in datasets_in(file).items():
+        shape, chunks = list(item.shape or ()), None if item.chunks is None else list(item.chunks)
+        facts = {"name": name, "shape": shape, "dtype": str(item.dtype), "chunks": chunks}
+        made = item.id.get_create_plist()
+        # Names of filters go on with where to find them.
+        filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
+        found.append(facts | {"filters": filters})
     return found
 
 

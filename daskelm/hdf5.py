@@ -14,7 +14,7 @@ import numpy as np
 from dask.utils import natural_sort_key
 
 from .exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
-from .hdf5_part import Part, cache_bytes, missing_file, opened
+from .hdf5_part import Part, cache_bytes, datasets_in, missing_file, opened
 from .hdf5_reader import Hdf5Reader
 from .netcdf import check_unpacked, is_scale, missing_values
 from .remote_files import RemoteFile, urls_matching
@@ -244,7 +244,7 @@ def _describe(path, remote, name) -> tuple[Part, tuple[int, ...], np.dtype]:
 def _describe_in(file, path, name, version):
     dataset = _choose(file, path) if name is None else file.get(name)
     if not isinstance(dataset, h5py.Dataset):
-        raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {some(_datasets(file))}.")
+        raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {some(datasets_in(file))}.")
     if dataset.dtype.kind not in "fiub":
         raise InputTypeError(
             f"{path}: dataset {dataset.name!r} must hold numbers; got {dataset.dtype} (text or records). Code text "
@@ -267,19 +267,8 @@ def _describe_in(file, path, name, version):
     return part, dataset.shape, dataset.dtype.newbyteorder("=")
 
 
-def _datasets(file) -> dict[str, h5py.Dataset]:
-    found = {}
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-
-    file.visititems(visit)
-    return found
-
-
 def _choose(file, path):
-    found = _datasets(file)
+    found = datasets_in(file)
     # Single numbers are no rows, and leave nothing to choose.
     numeric = [dataset for dataset in found.values() if dataset.dtype.kind in "fiub" and dataset.ndim]
     fitting = [dataset for dataset in numeric if dataset.ndim == 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from .remote_files import RemoteFile, Version, versions_of
 from .remote_rows import RemoteRows
 from .urls import is_url
 
-__all__ = ["OpenPart", "Part", "cache_bytes", "file_sizes", "is_hdf5", "missing_file", "opened"]
+__all__ = ["OpenPart", "Part", "cache_bytes", "datasets_in", "file_sizes", "is_hdf5", "missing_file", "opened"]
 
+# What pathlib and the like make of one.
+_SQUEEZED_URL = re.compile(r"(^|/)[a-z][a-z0-9]+:/[^/]")
 # Most bytes of the cache of file chunks, which spares unpacking a chunk once per block where chunks are tall.
 _CACHE_BYTES = 256 * 2**20
 
@@ -144,6 +147,18 @@ def opened(path: str, remote: RemoteFile | None = None, **options) -> Iterator[t
         yield file, remote
 
 
+def datasets_in(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The datasets of a file by name; one with several names by the first of these."""
+    names: list[str] = []
+    # By links: with each object, HDF5 would tell how large its index is, and go through all of that.
+    file.visititems_links(lambda name, link: names.append(name) if isinstance(link, h5py.HardLink) else None)
+    found: dict[h5py.Dataset, str] = {}
+    for name in names:
+        if isinstance(item := file.get(name), h5py.Dataset):
+            found.setdefault(item, name)
+    return {name: dataset for dataset, name in found.items()}
+
+
 def file_sizes(paths: Sequence[str]) -> dict[str, int | str]:
     """Size of each file as this process sees it, or what keeps it from seeing it."""
     found: dict[str, int | str] = {
@@ -190,6 +205,8 @@ def _not_hdf5(path, error):
 def missing_file(path: str, what: str) -> FileMissingError:
     """The error for a path that leads to no file; some write the name of a dataset behind that of its file."""
     message = f"{path}: {what} on {socket.gethostname()}."
+    if _SQUEEZED_URL.search(path):
+        return FileMissingError(f"{message} A URL is a str; as a path it loses a slash.")
     splits = [(file, name) for file, mark, name in [path.partition("::")] if mark]
     splits += [(str(file), os.path.relpath(path, file)) for file in PurePath(path).parents]
     for file, name in splits:

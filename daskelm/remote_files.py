@@ -255,8 +255,10 @@ def _telling(url):
         yield
     except DaskelmError:
         raise
-    except FileNotFoundError:
-        raise FileMissingError(f"{url}: no such file or bucket.") from None
+    except FileNotFoundError as error:
+        # What a web server that gives no permission, or does not answer, comes to as well.
+        cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
+        raise FileMissingError(f"{url}: no such file or bucket{cause}.") from None
     except IsADirectoryError:
         raise FileFormatError(f"{url} is a folder; give a file, a list of files, or a glob.") from None
     except ImportError as error:

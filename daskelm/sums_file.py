@@ -18,7 +18,7 @@ from .exceptions import FileFormatError, FileMissingError, FileWriteError, Param
 from .files import read_generation, read_sealed, write_sealed
 from .normal_equations import NormalEquations
 from .remote_files import urls_matching
-from .urls import is_url, place_of, refuse_url
+from .urls import is_url, place_of, refuse_added
 
 __all__ = ["LockedSums", "add_to_file", "each_sums", "files_of", "locked", "merge", "read_sums", "subtract_from_file"]
 
@@ -112,12 +112,7 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
     """
     import portalocker
 
-    refuse_url(
-        path,
-        "a sums file that rows are added to",
-        "It takes locks: give a path, copy the file when it is complete, and solve or merge the copies, which may be "
-        "at URLs.",
-    )
+    refuse_added(path)
     # All links to one file have one lock.
     path = os.path.realpath(os.fspath(path))
     if not os.path.isdir(os.path.dirname(path)):

@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 
 from .exceptions import ParameterError
 
-__all__ = ["check_url", "is_url", "place_of", "plain_path", "refuse_url", "refuse_written", "split_dataset"]
+__all__ = [
+    "check_url",
+    "is_url",
+    "place_of",
+    "plain_path",
+    "refuse_added",
+    "refuse_url",
+    "refuse_written",
+    "split_dataset",
+]
 
 # Of fsspec: s3://bucket/key, and chains such as simplecache::s3://bucket/key.
 _URL = re.compile(r"[a-zA-Z][\w+.-]*(::[a-zA-Z][\w+.-]*)*://")
@@ -66,6 +75,16 @@ def refuse_url(path, what: str, remedy: str) -> None:
     path = os.fspath(path)
     if is_url(path) or _LOCAL.match(path):
         raise ParameterError(f"{what} must be at a path of a file system, not at a URL; got {path}. {remedy}")
+
+
+def refuse_added(path) -> None:
+    """Refuse a URL for a sums file that is changed."""
+    refuse_url(
+        path,
+        "a sums file that is changed",
+        "It takes locks: give a path, copy the file when it is complete, and solve or merge the copies, which may be "
+        "at URLs.",
+    )
 
 
 def refuse_written(path) -> None:
