@@ -53,24 +53,22 @@ def missing_values(dataset: h5py.Dataset) -> tuple[float | int, ...]:
     own = _FILLS.get(dataset.dtype.str[1:])
     if own is not None and dataset.fillvalue == dataset.dtype.type(own):
         values.append(own)
-    return tuple(dict.fromkeys(filter(None.__ne__, (_as_stored(value, dataset.dtype) for value in values))))
+    stored = (_as_stored(value, dataset.dtype) for value in values)
+    return tuple(dict.fromkeys(value for value in stored if value is not None))
 
 
 def _as_stored(value, dtype):
     """The value as the numbers of the dataset would have it; None if none of them can be it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(number):
+    if np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
         return None
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             number = float(dtype.type(value))
         return number if math.isfinite(number) else None
-    if dtype.kind not in "iu" or number != int(value) or not np.iinfo(dtype).min <= int(value) <= np.iinfo(dtype).max:
+    number = int(value)
+    if dtype.kind not in "iu" or number != value or not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
         return None
-    return int(value)
+    return number
 
 
 def mark_missing(block: np.ndarray, missing: tuple[float | int, ...], path: str, first_row: int) -> None:
