@@ -95,7 +95,7 @@ class RemoteFile:
 
     def call(self, function: Callable, *args, **kwargs) -> Any:
         """What a function gives that reads from this file; it is called again for each step that lacked something."""
-        width = 1
+        width, before = 1, len(self._pages)
         while True:
             self._lacking.clear()
             try:
@@ -108,7 +108,7 @@ class RemoteFile:
                 return result
             self.fetch(page for first in self._lacking for page in range(first, first + width))
             width = min(2 * width, _MOST_PAGES)
-            if len(self._pages) * PAGE_BYTES > _MOST_LOOKED_UP:
+            if (len(self._pages) - before) * PAGE_BYTES > _MOST_LOOKED_UP:
                 raise FileFormatError(
                     f"{self.url}: what HDF5 looks up lies in too many places of the file to fetch them one by one. "
                     "Name the dataset, or copy the file with h5repack -S PAGE -G 4194304, which puts it together."
@@ -128,10 +128,6 @@ class RemoteFile:
                     again.append(call)
             self.fetch(lacking)
             calls = again
-
-    def fetch_bytes(self, start: int, stop: int) -> None:
-        """Fetch bytes start to stop - 1, as far as the file goes."""
-        self.fetch(range(start // PAGE_BYTES, -(-stop // PAGE_BYTES)))
 
     def fetch(self, pages: Iterable[int]) -> None:
         """Fetch pages, all at once; those that are here or past the end are left out."""

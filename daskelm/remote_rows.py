@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import h5py
-import numpy as np
 
 from .exceptions import FileFormatError
 from .remote_files import PAGE_BYTES, RemoteFile
@@ -64,21 +64,22 @@ class RemoteRows:
     def _fetch(self, ranges):
         """Fetch rows in ranges, from the first on, as many as the window takes; those of one chunk in any case."""
         self._remote.forget()
-        self._held, room, c = [], max(_WINDOW_BYTES // self._row_bytes, 1), self._chunk_rows
+        self._held, room, c, end = [], _WINDOW_BYTES, self._chunk_rows, 0
         for first, last in ranges:
             # To the end of a chunk, so that none is fetched twice.
-            stop = min(max((first + room) // c, first // c + 1) * c, last)
+            stop = min(max((first + room // self._row_bytes) // c, first // c + 1) * c, last)
             self._held.append((first, stop))
-            room -= -(-stop // c) * c - first // c * c
+            # Whole chunks that are not in a range before, and parts of pages around them.
+            begin, end = max(first // c * c, end), max(-(-stop // c) * c, end)
+            if begin < end:
+                room -= (end - begin) * self._row_bytes + PAGE_BYTES
             if room <= 0 or stop < last:
                 break
         if self._dataset.chunks:
             self._remote.gather([partial(self._dataset.id.read_direct_chunk, start) for start in self._chunks()])
         elif (start := self._dataset.id.get_offset()) is not None:
-            for first, last in self._held:
-                # HDF5 may read a little ahead.
-                stop = start + last * self._row_bytes + PAGE_BYTES
-                self._remote.fetch_bytes(start + first * self._row_bytes, stop)
+            ends = [(start + a * self._row_bytes, start + b * self._row_bytes) for a, b in self._held]
+            self._remote.fetch(page for a, b in ends for page in range(a // PAGE_BYTES, -(-b // PAGE_BYTES)))
 
     def _chunks(self):
         """Where the chunks of the rows begin."""
@@ -88,6 +89,8 @@ class RemoteRows:
 
 
 def _sizes(dataset):
-    """Bytes of a row, 1 at least, and rows of a chunk."""
-    row_bytes = int(dataset.dtype.itemsize * np.prod(dataset.shape[1:], dtype=np.int64))
-    return max(row_bytes, 1), dataset.chunks[0] if dataset.chunks else 1
+    """Bytes of a row as it is kept, 1 at least, and rows of a chunk."""
+    chunks = dataset.chunks or (1,) * dataset.ndim
+    # The last of several chunks of columns is as wide as the others.
+    width = math.prod(-(-n // step) * step for n, step in zip(dataset.shape[1:], chunks[1:], strict=True))
+    return max(dataset.dtype.itemsize * width, 1), chunks[0]

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry, known_implementations
 from moto.server import ThreadedMotoServer
+from test_docs import blocks
 
 from daskelm import (
     ELMClassifier,
@@ -175,6 +176,9 @@ def test_files_with_a_user_block_or_without_any_rows_are_read(s3):
         file["data"] = X
         file.create_dataset("never-written", (50, 2), "f8", chunks=(10, 2))
         file.create_dataset("nothing", (50, 2), "f8")
+    with h5py.File("paged.h5", "w", fs_strategy="page", fs_page_size=2**17) as file:
+        file.create_dataset("data", data=X, chunks=(100, D))
+    np.testing.assert_array_equal(from_hdf5(put(s3, "paged.h5")).compute(), X)
     url = put(s3, "user.h5")
     np.testing.assert_array_equal(from_hdf5(url, dataset="data").compute(), X)
     assert not from_hdf5(url, dataset="never-written").compute().any()
@@ -249,19 +253,68 @@ def test_few_rows_of_a_large_file_take_few_bytes(s3, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(blocks), large.reshape(40, 10_000, 10)[:, :2].reshape(-1, 10))
 
 
+@contextmanager
+def fetches(monkeypatch):
+    """Bytes of each round of requests meanwhile."""
+    rounds, fetch = [], remote_files.RemoteFile._ranges
+
+    def note(self, starts, stops):
+        if starts:
+            rounds.append(sum(stops) - sum(starts))
+        return fetch(self, starts, stops)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote_files.RemoteFile, "_ranges", note)
+        yield rounds
+
+
+@pytest.mark.parametrize("layout", [{}, {"chunks": (9_999, 5)}, {"chunks": (9_999, 10), "compression": "gzip"}])
+def test_who_reads_on_has_the_next_rows_already(monkeypatch, tmp_path, layout):
+    monkeypatch.setattr(remote_rows, "_WINDOW_BYTES", 2**20)
+    path = write(tmp_path / "X.h5", RNG.standard_normal((100_000, 10)), **layout)
+    fsspec.filesystem("memory").put(str(path), "/X.h5")
+    size, rows = os.path.getsize(path), open_rows("memory://X.h5")
+    with fetches(monkeypatch) as rounds, rows.open() as reader:
+        for start in range(0, 100_000, 500):
+            reader.read(start, start + 500)
+    # A window has a part of a page at each end that the next one has too.
+    assert sum(rounds) < size + 25 * 2**16
+    assert len(rounds) <= 20
+    # Who jumps about has what was asked for, and no more than its chunks.
+    with fetches(monkeypatch) as rounds, rows.open() as reader:
+        for start in (50_000, 20_000, 80_000):
+            reader.read(start, start + 10)
+    chunk = 9_999 * 80 if layout else 0
+    assert sum(rounds) < 3 * chunk + 12 * 2**16
+    # Many places at once are as many rounds as the window has room for.
+    with fetches(monkeypatch) as rounds:
+        rows.read_runs([(start, start + 10) for start in range(0, 100_000, 1000)])
+    assert max(rounds) < 2 * 2**20 + chunk
+    assert len(rounds) <= 20
+    MemoryFileSystem.store.clear()
+
+
+def test_what_was_listed_is_looked_at_anew(s3):
+    url = put(s3, write("X.h5", chunks=(100, D)))
+    assert open_rows("s3://bucket/*.h5").n_rows == N
+    s3.ls("bucket")
+    # From elsewhere, so that this process's list stays as it was.
+    other = s3fs.S3FileSystem(skip_instance_cache=True, endpoint_url=s3.endpoint_url)
+    other.put(write("X.h5", X[:1000], chunks=(100, D)), "bucket/X.h5")
+    other.put("X.h5", "bucket/X-2.h5")
+    assert open_rows(url).n_rows == 1000
+    assert open_rows("s3://bucket/*.h5").n_rows == 2000
+
+
 def test_an_index_of_many_chunks_is_not_read_whole(s3, monkeypatch):
     monkeypatch.setattr(remote_files, "PAGE_BYTES", 4096)
     path = write("many.h5", np.arange(60_000.0).reshape(-1, 2), chunks=(4, 2))
     url = put(s3, path)
-    rounds = []
-    fetch = remote_files.RemoteFile._ranges
-    monkeypatch.setattr(
-        remote_files.RemoteFile, "_ranges", lambda self, *r: rounds.append(len(r[0])) or fetch(self, *r)
-    )
-    block = open_rows(url).read(20_000, 20_050)
+    with fetches(monkeypatch) as rounds:
+        block = open_rows(url).read(20_000, 20_050)
     np.testing.assert_array_equal(block[:, 0], np.arange(40_000, 40_100, 2))
     # Describing, opening, a level of the index each, the chunks.
-    assert len([n for n in rounds if n]) <= 10
+    assert len(rounds) <= 10
     with counted(monkeypatch) as sent:
         open_rows(url).read(20_000, 20_050)
     assert sum(sent) < os.path.getsize(path) / 5
@@ -384,6 +437,19 @@ def test_garbage_is_collected_in_the_thread_that_fetches_from_s3(s3, monkeypatch
 
 
 # What can go wrong.
+
+
+def test_a_look_up_all_over_the_file_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(remote_files, "PAGE_BYTES", 512)
+    monkeypatch.setattr(remote_files, "_MOST_LOOKED_UP", 20_000)
+    with h5py.File(tmp_path / "X.h5", "w") as file:
+        for i in range(50):
+            file[f"data{i}"] = np.arange(1000.0)
+    fsspec.filesystem("memory").put(str(tmp_path / "X.h5"), "/X.h5")
+    with pytest.raises(FileFormatError, match="lies in too many places of the file.*Name the dataset.*h5repack"):
+        from_hdf5("memory://X.h5")
+    np.testing.assert_array_equal(from_hdf5("memory://X.h5", dataset="data7").compute(), np.arange(1000.0))
+    MemoryFileSystem.store.clear()
 
 
 def test_missing_files_and_buckets_are_told(s3):
@@ -678,3 +744,21 @@ def test_local_paths_need_no_fsspec(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert {"fsspec", "s3fs", "aiohttp"}.isdisjoint(done.stdout.split())
+
+
+# Of zarr, which leaves it to the collector.
+@pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
+def test_the_page_is_true(s3):
+    s3.mkdir("sensors")
+    page = {"__name__": "page"}
+    code = [block.code for block in blocks(PAGE.read_text(encoding="utf-8")) if block.language == "python"]
+    try:
+        for block in code:
+            exec(block, page)
+        assert len(code) == 4
+        assert page["model"].n_features_in_ == 10
+    finally:
+        s3.rm("sensors", recursive=True)
+        page.clear()
+        s3fs.S3FileSystem.clear_instance_cache()
+        gc.collect()
