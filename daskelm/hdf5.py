@@ -148,7 +148,8 @@ class Hdf5Rows:
     def read_runs(self, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
         """The same of several ranges (start, stop), in the order of their rows."""
         with self.open() as reader:
-            return [reader.read(start, stop, runs) for start, stop in runs]
+            reader.expect(runs)
+            return [reader.read(start, stop) for start, stop in runs]
 
 
 def _step(part, target_rows):
