@@ -20,7 +20,7 @@ from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_
 from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
-from .pass_tasks import check_need, chunk_groups, read_by_tasks, task_graph
+from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
 from .sources import Notes, Origin, Provenance, Table, provenance_of
 from .targets import Targets
@@ -173,7 +173,7 @@ def run_pass(
     tasks_hooks = hooks | {"started": progress.started}
     if read_by_tasks(X, y, weights):
         tasks = _range_tasks(work, layer, targets, X, y, weights, origins, ranges, client)
-        check_need(work, layer, targets, 0, len(tasks), client, in_memory_X)
+        check_need(work, layer, targets, held_bytes(X, y, weights), len(tasks), client, in_memory_X)
         if in_memory_X and len(tasks) == 1:
             return tasks[0][1](layer, progress.advance, work)
         if client is None and runs_here(in_memory_X):

@@ -45,12 +45,12 @@ def cli():
 
     A data file is FILE, or FILE::DATASET where it holds several datasets.
     Several files as one table are a glob in quotes: 'part*.h5::X' (part2
-    before part10). Results go to standard output, progress and errors to
-    standard error. Exit codes: 0; 2 for a mistake, told in one line; 3 where
-    a cluster lost its workers or scheduler; 4 where daskelm check found
-    something; 1 for an error of daskelm's own; 130 after Ctrl-C. Every file
-    is replaced whole or not at all, so that any command can be killed and
-    started again.
+    before part10). Data may be at a URL, such as s3://bucket/part.h5.
+    Results go to standard output, progress and errors to standard error.
+    Exit codes: 0; 2 for a mistake, told in one line; 3 where a cluster lost
+    its workers or scheduler; 4 where daskelm check found something; 1 for an
+    error of daskelm's own; 130 after Ctrl-C. Every file is replaced whole or
+    not at all, so that any command can be killed and started again.
     """
 
 

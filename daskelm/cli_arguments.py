@@ -76,19 +76,19 @@ def _a(kind):
 
 def kind_of(path) -> str | None:
     """What a file is: "model", "sums", "data" (any other HDF5), or None for anything else."""
-    import h5py
-
     from .files import sealed_format
+    from .hdf5_part import is_hdf5
 
-    return sealed_format(path) or ("data" if h5py.is_hdf5(path) else None)
+    return sealed_format(path) or ("data" if is_hdf5(path) else None)
 
 
 def _data(text):
     from .exceptions import DatasetNotFoundError
     from .hdf5 import open_rows
+    from .urls import split_dataset
 
-    path, separator, dataset = text.rpartition("::") if "::" in text else (text, "", None)
-    if separator and not (path and dataset):
+    path, dataset = split_dataset(text)
+    if dataset is not None and not (path and dataset):
         raise click.BadParameter(f"must be FILE, or FILE::DATASET to name a dataset in it; got {text!r}.")
     try:
         return open_rows(path, dataset)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 
-import h5py
-
 from .cli_arguments import kind_of
 from .exceptions import FileFormatError
 from .hdf5 import open_rows
+from .hdf5_part import datasets_in, file_sizes, opened
 from .model_file import read_model
 from .neurons import kind_name
 from .normal_equations import NormalEquations
+from .urls import split_dataset
 
 __all__ = ["describe", "layer_facts", "lines"]
 
@@ -25,14 +24,14 @@ _RANGES = 6
 
 def describe(name: str) -> dict:
     """Facts about a file, as JSON holds them; of FILE::DATASET, about that dataset alone."""
-    path, _, dataset = name.rpartition("::") if "::" in name else (name, "", "")
+    path, dataset = split_dataset(name)
     kind = kind_of(path)
-    facts = {"file": path, "kind": kind, "bytes": os.path.getsize(path)}
+    facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
     if dataset:
         # Says which datasets there are, where there is none of this name.
         dataset = open_rows(path, dataset).parts[0].dataset.lstrip("/")
     if kind == "data":
-        return facts | {"datasets": [item for item in _datasets(path) if dataset in ("", item["name"])]}
+        return facts | {"datasets": [item for item in _datasets(path) if not dataset or dataset == item["name"]]}
     if kind == "model":
         return facts | _model(path)
     if kind == "sums":
@@ -41,22 +40,19 @@ def describe(name: str) -> dict:
 
 
 def _datasets(path):
+    with opened(path) as (file, remote):
+        return _facts(file) if remote is None else remote.call(_facts, file)
+
+
+def _facts(file):
     found = []
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            shape, chunks = list(item.shape or ()), None if item.chunks is None else list(item.chunks)
-            facts = {"name": name, "shape": shape, "dtype": str(item.dtype), "chunks": chunks}
-            made = item.id.get_create_plist()
-            # Names of filters go on with where to find them.
-            filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
-            found.append(facts | {"filters": filters})
-
-    try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            file.visititems(visit)
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: it is truncated or open for writing ({error}).") from None
+    for name, item in datasets_in(file).items():
+        shape, chunks = list(item.shape or ()), None if item.chunks is None else list(item.chunks)
+        facts = {"name": name, "shape": shape, "dtype": str(item.dtype), "chunks": chunks}
+        made = item.id.get_create_plist()
+        # Names of filters go on with where to find them.
+        filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
+        found.append(facts | {"filters": filters})
     return found
 
 

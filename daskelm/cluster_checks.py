@@ -15,12 +15,15 @@ from .cluster_facts import facts_here, samples_of
 from .exceptions import InsufficientMemoryError
 from .hdf5 import Hdf5Rows, some
 from .memory import Need, block_rows, check_memory, rows_per_task
+from .pass_tasks import held_bytes
 from .sums_place import complaints_about, file_bytes
 from .tree import n_local_threads
+from .urls import is_url
 
 __all__ = ["Finding", "Job", "check_job"]
 
 _SHARE = "Put the data into a folder that all machines share, mounted at the same path."
+_SETTINGS = "Give all workers the same packages, credentials and settings of fsspec."
 
 
 @dataclass(frozen=True)
@@ -176,8 +179,9 @@ def _about_data(samples, here, facts) -> Iterator[tuple[str, str]]:
     """(What is wrong, what to do) with data as it is for one process."""
     other = {path for path, size in facts["sizes"].items() if size != here["sizes"][path]}
     for path in sorted(other):
-        got = "no file" if facts["sizes"][path] is None else f"{facts['sizes'][path]:,} bytes"
-        yield f"{path} must be visible on every worker with {here['sizes'][path]:,} bytes; got {got}", _SHARE
+        got = facts["sizes"][path] if isinstance(facts["sizes"][path], str) else f"{facts['sizes'][path]:,} bytes"
+        remedy = _SETTINGS if is_url(path) else _SHARE
+        yield f"{path} must be visible on every worker with {here['sizes'][path]:,} bytes; got {got}", remedy
     for rows, mine, found in zip(samples, here["samples"], facts["samples"], strict=True):
         (part,) = rows.parts
         if part.path in other:
@@ -198,7 +202,7 @@ def _check_memory(job, workers):
     n_tasks = len(X.runs_of_blocks(block_rows(L, X.n_columns), size))
     alike = defaultdict(list)
     for worker in workers:
-        need = Need.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads)
+        need = Need.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads, held_bytes(*job.sources))
         alike[need, worker.memory].append(worker.name)
     for (need, memory), names in alike.items():
         try:
@@ -240,6 +244,9 @@ def _check_threads(workers):
 def _check_disk(job):
     if job.into is None:
         return [Finding("disk", None, "not checked: no sums file was given.")]
+    if is_url(job.into):
+        text = f"a sums file must be at a path, since it takes locks; got the URL {job.into}. Give a path."
+        return [Finding("disk", False, text)]
     path = os.path.realpath(job.into)
     folder, free, need = os.path.dirname(path), 0, 0
     if job.sources and job.n_neurons is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,9 @@ from dask.system import CPU_COUNT
 from threadpoolctl import threadpool_info
 
 from . import blas  # noqa: F401  (Loads SciPy's BLAS, whose threads are counted here.)
+from .exceptions import DaskelmError
 from .hdf5 import Hdf5Rows
+from .hdf5_part import file_sizes
 
 __all__ = ["facts_here", "samples_of"]
 
@@ -43,8 +44,9 @@ def facts_here(paths: Sequence[str], samples: Sequence[Hdf5Rows]) -> dict:
     Returns
     -------
     dict
-        "host", "cores" that this process may use, "blas_threads", "versions" by name; "sizes" by path, None where
-        there is no file; "samples", of each table the digest of its rows, or the error that came of reading them.
+        "host", "cores" that this process may use, "blas_threads", "versions" by name; "sizes" by path, or what
+        keeps it from seeing the file; "samples", of each table the digest of its rows, or the error that came of
+        reading them.
     """
     pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
@@ -52,7 +54,7 @@ def facts_here(paths: Sequence[str], samples: Sequence[Hdf5Rows]) -> dict:
         "cores": CPU_COUNT,
         "blas_threads": max(pools, default=1),
         "versions": _versions(),
-        "sizes": {path: os.path.getsize(path) if os.path.exists(path) else None for path in paths},
+        "sizes": file_sizes(paths),
         "samples": [_digest(rows) for rows in samples],
     }
 
@@ -85,9 +87,8 @@ def _digest(rows):
     starts = sorted({i * (rows.n_rows - n) // (_RUNS - 1) for i in range(_RUNS)})
     content = hashlib.sha256()
     try:
-        with rows.open() as reader:
-            for start in starts:
-                content.update(reader.read(start, start + n).tobytes())
-    except OSError as error:
+        for block in rows.read_runs([(start, start + n) for start in starts]):
+            content.update(block.tobytes())
+    except (OSError, DaskelmError) as error:
         return {"error": str(error)}
     return {"digest": content.hexdigest()}

@@ -19,7 +19,7 @@ from .layer import Layer
 from .learning_curve import CurveMaker, EarlyStop, LearningCurvePoint, Step
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
-from .pass_tasks import check_need, chunk_groups, read_by_tasks, task_graph
+from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
 from .scattered import BlockTask, cut_blocks, origins_of, run_block_task, run_on_chunks
 from .segmented_tree import reduce_segments, reduce_segments_here
@@ -171,9 +171,9 @@ class _Work:
         by_tasks = read_by_tasks(self.X, self.y, self.weights)
         # Files beside an array in memory are read here.
         check_visible([] if in_process else given, client)
-        segments, dependencies, chunk_bytes = self.block_tasks(client) if by_tasks else self.chunk_tasks()
+        segments, dependencies, input_bytes = self.block_tasks(client) if by_tasks else self.chunk_tasks()
         n_tasks = sum(map(len, segments))
-        check_need(work, layer, self.targets, chunk_bytes, n_tasks, client, in_process)
+        check_need(work, layer, self.targets, input_bytes, n_tasks, client, in_process)
         if by_tasks and client is None and runs_here(in_process):
             here = [[(n, partial(task, layer)) for n, (_, task) in segment] for segment in segments]
             reduce_segments_here(here, merge, maker, watch, in_process=in_process, done=done)
@@ -200,7 +200,7 @@ class _Work:
         return segments_of(sizes, self.fractions, seed=int(sizes.sum()))
 
     def block_tasks(self, client) -> tuple[list[list], list, int]:
-        """(rows, call) of each segment, for X in files or in memory; no dependencies, no chunks."""
+        """(rows, call) of each segment, for X in files or in memory; no dependencies; bytes held of files."""
         X: Any = self.X
         n_samples = X.shape[0]
         L, d = self.layer.n_neurons, self.layer.n_features
@@ -228,7 +228,7 @@ class _Work:
         for numbers in self.in_segments(bounds):
             groups = _groups([bounds[i] for i in numbers.tolist()], most)
             segments.append([(n, (run_block_task, task(mine))) for n, mine in groups])
-        return segments, [], 0
+        return segments, [], held_bytes(X, y, weights)
 
     def chunk_tasks(self) -> tuple[list[list], list, int]:
         """(rows, call) of each segment, for dask arrays, of which whole chunks are the blocks; the arrays."""

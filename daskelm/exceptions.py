@@ -9,6 +9,7 @@ __all__ = [
     "DaskelmError",
     "DataError",
     "DatasetNotFoundError",
+    "FileAccessError",
     "FileFormatError",
     "FileMissingError",
     "FileWriteError",
@@ -49,6 +50,10 @@ class DatasetNotFoundError(DaskelmError, KeyError):
     def __str__(self):
         # KeyError shows the repr of its argument, which turns a sentence into a quoted string.
         return Exception.__str__(self)
+
+
+class FileAccessError(DaskelmError, OSError):
+    """A file at a URL cannot be read: no connection to its server, no permission, no credentials."""
 
 
 class FileFormatError(DaskelmError, OSError, ValueError):

@@ -18,6 +18,8 @@ import h5py
 import numpy as np
 
 from .exceptions import FileFormatError, FileMissingError, FileWriteError
+from .remote_files import read_bytes
+from .urls import is_url, refuse_written
 
 __all__ = ["next_generation", "read_generation", "read_sealed", "replacing", "sealed_format", "write_sealed"]
 
@@ -67,13 +69,7 @@ def read_sealed(path, format: str) -> dict:
     FileFormatError
         It is not such a file, or it was truncated or altered, or was written by a newer version.
     """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{path}: no such file (looked in {path.resolve().parent}).") from None
-    except IsADirectoryError:
-        raise FileFormatError(f"{path} is a folder, not a daskelm {format} file.") from None
+    data = read_bytes(path) if is_url(path) else _bytes_of(Path(path), format)
     header = _header(path, format, data)
     if header["length"] != len(data):
         raise FileFormatError(
@@ -89,6 +85,15 @@ def read_sealed(path, format: str) -> dict:
         state = {name: dataset[()] for name, dataset in file.items() if name != "state"}
         state |= json.loads(file["state"][()].tobytes())
     return state | {"generation": header["generation"]}
+
+
+def _bytes_of(path, format):
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileMissingError(f"{path}: no such file (looked in {path.resolve().parent}).") from None
+    except IsADirectoryError:
+        raise FileFormatError(f"{path} is a folder, not a daskelm {format} file.") from None
 
 
 def _digest(header, body):
@@ -127,14 +132,18 @@ def sealed_format(path) -> str | None:
     FileFormatError
         The header is damaged, or of a newer version; or it is a folder.
     """
+    data = read_bytes(path, _BLOCK) if is_url(path) else _first_bytes(path)
+    return _header(path, None, data)["format"] if data.startswith(_MAGIC) else None
+
+
+def _first_bytes(path):
     try:
         with open(path, "rb") as file:
-            data = file.read(_BLOCK)
+            return file.read(_BLOCK)
     except FileNotFoundError:
         raise FileMissingError(f"{path}: no such file (looked in {Path(path).resolve().parent}).") from None
     except IsADirectoryError:
         raise FileFormatError(f"{path} is a folder; give the name of a file in it.") from None
-    return _header(path, None, data)["format"] if data.startswith(_MAGIC) else None
 
 
 def _header(path, format, data):
@@ -172,9 +181,12 @@ def replacing(path, *, alone: bool = False):
         There is no such folder.
     FileFormatError
         `path` is a folder.
+    ParameterError
+        `path` is a URL.
     FileWriteError
         The folder or the disk takes no more.
     """
+    refuse_written(path)
     # What a link points to is replaced, not the link.
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():

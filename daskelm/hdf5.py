@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import h5py
 import numpy as np
 from dask.utils import natural_sort_key
 
 from .exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
-from .hdf5_reader import Hdf5Reader, Part, cache_bytes, missing_file, open_file
+from .hdf5_part import Part, cache_bytes, datasets_in, missing_file, opened
+from .hdf5_reader import Hdf5Reader
+from .netcdf import check_unpacked, is_scale, missing_values
+from .remote_files import RemoteFile, urls_matching
+from .remote_rows import check_kept_inside, fetched_bytes
+from .urls import is_url, plain_path
 
 __all__ = ["Hdf5Rows", "open_rows", "row_range", "some"]
+
+# Files at URLs that are described side by side.
+_N_THREADS = 16
 
 
 def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
@@ -133,8 +143,13 @@ class Hdf5Rows:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1, counted from the first one here, of shape (stop - start, n_columns)."""
+        return self.read_runs([(start, stop)])[0]
+
+    def read_runs(self, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        """The same of several ranges (start, stop), in the order of their rows."""
         with self.open() as reader:
-            return reader.read(start, stop)
+            reader.expect(runs)
+            return [reader.read(start, stop) for start, stop in runs]
 
 
 def _step(part, target_rows):
@@ -148,8 +163,8 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
     Parameters
     ----------
     path : str, path-like, list of these, h5py.Dataset or Hdf5Rows
-        One file, several in the order of their rows, a glob (in the natural order of names), or an open dataset, of
-        which only file and name are taken.
+        One file, several in the order of their rows, a glob (in the natural order of names), URLs of these, or an open
+        dataset, of which only file and name are taken.
     dataset : str, optional
         Its name; not needed where every file holds exactly one 2-D numeric dataset, or a 1-D one that is its only
         numeric dataset.
@@ -164,7 +179,7 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
         return path.rows(rows)
     if isinstance(path, h5py.Dataset):
         path, dataset = _path_of(path), path.name
-    described = [_describe(file, dataset) for file in _files(path)]
+    described = _describe_all(_files(path), dataset)
     parts = tuple(part for part, _, _ in described)
     first_shape = described[0][1]
     for part, shape, _ in described:
@@ -195,7 +210,10 @@ def _files(path) -> list[str]:
         if not isinstance(path, Iterable) or not (paths := list(path)):
             raise ParameterError(f"path must be a file, a non-empty list of files, or a glob; got {path!r}.")
         return [file for one in paths for file in _files(one)]
-    path = os.path.abspath(os.fspath(path))
+    path = os.fspath(path)
+    if is_url(path):
+        return urls_matching(path)
+    path = os.path.abspath(plain_path(path))
     if not glob.has_magic(path) or os.path.exists(path):
         return [path]
     found = sorted(glob.glob(path), key=natural_sort_key)
@@ -204,48 +222,63 @@ def _files(path) -> list[str]:
     return found
 
 
-def _describe(path, name) -> tuple[Part, tuple[int, ...], np.dtype]:
-    with open_file(path) as file:
-        dataset = _choose(file, path) if name is None else file.get(name)
-        if not isinstance(dataset, h5py.Dataset):
-            raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {some(_datasets(file))}.")
-        if dataset.dtype.kind not in "fiub":
-            raise InputTypeError(
-                f"{path}: dataset {dataset.name!r} must hold numbers; got {dataset.dtype} (text or records). Code text "
-                "columns as numbers first."
-            )
-        if dataset.ndim not in (1, 2):
-            raise DataError(
-                f"{path}: dataset {dataset.name!r} must be 2-D (rows, columns) or 1-D; got shape {dataset.shape}. "
-                "Reshape it to one row per sample first."
-            )
-        chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+def _describe_all(paths, name):
+    # File systems are made here: each thread would have its own.
+    remotes = [RemoteFile(path) if is_url(path) else None for path in paths]
+    if len(paths) - remotes.count(None) < 2:
+        return list(map(_describe, paths, remotes, repeat(name)))
+    # Waiting for answers, mostly.
+    with ThreadPoolExecutor(_N_THREADS) as pool:
+        return list(pool.map(_describe, paths, remotes, repeat(name)))
+
+
+def _describe(path, remote, name) -> tuple[Part, tuple[int, ...], np.dtype]:
+    with opened(path, remote) as (file, _):
+        if remote is not None:
+            found = remote.call(_describe_in, file, path, name, remote.seen)
+            remote.forget()
+            return found
         status = os.stat(path)
-        size, modified = status.st_size, status.st_mtime_ns
-        part = Part(path, dataset.name, len(dataset), chunk_rows, size, modified, cache_bytes(dataset))
-        return part, dataset.shape, dataset.dtype.newbyteorder("=")
+        return _describe_in(file, path, name, (status.st_size, status.st_mtime_ns))
 
 
-def _datasets(file) -> dict[str, h5py.Dataset]:
-    found = {}
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-
-    file.visititems(visit)
-    return found
+def _describe_in(file, path, name, version):
+    dataset = _choose(file, path) if name is None else file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {some(datasets_in(file))}.")
+    if dataset.dtype.kind not in "fiub":
+        raise InputTypeError(
+            f"{path}: dataset {dataset.name!r} must hold numbers; got {dataset.dtype} (text or records). Code text "
+            "columns as numbers first."
+        )
+    if dataset.ndim not in (1, 2):
+        raise DataError(
+            f"{path}: dataset {dataset.name!r} must be 2-D (rows, columns) or 1-D; got shape {dataset.shape}. "
+            "Reshape it to one row per sample first."
+        )
+    fetched = 0
+    if is_url(path):
+        check_kept_inside(file, dataset, path)
+        fetched = fetched_bytes(dataset)
+    check_unpacked(dataset, path)
+    chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+    size, modified = version
+    held, missing = cache_bytes(dataset), missing_values(dataset)
+    part = Part(path, dataset.name, len(dataset), chunk_rows, size, modified, held, fetched, missing)
+    return part, dataset.shape, dataset.dtype.newbyteorder("=")
 
 
 def _choose(file, path):
-    found = _datasets(file)
+    found = datasets_in(file)
     # Single numbers are no rows, and leave nothing to choose.
     numeric = [dataset for dataset in found.values() if dataset.dtype.kind in "fiub" and dataset.ndim]
     fitting = [dataset for dataset in numeric if dataset.ndim == 2]
     if len(fitting) == 1:
         return fitting[0]
-    if len(numeric) == 1 and numeric[0].ndim == 1:
-        return numeric[0]
+    # The axis of a vector is none itself, where there is anything else.
+    vectors = [dataset for dataset in numeric if not is_scale(dataset)] or numeric
+    if len(vectors) == 1 and vectors[0].ndim == 1:
+        return vectors[0]
     listed = ", ".join(f"{name} {data.shape} {data.dtype}" for name, data in found.items()) or "nothing"
     raise DatasetNotFoundError(
         f"{path} must hold exactly one 2-D numeric dataset, or a 1-D one alone, when none is named; got {listed}. "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Sequence
 
 import dask
@@ -16,6 +14,8 @@ from dask.utils import parse_bytes
 from .cluster_loss import telling_loss
 from .exceptions import FileMissingError, ParameterError
 from .hdf5 import Hdf5Rows, open_rows, some
+from .hdf5_part import file_sizes
+from .urls import is_url
 
 __all__ = ["check_visible", "from_hdf5", "source_of"]
 
@@ -39,7 +39,8 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     ----------
     path : str, path-like, list of these, or h5py.Dataset
         One file, several in the order of their rows, a glob (in the natural order of names: part2 before part10), or
-        an open dataset, of which only file and name are taken. Workers must see the files at the same path.
+        an open dataset, of which only file and name are taken. Workers must see the files at the same path. URLs of
+        fsspec, such as ``"s3://bucket/part*.h5"``, are read in byte ranges.
     dataset : str, optional
         Name of the dataset, 2-D or 1-D. Not needed where each file holds exactly one 2-D numeric dataset, or a 1-D
         one that is its only numeric dataset.
@@ -52,12 +53,16 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     Returns
     -------
     dask array of shape (n_samples, n_features) or (n_samples,)
-        Of the dtype of the file. No chunk crosses two files.
+        Of the dtype of the file. No chunk crosses two files. Missing values of netCDF variables are NaN.
 
     Raises
     ------
     FileMissingError
         No such file here.
+    FileAccessError
+        The server of a URL cannot be reached, or gives no permission.
+    MissingExtraError
+        A URL needs a package that is not installed, such as s3fs.
     FileFormatError
         It is not HDF5, is truncated, or needs a filter that is not installed.
     DatasetNotFoundError
@@ -65,7 +70,7 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     DataError
         Rows past the end, more than two dimensions, or files with different columns.
     InputTypeError
-        The dataset holds text or records.
+        The dataset holds text or records, or a netCDF variable that is packed.
 
     Examples
     --------
@@ -123,19 +128,23 @@ def check_visible(sources: Sequence[Hdf5Rows], client) -> None:
     if client is None or not sizes:
         return
     blind: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
     with telling_loss(client):
-        answers = client.run(_sizes, list(sizes))
+        answers = client.run(file_sizes, list(sizes))
     for worker, seen in answers.items():
         for path, size in sizes.items():
             if seen[path] != size:
                 blind.setdefault(worker, []).append(path)
-    if blind:
-        files = sorted({path for paths in blind.values() for path in paths})
+                told.setdefault(path, seen[path] if isinstance(seen[path], str) else f"{seen[path]:,} bytes.")
+    if not blind:
+        return
+    files, workers = sorted(told), some(sorted(blind))
+    if urls := [path for path in files if is_url(path)]:
         raise FileMissingError(
-            f"{some(files)} must be visible on every worker at this path, with the same size; got a missing or "
-            f"different file on worker(s) {some(sorted(blind))}. Put the data in a folder that all machines share."
+            f"{some(urls)} must be visible on every worker at this URL, with the same size; got this on worker(s) "
+            f"{workers}: {told[urls[0]]} Give all workers the same packages, credentials and settings of fsspec."
         )
-
-
-def _sizes(paths):
-    return {path: os.path.getsize(path) if os.path.exists(path) else math.nan for path in paths}
+    raise FileMissingError(
+        f"{some(files)} must be visible on every worker at this path, with the same size; got a missing or different "
+        f"file on worker(s) {workers}. Put the data in a folder that all machines share."
+    )

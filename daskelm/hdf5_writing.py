@@ -23,6 +23,7 @@ from .other_arrays import as_known
 from .progress import RowProgress
 from .text import is_text_path, read_text
 from .tree import current_client, n_local_threads
+from .urls import refuse_url
 
 __all__ = ["check_ending", "make_hdf5", "stream_hdf5", "to_hdf5"]
 
@@ -115,6 +116,7 @@ def make_hdf5(
     blocks: Iterable[np.ndarray]
     total = None
     if isinstance(data, str | os.PathLike):
+        refuse_url(data, "data to convert", "Copy it first, for example with fsspec.filesystem(...).get(url, path).")
         if is_text_path(data):
             blocks = read_text(data, delimiter, header, int(skiprows))
         else:

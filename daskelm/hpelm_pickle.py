@@ -15,6 +15,7 @@ import numpy as np
 
 from .exceptions import FileFormatError, FileMissingError
 from .hpelm_network import FUNCTIONS, TINY
+from .urls import refuse_url
 
 __all__ = ["looks_pickled", "read_pickle"]
 
@@ -156,6 +157,9 @@ def read_pickle(path) -> dict:
     FileFormatError
         It is no such model, or is damaged. Nothing of it was executed.
     """
+    refuse_url(
+        path, "a model that HP-ELM saved", "Copy it first, for example with fsspec.filesystem(...).get(url, path)."
+    )
     path = Path(path)
     try:
         data = path.read_bytes()

@@ -13,6 +13,7 @@ from .exceptions import DataError, InputTypeError, ParameterError
 from .hdf5 import Hdf5Rows
 from .hdf5_writing import make_hdf5
 from .inputs import Source, n_columns, open_input
+from .urls import refuse_written
 
 __all__ = ["row_range", "table", "write_rows"]
 
@@ -50,6 +51,7 @@ def write_rows(result: np.ndarray | da.Array, out, X: Source, verbose: int) -> N
             raise DataError(f"the array to fill must have shape {result.shape}, or more rows; got {out.shape}.")
         rows[: len(result)] = result
         return
+    refuse_written(out)
     if isinstance(X, Hdf5Rows) and os.path.realpath(out) in map(os.path.realpath, X.paths):
         raise ParameterError(f"{out} is the file that the inputs are read from. Give another name.")
     make_hdf5(result, out, verbose=verbose)

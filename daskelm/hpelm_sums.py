@@ -18,6 +18,7 @@ from .normal_equations import NormalEquations
 from .resumption import add_rows
 from .sums_file import locked
 from .targets import Targets
+from .urls import refuse_written
 
 __all__ = ["CorrelationFiles"]
 
@@ -35,6 +36,8 @@ class CorrelationFiles:
     """
 
     def __init__(self, fHH, fHT):
+        for path in (fHH, fHT):
+            refuse_written(path)
         self.HH, self.HT = os.path.abspath(os.fspath(fHH)), os.path.abspath(os.fspath(fHT))
         if self.HH == self.HT:
             raise ParameterError(f"fHH and fHT must be two files; got {fHH} for both.")

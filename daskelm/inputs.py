@@ -18,6 +18,7 @@ from .frames import frame_to_dask, is_frame, is_missing
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
 from .hdf5_arrays import from_hdf5, source_of
 from .other_arrays import as_known, is_lazy_array
+from .urls import place_of
 
 __all__ = [
     "Chunks",
@@ -137,7 +138,7 @@ def check_lengths(**sources: Source | None) -> int:
 def check_distinct(**inputs: tuple[object, Source | None]) -> None:
     """Refuse two inputs that are one dataset where a path alone chose it; of each, what was given and its source."""
     tables = {
-        name: (given, [(os.path.realpath(part.path), part.dataset) for part, _, _ in source.ranges()])
+        name: (given, [(place_of(part.path), part.dataset) for part, _, _ in source.ranges()])
         for name, (given, source) in inputs.items()
         if isinstance(source, Hdf5Rows)
     }
@@ -309,6 +310,6 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
 def take_runs(source: Source, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """Several ranges of rows, here."""
     if isinstance(source, Hdf5Rows):
-        return [source.read(start, stop) for start, stop in runs]
+        return source.read_runs(runs)
     blocks = [source[start:stop] for start, stop in runs]
     return list(compute(*blocks)) if isinstance(source, da.Array) else blocks

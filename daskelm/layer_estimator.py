@@ -30,6 +30,7 @@ from .parameters import changed, snapshot
 from .plain_state import from_plain, to_plain
 from .prediction import LayerOutput, apply
 from .tree import sharing
+from .urls import refuse_written
 
 __all__ = ["LayerEstimator"]
 
@@ -143,6 +144,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
 
     def _apply(self, function, X, name, out=None):
         if out is not None:
+            refuse_written(out)
             check_ending(out, "out")
         source = self._open_X(X, reset=False)
         verbose = getattr(self, "verbose", 0)

@@ -17,7 +17,7 @@ from .memory import Need
 from .targets import Targets
 from .tree import n_local_threads
 
-__all__ = ["check_need", "chunk_groups", "read_by_tasks", "task_graph"]
+__all__ = ["check_need", "chunk_groups", "held_bytes", "read_by_tasks", "task_graph"]
 
 # Chunks of dask arrays that one task holds at once.
 _CHUNK_BYTES = 128 * 2**20
@@ -27,6 +27,12 @@ def read_by_tasks(X: Source, y: Source, weights: Source | None) -> bool:
     """Whether tasks read their rows themselves, by row numbers; of dask arrays they are given chunks."""
     given = [source for source in (X, y, weights) if source is not None]
     return isinstance(X, np.ndarray) or all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)
+
+
+def held_bytes(*sources: Source | None) -> int:
+    """Most bytes that a task holds of files besides its blocks: unpacked chunks, and what was fetched from URLs."""
+    files = [source for source in sources if isinstance(source, Hdf5Rows)]
+    return sum(max((p.cache_bytes + p.fetched_bytes for p in source.parts), default=0) for source in files)
 
 
 def task_graph(
@@ -73,13 +79,16 @@ def chunk_groups(sizes: Sequence[int], row_bytes: int) -> list[list[int]]:
 
 
 def check_need(
-    work, layer: Layer, targets: Targets, chunk_bytes: int, n_tasks: int, client, in_process: bool = False
+    work, layer: Layer, targets: Targets, input_bytes: int, n_tasks: int, client, in_process: bool = False
 ) -> None:
-    """Refuse what does not fit into this process, or into some worker of a client; before the work starts."""
+    """Refuse what does not fit into this process, or into some worker of a client; before the work starts.
+
+    `input_bytes` are what a task holds of the input besides its blocks.
+    """
 
     def need(n_threads):
         return Need.of_pass(
-            layer.n_neurons, layer.n_features, targets.n_targets, n_tasks, n_threads, input_bytes=chunk_bytes
+            layer.n_neurons, layer.n_features, targets.n_targets, n_tasks, n_threads, input_bytes=input_bytes
         )
 
     if client is None:

@@ -21,7 +21,7 @@ def load(path) -> ELMClassifier | ELMClassifierCV | ELMRegressor | ELMRegressorC
     Parameters
     ----------
     path : str or path-like
-        File to read.
+        File to read, or its URL.
 
     Returns
     -------

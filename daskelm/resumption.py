@@ -16,6 +16,7 @@ from .normal_equations import NormalEquations
 from .sources import Origin, Provenance, Table, provenance_of
 from .sums_file import add_to_file, locked, subtract_from_file
 from .targets import Targets
+from .urls import refuse_added
 
 __all__ = ["add_rows", "remove_rows", "sums_by_way_of"]
 
@@ -237,6 +238,7 @@ def remove_rows(
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    refuse_added(path)
     held = NormalEquations.load(path)
     provenance = job.provenance(held.ledger)
     missing = job.missing(provenance.origins)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,12 +10,13 @@ import numpy as np
 
 from .exceptions import DataError
 from .hdf5 import Hdf5Rows, some
-from .hdf5_reader import Part
+from .hdf5_part import Part
 from .inputs import Source as Data
 from .inputs import n_columns, take_runs
 from .ledger import Ledger, Source, SourceIndex, cell_of, cells_between, cells_of, common_rows
 from .row_digests import row_digests, sum_digests
 from .targets import Targets
+from .urls import place_of
 
 __all__ = ["Notes", "Origin", "Provenance", "Table", "provenance_of"]
 
@@ -157,7 +157,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     copies = _Copies(table)
     start = 0
     for part, first, last in places:
-        path = f"{os.path.realpath(part.path)}:{part.dataset}"
+        path = f"{place_of(part.path)}:{part.dataset}"
         anchors = _anchors(table.X.of_part(part), part.n_rows)
         source = Source((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
@@ -280,10 +280,10 @@ def _anchors(X, n_rows) -> dict[int, int]:
     step = 2 ** max(int(np.ceil(np.log2(n_rows / _SPREAD_ROWS))), 0)
     powers = [1 << power for power in range(6, n_rows.bit_length())]
     numbers = sorted({row for row in (*_FIRST_ROWS, *powers, *range(0, n_rows, step)) if row < n_rows})
-    with X.open() as reader:
-        # The first ones at once.
-        head = reader.read(0, min(_FIRST_ROWS[-1] + 1, n_rows))
-        rows = [head[row] if row < len(head) else reader.read(row, row + 1)[0] for row in numbers]
+    # The first ones at once.
+    first = min(_FIRST_ROWS[-1] + 1, n_rows)
+    head, *others = X.read_runs([(0, first), *((row, row + 1) for row in numbers if row >= first)])
+    rows = [head[row] for row in numbers if row < first] + [row for (row,) in others]
     # In single precision, so that a table is known again when it was written anew in another precision; and without the
     # row's number, so that rows that occur often are seen to.
     with np.errstate(over="ignore"):

@@ -17,6 +17,8 @@ from dask.utils import natural_sort_key
 from .exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError, RowsCountedError
 from .files import read_generation, read_sealed, write_sealed
 from .normal_equations import NormalEquations
+from .remote_files import urls_matching
+from .urls import is_url, place_of, refuse_added
 
 __all__ = ["LockedSums", "add_to_file", "each_sums", "files_of", "locked", "merge", "read_sums", "subtract_from_file"]
 
@@ -105,9 +107,12 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
         Its folder does not exist.
     FileWriteError
         The folder cannot be written to, or its file system has no locks.
+    ParameterError
+        `path` is a URL.
     """
     import portalocker
 
+    refuse_added(path)
     # All links to one file have one lock.
     path = os.path.realpath(os.fspath(path))
     if not os.path.isdir(os.path.dirname(path)):
@@ -234,7 +239,8 @@ def merge(sums, into=None, lock: bool = True) -> NormalEquations:
     if into is None:
         return read_sums(sums)
     with locked(into, lock) as file:
-        if os.path.exists(file.path) and not any(os.path.samefile(file.path, path) for path in files_of(sums)):
+        paths = [path for path in files_of(sums) if not is_url(path)]
+        if os.path.exists(file.path) and not any(os.path.samefile(file.path, path) for path in paths):
             raise FileWriteError(
                 f"into: {into} exists and is none of the files added up; nothing was written. Name a new file, or add "
                 "it to the list to have its rows in the total."
@@ -276,6 +282,9 @@ def _parts(source) -> Iterator[NormalEquations | str]:
         yield source
     elif isinstance(source, str | os.PathLike):
         path = os.fspath(source)
+        if is_url(path):
+            yield from urls_matching(path)
+            return
         if not glob.has_magic(path) or os.path.exists(path):
             yield path
             return
@@ -292,4 +301,4 @@ def _parts(source) -> Iterator[NormalEquations | str]:
 
 def files_of(source) -> list[str]:
     """Paths of the files among sums, globs resolved, links followed."""
-    return [os.path.realpath(part) for part in _parts(source) if isinstance(part, str)]
+    return [place_of(part) for part in _parts(source) if isinstance(part, str)]

@@ -272,9 +272,13 @@ class Reduction:
             started(list(self.alive.values()))
             for batch in queue.batches():
                 places, merges = client.who_has(batch), []
-                failed = [future for future in batch if future.status != "finished"]
+                failed = [future for future in batch if future.status in ("error", "cancelled")]
                 for future in batch:
                     if future in failed:
+                        continue
+                    if future.status != "finished":
+                        # Its worker was lost since, and Dask computes it again.
+                        queue.add(future)
                         continue
                     done(sizes.pop(future.key, 0))
                     if future.key == taking:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from .labels import count_classes
 from .ledger import Ledger, common_rows
 from .sources import Provenance, Table, provenance_of
 from .targets import ClassTargets, Targets
+from .urls import place_of
 
 __all__ = ["Validation", "naming_validation"]
 
@@ -63,9 +63,9 @@ class Validation:
 def _check_places(X, X_val):
     counted: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for part, first, last in X.ranges():
-        counted.setdefault((os.path.realpath(part.path), part.dataset), []).append((first, last))
+        counted.setdefault((place_of(part.path), part.dataset), []).append((first, last))
     for part, first, last in X_val.ranges():
-        rows = sorted(counted.get((os.path.realpath(part.path), part.dataset), []))
+        rows = sorted(counted.get((place_of(part.path), part.dataset), []))
         if twice := common_rows(tuple(rows), ((first, last),)):
             raise _in_both(twice[0], part.path)
 

@@ -513,7 +513,7 @@ MISTAKES = {
     "info a.csv": "a.csv is neither a daskelm file nor HDF5",
     "info X.h5::none": "has no dataset 'none'",
     "info .": r"\. is a folder",
-    "info cut.h5": "cut.h5 cannot be read: it is truncated",
+    "info cut.h5": "cut.h5 cannot be read as HDF5: it is truncated",
     "info cutmodel.h5": "cutmodel.h5 is truncated",
     "score model.h5 X.h5 T.h5 --scheduler nowhere": "'--scheduler': cannot connect .* at 'nowhere' .* tcp://host:8786",
 }

@@ -4,6 +4,7 @@ import itertools
 import os
 import pickle
 import signal
+import time
 
 import dask
 import dask.array as da
@@ -244,6 +245,39 @@ def test_workers_killed_three_times_in_one_fit(monkeypatch, tmp_path):
     assert sums.ledger.n_rows == 60_000
     h = np.sqrt(np.diag(expected.HH))
     assert (np.abs(sums.HH - expected.HH) <= 1e-12 * np.outer(h, h)).all()
+
+
+def test_a_partial_that_is_lost_before_it_is_noted_counts(monkeypatch, tmp_path):
+    import distributed
+    from distributed import LocalCluster
+
+    data = np.random.default_rng(3).standard_normal((4000, 4))
+    path = make_hdf5(data, tmp_path / "X.h5")
+    model = ELMRegressor(10, random_state=0).initialize(path)
+    monkeypatch.setattr(accumulation, "rows_per_task", lambda *sizes: 500)
+    monkeypatch.setattr(accumulation, "block_rows", lambda *sizes: 500)
+    batches, lost = distributed.as_completed.batches, []
+
+    def lose_one(queue):
+        for batch in batches(queue):
+            batch = list(batch)
+            if not lost:
+                # Between its end and the look at its batch, the worker that holds it dies.
+                [holder, *_] = client.who_has(batch[0])[batch[0].key]
+                os.kill(client.run(os.getpid, workers=[holder])[holder], signal.SIGKILL)
+                lost.append(batch[0].key)
+                while batch[0].status == "finished":
+                    time.sleep(0.01)
+            yield batch
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as cluster,
+        Client(cluster) as client,
+    ):
+        monkeypatch.setattr(distributed.as_completed, "batches", lose_one)
+        sums = model.accumulate(path, data[:, :1], into=tmp_path / "sums.h5").solve(tmp_path / "sums.h5")
+    assert len(lost) == 1
+    assert sums.normal_equations_.n_samples == 4000
 
 
 def test_each_worker_moves_one_partial_and_gets_the_layer_once(monkeypatch, tmp_path):

@@ -21,6 +21,10 @@ MAX_LINES = 400
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"block_order", "exceptions", "unlocked"},
+    {"netcdf", "urls"},
+    {"remote_files"},
+    {"remote_rows"},
+    {"hdf5_part"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook"},
     {"hdf5", "neurons", "other_arrays", "progress", "row_digests", "text", "triangles"},
     {"cluster_facts", "gram"},
