@@ -217,6 +217,15 @@ def test_no_file_names_a_machine(pattern):
     assert not found
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the list of files that git keeps")
+def test_nothing_lies_about_at_the_top():
+    """What a test or a trial left there would be committed with the rest."""
+    folders = {"benchmarks", "daskelm", "docker", "docs", "examples", "notebooks", "tests", ".ci"}
+    files = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "conftest.py", "constraints.txt"}
+    files |= {"pyproject.toml", ".gitignore"}
+    assert {path.relative_to(ROOT).parts[0] for path in files_of_the_project()} <= folders | files
+
+
 def test_constraints_are_pins_and_nothing_else():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert lines
