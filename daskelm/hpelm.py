@@ -49,7 +49,7 @@ class HPELM(Model):
         Weights of the classes for "wc".
     batch : int, default=1000
         Taken for compatibility and without effect: daskelm chooses the rows of a block from the number of neurons
-        (64 MiB of H), and results do not depend on it.
+        (8 to 32 MiB of H), and results do not depend on it.
     accelerator : None
         Anything else is an error: daskelm works on the cores of this machine, or of a Dask cluster.
     precision : {"double", "single"} or dtype, default="double"

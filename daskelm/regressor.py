@@ -31,9 +31,9 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
     dtype : {None, "float32", "float64"}, default=None
         Of the hidden layer; that of X if None. The solution is always float64.
     gram_dtype : {"float64", "float32"}, default="float64"
-        That products are summed in, "float32" only with a hidden layer in float32. It makes large fits up to twice as
-        fast and rounds off what is below 1e-7 of HH: penalties too small for that are raised, with a warning
-        (`alpha_`), and smooth relations of few inputs lose accuracy.
+        That products are summed in, "float32" only with a hidden layer in float32. Large fits are 1.6 times as fast,
+        but what is below 1e-7 of HH is rounded off: penalties too small for that are raised, with a warning (`alpha_`),
+        and smooth relations of few inputs lose accuracy.
     tol : float or None, default=None
         If given, `fit` ends when more rows no longer help: when at all points of the learning curve since the rows
         last doubled, and at two at least, twice the rows changed R2 on rows not seen by less than `tol`. 1e-3 is a

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 from sklearn.model_selection import LeaveOneOut
 
 from .criterion import Criterion, Problem, Scored
+from .exceptions import ParameterError
 from .fold_criterion import by_folds
 from .gcv_criterion import by_gcv
 from .layer import Layer
@@ -51,7 +52,13 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
     Selected
     """
     cv = named(cv)
-    criterion = CRITERIA.get(cv, by_folds) if cv is None or isinstance(cv, str) else by_folds
+    if isinstance(cv, str) and cv not in CRITERIA:
+        words = ", ".join(repr(word) for word in CRITERIA)
+        raise ParameterError(
+            f"cv must be {words}, an int, a splitter of scikit-learn, or an iterable of (train, test) row numbers; got "
+            f"{cv!r}."
+        )
+    criterion = CRITERIA[cv] if cv is None or isinstance(cv, str) else by_folds
     if problem.validation is not None:
         criterion = by_validation
     scored = criterion(problem, scoring, cv)

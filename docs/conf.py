@@ -31,7 +31,8 @@ include_patterns = ["CHANGELOG.md", "CONTRIBUTING.md", "docker/README.md", "docs
 exclude_patterns = ["docs/_static/**", "docs/_templates/**"]
 # Absolute: autosummary looks for it beside the source, the pages beside this file.
 templates_path = [str(ROOT / "docs" / "_templates")]
-nitpicky = False
+# Names and numbers in quotes are code more often than speech.
+smartquotes = False
 
 # Markdown as GitHub reads it; colons in the two pages that only the site has.
 myst_enable_extensions = ["colon_fence"]
@@ -47,6 +48,7 @@ numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "daskelm"

@@ -9,10 +9,13 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from daskelm import ELMRegressor, ELMRegressorCV, nesting, selection, solver, solvers
 from daskelm.accumulation import accumulate
 from daskelm.criterion import Problem, Scored
+from daskelm.eigen_solver import EigenFactor
+from daskelm.exceptions import ParameterError
 from daskelm.moments import Moments
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +89,8 @@ def test_a_solver_is_a_function_and_a_row(monkeypatch):
 
 
 def test_a_criterion_is_a_function_and_a_row(monkeypatch):
-    names = {"accumulate": accumulate, "leading": nesting.leading, "take_neurons": nesting.take_neurons}
+    names = {"EigenFactor": EigenFactor, "ParameterError": ParameterError}
+    names |= {"accumulate": accumulate, "leading": nesting.leading, "take_neurons": nesting.take_neurons}
     by_bic = defined(
         code_under("A new criterion of selection"), np=np, Problem=Problem, Scored=Scored, solve=solvers.solve, **names
     )
@@ -95,3 +99,10 @@ def test_a_criterion_is_a_function_and_a_row(monkeypatch):
     assert model.cv_results_["mean_test_score"].argmax() == model.cv_results_["rank_test_score"].argmin()
     assert model.n_neurons_ in (20, 60)
     assert model.score(X, Y) > 0.9
+    # Where rows are few, it must not take the least penalty that there is.
+    few = ELMRegressorCV(60, cv="bic", random_state=0).fit(X[:80], Y[:80])
+    assert few.score(X[80:], Y[80:]) > 0.85
+    with pytest.raises(ParameterError, match="scoring must be None with cv='bic'"):
+        ELMRegressorCV(60, cv="bic", scoring="r2", random_state=0).fit(X, Y)
+    with pytest.raises(ParameterError, match="cv must be None, 'loo', 'bic', an int, .*; got 'bec'"):
+        ELMRegressorCV(60, cv="bec", random_state=0).fit(X, Y)
