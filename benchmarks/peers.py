@@ -91,7 +91,7 @@ NUMBERS = Family(ELMRegressor, Ridge, MLPRegressor, HistGradientBoostingRegresso
 LABELS = Family(ELMClassifier, RidgeClassifier, MLPClassifier, HistGradientBoostingClassifier, zero_one_loss)
 TABLES = {
     "diamonds": (lambda: diamonds()[:2], NUMBERS),
-    "friedman1": (big_friedman1, NUMBERS),
+    "Friedman 1": (big_friedman1, NUMBERS),
     "digits": (lambda: load_digits(return_X_y=True), LABELS),
 }
 
@@ -155,7 +155,7 @@ def plot(figures, path) -> None:
             ax.plot(seconds, errors, marker=marker, color=colour, label=model, linestyle=line)
             if model == "daskelm":
                 for second, error, size in points:
-                    ax.annotate(f"{size:,}", (second, error), (0, -12), textcoords="offset points", ha="center", size=8)
+                    ax.annotate(f"{size:,}", (second, error), (0, 6), textcoords="offset points", ha="center", size=8)
         ax.axhline(1, color="0.5", linewidth=0.8, linestyle=":", label="linear ridge")
         ax.set(xscale="log", xlabel="seconds of fit", title=table)
         ax.set_ylim(bottom=0)

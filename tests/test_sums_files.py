@@ -317,7 +317,8 @@ def test_what_was_done_before_an_error_is_kept(here, commit_always, monkeypatch,
         with pytest.raises(KeyboardInterrupt):
             add()
     kept = NormalEquations.load("sums.h5").n_samples
-    assert 60 <= kept < N
+    # The last task has 40 rows, and may be the first to end.
+    assert 40 <= kept < N
     assert_same(add(), direct(X, T))
     assert sorted(os.listdir()) == ["T.h5", "X.h5", "model.h5", "sums.h5", "sums.h5.lock"]
 
