@@ -69,6 +69,7 @@ def connection(scheduler: Scheduler) -> Iterator[Any]:
     """The same, as it is, and the client itself."""
     from distributed import Client
 
+    _check_address(scheduler.address)
     security = _security(scheduler)
     try:
         # As the default it would stay that when it cannot connect.
@@ -80,6 +81,17 @@ def connection(scheduler: Scheduler) -> Iterator[Any]:
         raise _wrong(f"cannot connect to a Dask scheduler at {scheduler.address!r} ({error}). {remedy}") from None
     with client, client.as_current():
         yield client
+
+
+def _check_address(address):
+    """Refuse what is no address: a client that is given one fails, but leaves a thread that never ends."""
+    from distributed.comm.addressing import get_address_host_port
+
+    try:
+        get_address_host_port(address)
+    except ValueError as error:
+        host = address.rpartition("://")[2].partition(":")[0]
+        raise _wrong(f"must be an address such as tcp://{host}:8786; got {address!r} ({error}).") from None
 
 
 def _security(scheduler):

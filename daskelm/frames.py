@@ -25,7 +25,8 @@ def is_missing(value) -> bool:
 
 def columns_of(value):
     """Columns of a data frame; None of anything else."""
-    return getattr(value, "columns", None) if is_frame(value) else None
+    # A series of dask has columns too, and one dtype.
+    return getattr(value, "columns", None) if is_frame(value) and value.ndim == 2 else None
 
 
 def check_columns(frame, name: str) -> None:

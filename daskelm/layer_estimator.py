@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import Any, Self
 
 import dask.array as da
@@ -55,7 +56,15 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         columns = columns_of(X)
         if not is_lazy(X):
             # Finite or not is seen block by block, with the number of the row; names of columns are known here only.
-            array = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            try:
+                array = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            except ValueError as error:
+                if (text := re.search("could not convert string to float: (.*)", str(error))) is None:
+                    raise
+                raise DataError(
+                    f"X must hold numbers; got text, {text[1]} first. Drop columns of text, or code them as numbers "
+                    "first, for example with pandas.get_dummies."
+                ) from None
             if columns is not None:
                 check_finite(array, "X", columns=columns)
             return array
@@ -138,7 +147,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         if layer is None:
             raise NotSolvedError(
                 f"This {type(self).__name__} instance is not fitted yet: {what} needs the hidden layer. Call "
-                "initialize or fit first, or load a saved model."
+                "fit first, or initialize and what follows it, or load a saved model."
             )
         return layer
 

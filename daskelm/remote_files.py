@@ -265,7 +265,10 @@ def _telling(url):
     except Exception as error:  # noqa: BLE001  (Each file system has errors of its own.)
         what = f"{type(error).__name__}: {error}".rstrip(".")
         if isinstance(error, ValueError) and "rotocol" in str(error):
-            raise ParameterError(f"{url}: fsspec must know the protocol of a URL; got {what}.") from None
+            raise ParameterError(
+                f"{url}: fsspec must know the protocol of a URL; got {what}. Use one that it knows, such as "
+                "s3://, gs:// or https://."
+            ) from None
         raise FileAccessError(
             f"{url} cannot be read ({what}). See to it that its server can be reached, and that this process has the "
             "permission, the credentials and the settings of fsspec (FSSPEC_...) that it takes."

@@ -101,8 +101,8 @@ def solve(
         warnings.warn(
             f"HH + alpha I is not safely positive definite (alpha = {alpha:g}, condition number above "
             f"{1 / (n_neurons * EPS):.1e}); the solution of least norm, of rank {weights.rank} out of {n_neurons}, was "
-            "taken by eigenvectors. Usual causes: duplicated neurons or inputs, fewer rows than neurons, alpha too "
-            "small. Use alpha='gcv' or a larger alpha.",
+            "taken by eigenvectors. Usual causes: inputs or neurons that depend on each other (all dummy columns of a "
+            "category), fewer rows than neurons, alpha too small. Use alpha='gcv' or a larger alpha.",
             IllConditionedWarning,
             stacklevel=3,
         )

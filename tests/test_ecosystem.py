@@ -547,3 +547,10 @@ def test_inside_a_task_all_work_is_on_its_thread(client):
             fitted = cross_validate(Threads(20, random_state=0), x, Y, cv=2, return_estimator=True)["estimator"]
         for model in fitted:
             assert model.threads_ == {model.own_}
+
+
+def test_a_series_of_dask_is_written_as_a_column(tmp_path):
+    frames, pandas = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
+    series = pandas.Series(np.arange(7.0), name="load")
+    path = make_hdf5(frames.from_pandas(series, npartitions=3), tmp_path / "y.h5")
+    np.testing.assert_array_equal(from_hdf5(path).compute(), series.to_numpy()[:, None])

@@ -7,6 +7,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import click
 import dask.array as da
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ from distributed import Client, wait
 
 from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, NormalEquations, from_hdf5, load, make_hdf5, to_hdf5
 from daskelm.accumulation import accumulate
+from daskelm.cli_scheduler import Scheduler, connection
 from daskelm.exceptions import (
     DataError,
     FileFormatError,
@@ -586,3 +588,18 @@ def test_leftovers_of_killed_writers_are_cleared(tmp_path):
 
 def test_layers_of_one_input_work():
     assert Layer.draw(5, 1, 0, "f8", None)(X[:, :1]).shape == (300, 5)
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_text_in_a_table_without_names(kind):
+    X = kind([["1", "a"], ["2", "b"], ["3", "c"]])
+    with pytest.raises(DataError, match=r"X must hold numbers; got text, (np.str_\()?'a'\)? first\..*get_dummies"):
+        ELMRegressor().fit(X, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("address", ["localhost", "tcp://localhost", "tcp://localhost:http"])
+def test_an_address_without_a_port_is_refused_and_leaves_no_thread(address):
+    before, rule = threading.active_count(), f"must be an address such as tcp://localhost:8786; got '{address}'"
+    with pytest.raises(click.BadParameter, match=rule), connection(Scheduler(address)):
+        pass
+    assert threading.active_count() == before
