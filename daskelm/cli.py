@@ -285,7 +285,7 @@ def score(model, x, t, weights, scheduler, quiet):
 def info(files, as_json):
     """Say what files hold: data, models, or sums.
 
-    FILE  any of them; FILE::DATASET for one dataset
+    FILE  any of them, or a glob; FILE::DATASET for one dataset
 
     Of sums, every file whose rows are in them is listed, with the rows.
 
@@ -293,9 +293,9 @@ def info(files, as_json):
       daskelm info dataX.h5 model.h5 sums.h5
       daskelm info --json dataX.h5
     """
-    from .cli_info import describe, lines
+    from .cli_info import describe, lines, named
 
-    facts = [describe(file) for file in files]
+    facts = [describe(file) for name in files for file in named(name)]
     if as_json:
         import json
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import glob
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 
 from .cli_arguments import kind_of
 from .exceptions import FileFormatError
-from .hdf5 import open_rows
+from .hdf5 import files_named, open_rows
 from .hdf5_part import datasets_in, file_sizes, opened
 from .model_file import read_model
 from .neurons import kind_name
 from .normal_equations import NormalEquations
 from .urls import split_dataset
 
-__all__ = ["describe", "layer_facts", "lines"]
+__all__ = ["describe", "layer_facts", "lines", "named"]
 
 # Row ranges of one source that are written out; with --json all of them are.
 _RANGES = 6
+
+
+def named(name: str) -> list[str]:
+    """The files that a name on the command line stands for: those of a glob, unless a file is called so."""
+    path, dataset = split_dataset(name)
+    if not glob.has_magic(path) or os.path.exists(path):
+        return [name]
+    return [file if dataset is None else f"{file}::{dataset}" for file in files_named(path)]
 
 
 def describe(name: str) -> dict:

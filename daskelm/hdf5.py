@@ -21,7 +21,7 @@ from .remote_files import RemoteFile, urls_matching
 from .remote_rows import check_kept_inside, fetched_bytes
 from .urls import is_url, plain_path
 
-__all__ = ["Hdf5Rows", "open_rows", "row_range", "some"]
+__all__ = ["Hdf5Rows", "files_named", "open_rows", "row_range", "some"]
 
 # Files at URLs that are described side by side.
 _N_THREADS = 16
@@ -179,7 +179,7 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
         return path.rows(rows)
     if isinstance(path, h5py.Dataset):
         path, dataset = _path_of(path), path.name
-    described = _describe_all(_files(path), dataset)
+    described = _describe_all(files_named(path), dataset)
     parts = tuple(part for part, _, _ in described)
     first_shape = described[0][1]
     for part, shape, _ in described:
@@ -205,11 +205,12 @@ def _path_of(dataset):
     return dataset.file.filename
 
 
-def _files(path) -> list[str]:
+def files_named(path) -> list[str]:
+    """Files that a path, a list of paths, a glob, or URLs of these stand for; globs in the natural order of names."""
     if not isinstance(path, str | os.PathLike):
         if not isinstance(path, Iterable) or not (paths := list(path)):
             raise ParameterError(f"path must be a file, a non-empty list of files, or a glob; got {path!r}.")
-        return [file for one in paths for file in _files(one)]
+        return [file for one in paths for file in files_named(one)]
     path = os.fspath(path)
     if is_url(path):
         return urls_matching(path)

@@ -398,6 +398,10 @@ def test_info_of_data(folder):
     assert two["bytes"] == Path("two.h5").stat().st_size
     assert one["datasets"] == [{"name": "b", "shape": [3], "dtype": "int64", "chunks": None, "filters": []}]
     assert "  a  (4, 2) float32, not chunked\n" in run("info two.h5")
+    Path("three.h5").write_bytes(Path("two.h5").read_bytes())
+    globbed = json.loads(run("info --json t[hw]*.h5::b"))
+    assert [Path(facts["file"]).name for facts in globbed] == ["three.h5", "two.h5"]
+    assert [facts["datasets"] for facts in globbed] == [one["datasets"]] * 2
 
 
 def test_info_of_models(folder, model):
