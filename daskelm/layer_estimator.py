@@ -145,9 +145,10 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
     def _need_layer(self, what: str) -> Layer:
         layer = getattr(self, "hidden_layer_", None)
         if layer is None:
+            first = "initialize or fit" if what in ("accumulate", "transform", "get_feature_names_out") else "fit"
             raise NotSolvedError(
-                f"This {type(self).__name__} instance is not fitted yet: {what} needs the hidden layer. Call "
-                "fit first, or initialize and what follows it, or load a saved model."
+                f"This {type(self).__name__} instance is not fitted yet: {what} needs the hidden layer. Call {first} "
+                "first, or load a saved model."
             )
         return layer
 

@@ -127,7 +127,7 @@ def test_what_is_not_known_is_not_checked(at, folder):
         "none.h5": "none.h5: no such file",
         "X.h5 T.h5 --neurons 9:lin": "there are at most as many as inputs",
         "X.h5 T.h5 --targets 0": "'--targets': 0 is not in the range",
-        "--scheduler nowhere": "'--scheduler': cannot connect",
+        "--scheduler nowhere": "'--scheduler': must be an address such as tcp://nowhere:8786",
     }.items(),
 )
 def test_mistakes_are_no_findings(folder, line, text):

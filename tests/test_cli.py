@@ -519,7 +519,7 @@ MISTAKES = {
     "info .": r"\. is a folder",
     "info cut.h5": "cut.h5 cannot be read as HDF5: it is truncated",
     "info cutmodel.h5": "cutmodel.h5 is truncated",
-    "score model.h5 X.h5 T.h5 --scheduler nowhere": "'--scheduler': cannot connect .* at 'nowhere' .* tcp://host:8786",
+    "score model.h5 X.h5 T.h5 --scheduler nowhere": "'--scheduler': must be an address such as tcp://nowhere:8786",
 }
 
 
