@@ -14,7 +14,7 @@ from pathlib import PurePath
 import h5py
 import numpy as np
 
-from .exceptions import FileAccessError, FileFormatError, FileMissingError
+from .exceptions import DaskelmError, FileFormatError, FileMissingError
 from .netcdf import mark_missing
 from .remote_files import RemoteFile, Version, versions_of
 from .remote_rows import RemoteRows
@@ -107,7 +107,7 @@ class OpenPart:
                 read(first, last)
             else:
                 self._rows.read(first, last, read, coming)
-        except (FileFormatError, FileMissingError, FileAccessError):
+        except DaskelmError:
             raise
         except OSError as error:
             raise FileFormatError(
@@ -139,7 +139,7 @@ def opened(path: str, remote: RemoteFile | None = None, **options) -> Iterator[t
         remote.look()
         try:
             file = remote.call(h5py.File, remote, "r", **options)
-        except (FileFormatError, FileMissingError, FileAccessError):
+        except DaskelmError:
             raise
         except OSError as error:
             raise _not_hdf5(path, error) from None

@@ -3,6 +3,9 @@
 import contextlib
 import logging
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 # Before anything imports matplotlib: tests have no screen.
 os.environ["MPLBACKEND"] = "Agg"
@@ -70,3 +73,13 @@ def no_client():
     """Dask as it is before anybody chose anything: no client, no scheduler."""
     with dask.config.set(scheduler=None):
         yield
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the site, built with warnings as errors, as `make docs` does it."""
+    out = tmp_path_factory.mktemp("site") / "html"
+    command = [sys.executable, "-m", "sphinx", "--quiet", "-W", "--keep-going", "-E", "-c", "docs", "-b", "html"]
+    done = subprocess.run([*command, ".", out], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out

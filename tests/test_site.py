@@ -1,8 +1,6 @@
 """The site is built without a warning, holds all pages, and its links and pictures lead somewhere within it."""
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,16 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # What a reader of the repository reads first; the site has pages of its own for that.
 NOT_IN_THE_SITE = {"README.md"}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The built site's folder."""
-    out = tmp_path_factory.mktemp("site") / "html"
-    command = [sys.executable, "-m", "sphinx", "--quiet", "-W", "--keep-going", "-E", "-c", "docs", "-b", "html"]
-    done = subprocess.run([*command, ".", out], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 class Page(HTMLParser):

@@ -1,25 +1,16 @@
 """What the real dashboard of a running fit shows, in headless Chromium: names, and a colour for each."""
 
 import asyncio
-import importlib.util
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 from distributed import performance_report
 
 from daskelm import ELMRegressor
 
-DOCS = Path(__file__).parents[2] / "docs"
-SPEC = importlib.util.spec_from_file_location("make_dashboard_pictures", DOCS / "make_dashboard_pictures.py")
-pictures = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(pictures)
+from .browser import DOCS, PROGRAM, needs_browser, pictures
 
-PROGRAM = pictures.chromium()
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(PROGRAM is None, reason="needs Chromium, which .ci/packages installs"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")

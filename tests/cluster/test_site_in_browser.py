@@ -1,23 +1,12 @@
 """Every page of the site in headless Chromium, as wide as a phone and as a desktop, light and dark."""
 
 import asyncio
-import importlib.util
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("make_dashboard_pictures", ROOT / "docs" / "make_dashboard_pictures.py")
-pictures = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(pictures)
+from .browser import PROGRAM, needs_browser, pictures
 
-PROGRAM = pictures.chromium()
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(PROGRAM is None, reason="needs Chromium, which .ci/packages installs"),
-]
+pytestmark = needs_browser
 
 # Whether the page is as wide as the window; pictures that are not there; the theme; lightness of letters and of what is
 # behind them, from 0 to 1.
@@ -37,14 +26,6 @@ LOOK = """
   };
 })()
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    out = tmp_path_factory.mktemp("site") / "html"
-    command = [sys.executable, "-m", "sphinx", "--quiet", "-W", "-E", "-c", "docs", "-b", "html", ".", out]
-    subprocess.run(command, cwd=ROOT, check=True)
-    return out
 
 
 @pytest.mark.timeout(600)
