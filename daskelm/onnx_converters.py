@@ -7,7 +7,7 @@ import numpy as np
 from .exceptions import InputTypeError, ParameterError
 from .onnx_graph import Graph, library
 from .onnx_neurons import add_layer
-from .targets import IndicatorTargets
+from .targets import LEAST_PROBABILITY, IndicatorTargets
 
 __all__ = [
     "classifier_shapes",
@@ -136,7 +136,7 @@ def convert_classifier(scope, operator, container):
 def _add_probabilities(graph, outputs, n_targets, multi):
     """As `probabilities` has them: (rows, n_classes) in double."""
     if multi:
-        return graph.add("Clip", outputs, np.array(1e-6), np.array(1 - 1e-6))
+        return graph.add("Clip", outputs, np.array(LEAST_PROBABILITY), np.array(1 - LEAST_PROBABILITY))
     if n_targets == 1:
         second = graph.add("Clip", outputs, np.array(0.0), np.array(1.0))
         return graph.add("Concat", graph.add("Sub", np.array(1.0), second), second, axis=1)

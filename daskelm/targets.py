@@ -12,7 +12,18 @@ import numpy as np
 
 from .exceptions import DataError, InputTypeError, ParameterError
 
-__all__ = ["ClassTargets", "IndicatorTargets", "RegressionTargets", "Targets", "probabilities", "project_to_simplex"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "ClassTargets",
+    "IndicatorTargets",
+    "RegressionTargets",
+    "Targets",
+    "probabilities",
+    "project_to_simplex",
+]
+
+# Probabilities of independent labels are strictly between 0 and 1, as is expected of them (a finite log loss).
+LEAST_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -167,8 +178,7 @@ def project_to_simplex(scores: np.ndarray) -> np.ndarray:
 def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
     """Probabilities (rows, n_classes) from outputs (rows, n_targets); `multi`: each column one of its own."""
     if multi:
-        # Strictly between 0 and 1, as probabilities of independent labels are expected to be (a finite log loss).
-        return np.clip(outputs, 1e-6, 1 - 1e-6)
+        return np.clip(outputs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     if outputs.shape[1] == 1:
         second = np.clip(outputs, 0, 1)
         return np.concatenate([1 - second, second], axis=1)
