@@ -9,22 +9,23 @@ from functools import partial, reduce
 from operator import add
 from typing import Any, Protocol
 
-import dask
 import numpy as np
 
 from .accumulator import Accumulator
+from .client import current_client, n_local_threads, runs_here
 from .exceptions import DataError
 from .hdf5 import Hdf5Rows
 from .hdf5_arrays import check_visible
-from .inputs import Chunks, Source, as_dask, check_finite, check_lengths, check_weights, in_memory, n_columns
+from .inputs import Chunks, Source, check_finite, check_lengths, check_weights, in_memory, n_columns
 from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
+from .row_chunks import aligned, chunk_keys, one_graph
 from .sources import Notes, Origin, Provenance, Table, provenance_of
 from .targets import Targets
-from .tree import current_client, n_local_threads, reduce_here, runs_here, tree_reduce
+from .tree import reduce_here, tree_reduce
 
 __all__ = ["Collector", "GramTask", "Pass", "accumulate", "add_block", "check_sums", "merge", "run_pass"]
 
@@ -166,7 +167,7 @@ def run_pass(
         return None
     progress = RowProgress(sum(b - a for a, b in ranges), verbose, work.name)
     if in_memory_X:
-        y, weights = in_memory(y), None if weights is None else in_memory(weights)
+        y, weights = in_memory(y=y, sample_weight=weights)
     given = [source for source in (X, y, weights) if source is not None]
     check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
     hooks["done"] = progress.advance
@@ -179,15 +180,15 @@ def run_pass(
         if client is None and runs_here(in_memory_X):
             calls = [partial(task, layer, work=work) for _, task in tasks]
             return reduce_here(calls, [n for n, _ in tasks], merge, in_process=in_memory_X, **hooks)
-        return _on_dask([(n, (_run, task)) for n, task in tasks], [], layer, work, client, tasks_hooks)
-    calls, dependencies, chunk_bytes = _chunk_tasks(work, targets, X, y, weights, origins, ranges)
+        return _on_dask([(n, (_run, task)) for n, task in tasks], {}, layer, work, client, tasks_hooks)
+    calls, chunks, chunk_bytes = _chunk_tasks(work, targets, X, y, weights, origins, ranges)
     check_need(work, layer, targets, chunk_bytes, len(calls), client)
-    return _on_dask(calls, dependencies, layer, work, client, tasks_hooks)
+    return _on_dask(calls, chunks, layer, work, client, tasks_hooks)
 
 
-def _on_dask(calls, dependencies, layer, work, client, hooks):
-    """The sum of what the (rows, call) give, as tasks on Dask."""
-    graph, leaves = task_graph(calls, dependencies, layer, work)
+def _on_dask(calls, chunks, layer, work, client, hooks):
+    """The sum of what the (rows, call) give, as tasks on Dask; `chunks` is the graph of what they are given."""
+    graph, leaves = task_graph(calls, chunks, layer, work)
     return tree_reduce(
         graph,
         leaves,
@@ -320,23 +321,19 @@ def _cut_origins(origins, start, stop):
 
 def _chunk_tasks(work, targets, X, y, weights, origins, ranges):
     """(rows, task) for dask arrays: as many whole chunks per task as fit, X, y and weights aligned by rows."""
-    X = as_dask(X)
-    wholes = [X, *(as_dask(source, X.chunks[0]) for source in (y, weights) if source is not None)]
+    wholes = aligned(X=X, y=y, sample_weight=weights)
     whole_range = [(0, X.shape[0])]
     parts = [wholes] if ranges == whole_range else [[array[a:b] for array in wholes] for a, b in ranges]
-    # Fuses what made each chunk into one task, and drops what is not needed.
-    flat = iter(dask.optimize(*[array for arrays in parts for array in arrays]))
+    graph = one_graph([array for arrays in parts for array in arrays])
     row_bytes = X.dtype.itemsize * n_columns(X) + 8 * (n_columns(y) + 1)
-    calls, used, largest = [], [], 0
-    for (first, _), part in zip(ranges, parts, strict=True):
-        arrays = [next(flat) for _ in part]
-        used += arrays
+    calls, largest = [], 0
+    for (first, _), arrays in zip(ranges, parts, strict=True):
         sizes = arrays[0].chunks[0]
         for chunks in chunk_groups(sizes, row_bytes):
             n_rows = sum(sizes[i] for i in chunks)
-            keys: list = [[(array.name, i) + (0,) * (array.ndim - 1) for i in chunks] for array in arrays]
+            keys: list = [chunk_keys(array, chunks) for array in arrays]
             keys += [None] * (3 - len(keys))
             mine, rest = _cut_origins(origins, first, first + n_rows), work.part(first, first + n_rows)
             calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine, rest)))
             largest, first = max(largest, n_rows * row_bytes), first + n_rows
-    return calls, used, largest
+    return calls, graph, largest

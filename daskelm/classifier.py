@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from .inputs import check_distinct, n_columns
+from .inputs import n_columns
 from .labels import count_classes
 from .labels_estimator import LabelsEstimator
 from .sums_estimator import SumsEstimator
@@ -151,9 +151,7 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
             The estimator, not yet fitted.
         """
         with self._unchanged_on_error():
-            source, labels = self._open_X(X, reset=True), None if y is None else self._read_y(y, X)
-            weights = self._open_weights(sample_weight, source)
-            check_distinct(X=(X, source), y=(y, labels), sample_weight=(sample_weight, weights))
+            source, labels, weights = self._open_rows(X, y, sample_weight, reset=True)
             targets = None
             if classes is not None or labels is not None:
                 if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):

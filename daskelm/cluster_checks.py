@@ -11,13 +11,13 @@ from typing import Any
 
 from dask.utils import format_bytes
 
+from .client import n_local_threads
 from .cluster_facts import facts_here, samples_of
 from .exceptions import InsufficientMemoryError
 from .hdf5 import Hdf5Rows, some
 from .memory import Need, block_rows, check_memory, rows_per_task
 from .pass_tasks import held_bytes
 from .sums_place import complaints_about, file_bytes
-from .tree import n_local_threads
 from .urls import is_url
 
 __all__ = ["Finding", "Job", "check_job"]

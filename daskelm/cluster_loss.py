@@ -40,12 +40,20 @@ def telling_loss(client=None) -> Iterator[None]:
         text = _lost(error, client)
         if text is None:
             raise
-        raise ClusterError(f"{text} {_AGAIN}") from error
+        raise ClusterError(text if text is _ASYNCHRONOUS else f"{text} {_AGAIN}") from error
+
+
+_ASYNCHRONOUS = (
+    "The client must be synchronous where the work is waited for; got an asynchronous Client. Call from a thread, such "
+    "as await asyncio.to_thread(model.fit, X, y), or make a Client without asynchronous=True."
+)
 
 
 def _lost(error, client) -> str | None:
     if "distributed" not in sys.modules:
         return None
+    if isinstance(error, RuntimeError) and "asynchronous Client in a synchronous context" in str(error):
+        return _ASYNCHRONOUS
     from concurrent.futures import CancelledError
 
     from distributed.comm import CommClosedError

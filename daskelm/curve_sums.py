@@ -7,26 +7,26 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
-import dask
 import numpy as np
 
 from .accumulation import Pass, check_sums, merge
 from .block_order import curve_fractions, segments_of, unit_rows
+from .client import current_client, n_local_threads, runs_here
 from .hdf5 import Hdf5Rows
 from .hdf5_arrays import check_visible
-from .inputs import Source, as_dask, check_lengths, in_memory, n_columns
+from .inputs import Source, check_lengths, in_memory, n_columns
 from .layer import Layer
 from .learning_curve import CurveMaker, EarlyStop, LearningCurvePoint, Step
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
+from .row_chunks import aligned, chunk_keys, one_graph
 from .scattered import BlockTask, cut_blocks, origins_of, run_block_task, run_on_chunks
 from .segmented_tree import reduce_segments, reduce_segments_here
 from .solvers import check_alpha
 from .sources import Provenance, Table, provenance_of
 from .targets import Targets
-from .tree import current_client, n_local_threads, runs_here
 
 __all__ = ["LearningCurve", "accumulate_with_curve"]
 
@@ -171,14 +171,14 @@ class _Work:
         by_tasks = read_by_tasks(self.X, self.y, self.weights)
         # Files beside an array in memory are read here.
         check_visible([] if in_process else given, client)
-        segments, dependencies, input_bytes = self.block_tasks(client) if by_tasks else self.chunk_tasks()
+        segments, chunks, input_bytes = self.block_tasks(client) if by_tasks else self.chunk_tasks()
         n_tasks = sum(map(len, segments))
         check_need(work, layer, self.targets, input_bytes, n_tasks, client, in_process)
         if by_tasks and client is None and runs_here(in_process):
             here = [[(n, partial(task, layer)) for n, (_, task) in segment] for segment in segments]
             reduce_segments_here(here, merge, maker, watch, in_process=in_process, done=done)
             return
-        graph, leaves = task_graph([call for segment in segments for call in segment], dependencies, layer, work)
+        graph, leaves = task_graph([call for segment in segments for call in segment], chunks, layer, work)
         items = iter(leaves.items())
         reduce_segments(
             graph,
@@ -199,8 +199,8 @@ class _Work:
         # The same rows are the same sample, whatever the neurons are.
         return segments_of(sizes, self.fractions, seed=int(sizes.sum()))
 
-    def block_tasks(self, client) -> tuple[list[list], list, int]:
-        """(rows, call) of each segment, for X in files or in memory; no dependencies; bytes held of files."""
+    def block_tasks(self, client) -> tuple[list[list], dict, int]:
+        """(rows, call) of each segment, for X in files or in memory; no graph of chunks; bytes held of files."""
         X: Any = self.X
         n_samples = X.shape[0]
         L, d = self.layer.n_neurons, self.layer.n_features
@@ -209,7 +209,7 @@ class _Work:
         y: Any = self.y
         weights: Any = self.weights
         if in_process:
-            y, weights = in_memory(y), None if weights is None else in_memory(weights)
+            y, weights = in_memory(y=y, sample_weight=weights)
         # Whatever the threads are, blocks are the same.
         longest = rows_per_task(n_samples, L, d, 1)
         rows = unit_rows(n_samples, self.fractions, longest)
@@ -228,13 +228,12 @@ class _Work:
         for numbers in self.in_segments(bounds):
             groups = _groups([bounds[i] for i in numbers.tolist()], most)
             segments.append([(n, (run_block_task, task(mine))) for n, mine in groups])
-        return segments, [], held_bytes(X, y, weights)
+        return segments, {}, held_bytes(X, y, weights)
 
-    def chunk_tasks(self) -> tuple[list[list], list, int]:
-        """(rows, call) of each segment, for dask arrays, of which whole chunks are the blocks; the arrays."""
-        X = as_dask(self.X)
-        others = [as_dask(source, X.chunks[0]) for source in (self.y, self.weights) if source is not None]
-        arrays = dask.optimize(X, *others)
+    def chunk_tasks(self) -> tuple[list[list], dict, int]:
+        """(rows, call) of each segment, for dask arrays, of which whole chunks are the blocks; the graph of these."""
+        arrays = aligned(X=self.X, y=self.y, sample_weight=self.weights)
+        X = arrays[0]
         row_bytes = X.dtype.itemsize * n_columns(X) + 8 * (n_columns(self.y) + 1)
         edges = np.cumsum([0, *X.chunks[0]]).tolist()
         chunks = [i for i, size in enumerate(X.chunks[0]) if size]
@@ -244,16 +243,14 @@ class _Work:
             segment = []
             for group in chunk_groups([bounds[i][1] - bounds[i][0] for i in numbers], row_bytes):
                 mine = [bounds[numbers[k]] for k in group]
-                keys: list = [
-                    [(array.name, chunks[numbers[k]]) + (0,) * (array.ndim - 1) for k in group] for array in arrays
-                ]
+                keys: list = [chunk_keys(array, [chunks[numbers[k]] for k in group]) for array in arrays]
                 keys += [None] * (3 - len(keys))
                 n_rows = sum(b - a for a, b in mine)
                 largest = max(largest, n_rows * row_bytes)
                 origins = origins_of(self.provenance.origins, mine)
                 segment.append((n_rows, (run_on_chunks, self.targets, *keys, mine, origins)))
             segments.append(segment)
-        return segments, list(arrays), largest
+        return segments, one_graph(arrays), largest
 
 
 def _groups(units, most):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .client import current_client
 from .criterion import Problem, Scored, default_score, score_of
 from .eigen_solver import GCV_GRID
 from .exceptions import DataError
@@ -12,7 +13,6 @@ from .fold_scores import score_rows
 from .fold_sums import accumulate_folds
 from .folds import make_folds
 from .targets import ClassTargets
-from .tree import current_client
 
 __all__ = ["by_folds"]
 

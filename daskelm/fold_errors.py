@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from .client import n_local_threads, sharing
 from .cluster_loss import telling_loss
 from .criterion import score_from_squares
 from .exceptions import DataError, InsufficientMemoryError
@@ -19,7 +20,7 @@ from .normal_equations import NormalEquations
 from .progress import RowProgress
 from .ranking import ranked
 from .ridge_path import RidgePath, by_eigen, nested
-from .tree import n_local_threads, reduce_here, sharing
+from .tree import reduce_here
 
 __all__ = ["FoldModels", "check_grid", "solve_apart", "solve_folds", "squared_scores"]
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 from numbers import Number
+from operator import getitem
 
+import dask.array as da
 import numpy as np
+from dask.base import is_dask_collection, tokenize
+from dask.core import flatten
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
 from .exceptions import InputTypeError
 
-__all__ = ["check_columns", "columns_of", "frame_to_dask", "frame_to_numpy", "is_frame", "is_missing"]
+__all__ = [
+    "check_columns",
+    "check_dask_columns",
+    "columns_of",
+    "frame_to_numpy",
+    "frames_to_dask",
+    "is_frame",
+    "is_missing",
+]
 
 
 def is_frame(value) -> bool:
@@ -43,6 +60,12 @@ def check_columns(frame, name: str) -> None:
         )
 
 
+def check_dask_columns(value, name: str) -> None:
+    """The same of a dask frame alone, by its dtypes; nothing is computed."""
+    if hasattr(value, "to_dask_array") and is_dask_collection(value) and not isinstance(value, Delayed):
+        check_columns(value, name)
+
+
 def _odd(frame, i, dtype):
     """What a column holds instead of numbers, or None. Dtypes of other libraries than pandas are not judged here."""
     kind = getattr(dtype, "kind", "f")
@@ -53,24 +76,94 @@ def _odd(frame, i, dtype):
 
 
 def frame_to_numpy(frame) -> np.ndarray:
-    """Values (n_samples, n_columns) or (n_samples,) of a pandas frame or series; missing numbers are NaN."""
-    array = np.asarray(frame)
-    if array.dtype == object and _all_numbers(frame):
-        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return array
+    """Values (n_samples, n_columns) or (n_samples,) of a pandas frame or series.
+
+    Missing numbers are NaN. Nullable integers without any stay integers, since labels beyond 2^53 are no floats.
+    """
+    dtype = _number_dtype(frame)
+    if dtype is None:
+        return np.asarray(frame)
+    if _is_plain(frame):
+        return np.asarray(frame, dtype)
+    if dtype.kind != "f" and np.asarray(frame.isna()).any():
+        dtype = np.dtype(np.float64)
+    return frame.to_numpy(dtype=dtype, **({"na_value": np.nan} if dtype.kind == "f" else {}))
 
 
-def frame_to_dask(frame, lengths=None):
-    """The same, lazily, of a dask frame or series; `lengths` as `to_dask_array` takes it."""
-    if _all_numbers(frame):
-        if np.asarray(frame._meta).dtype == object:
-            frame = frame.astype(np.float64)
-    else:
-        # Of text and categories Dask would say that it supports them little, each time.
-        frame = frame.astype(object)
-    return frame.to_dask_array(lengths=lengths)
+def frames_to_dask(frames: Sequence) -> list[da.Array]:
+    """The same, lazily, of dask frames and series: arrays whose numbers of rows are not known yet.
+
+    Frames of as many partitions are made from one graph, partition by partition: X and y of one table are columns of
+    the same partitions, however the source reads them. Converted one by one, Parquet files could be read in other
+    portions for each, and a source that gives other rows each time would pair rows that do not belong together.
+    """
+    frames = [_with_known_categories(frame) for frame in frames]
+    alike = defaultdict(list)
+    for i, frame in enumerate(frames):
+        alike[frame.npartitions].append(i)
+    arrays: dict[int, da.Array] = {}
+    for numbers in alike.values():
+        arrays.update(zip(numbers, _of_one_graph([frames[i] for i in numbers]), strict=True))
+    return [arrays[i] for i in range(len(frames))]
 
 
-def _all_numbers(frame):
+def _of_one_graph(frames):
+    import pandas
+
+    metas = [np.empty((0, *frame._meta.shape[1:]), _number_dtype(frame._meta) or object) for frame in frames]
+    first, *others = frames
+    values = partial(_values, dtypes=[meta.dtype for meta in metas])
+    together = first.map_partitions(
+        values, *others, meta=pandas.Series([], dtype=object), align_dataframes=False, enforce_metadata=False
+    ).optimize()
+    keys = list(flatten(together.__dask_keys__()))
+    # The partitions of several frames, as one layer that all arrays stand on.
+    base = together._name
+    shared: dict = {base: dict(together.__dask_graph__())}
+    arrays = []
+    for i, meta in enumerate(metas):
+        name = f"values-{tokenize(base, i)}"
+        layer: dict = {(name, k) + (0,) * (meta.ndim - 1): (getitem, key, i) for k, key in enumerate(keys)}
+        graph = HighLevelGraph({**shared, name: layer}, {base: set(), name: {base}})
+        chunks = ((np.nan,) * len(keys), *((n,) for n in meta.shape[1:]))
+        arrays.append(da.Array(graph, name, chunks, meta=meta))
+    return arrays
+
+
+def _values(*parts, dtypes):
+    arrays = [frame_to_numpy(part) for part in parts]
+    # A part may miss values where another does not, or be of a narrower type than all together.
+    return [
+        array.astype(dtype, copy=False) if array.dtype.kind != "f" or dtype.kind in "fO" else array
+        for array, dtype in zip(arrays, dtypes, strict=True)
+    ]
+
+
+def _with_known_categories(frame):
+    """A dask series of categories knows what they are, which takes a look at the rows where it does not."""
+    if frame.ndim == 1 and str(frame.dtype) == "category" and not frame.cat.known:
+        return frame.cat.as_known()
+    return frame
+
+
+def _dtypes(frame):
     dtypes = frame.dtypes
-    return all(getattr(dtype, "kind", "O") in "fiub" for dtype in (list(dtypes) if np.iterable(dtypes) else [dtypes]))
+    return list(dtypes) if np.iterable(dtypes) else [dtypes]
+
+
+def _is_plain(frame):
+    return all(isinstance(dtype, np.dtype) for dtype in _dtypes(frame))
+
+
+def _number_dtype(frame):
+    """The NumPy type that holds all columns of a pandas frame or series; None where they are not all numbers."""
+    found = [_numpy_dtype(frame, dtype) for dtype in _dtypes(frame)]
+    if not found or any(dtype is None or dtype.kind not in "fiub" for dtype in found):
+        return None
+    return np.result_type(*found)
+
+
+def _numpy_dtype(frame, dtype):
+    if str(dtype) == "category":
+        return frame.cat.categories.dtype if frame.ndim == 1 else None
+    return dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)

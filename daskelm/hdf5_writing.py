@@ -15,14 +15,15 @@ import numpy as np
 import scipy.sparse
 from threadpoolctl import threadpool_limits
 
+from .client import current_client, n_local_threads
 from .cluster_loss import telling_loss
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from .files import replacing
-from .frames import check_columns, frame_to_dask, frame_to_numpy, is_frame
+from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
 from .other_arrays import as_known
 from .progress import RowProgress
+from .row_chunks import checked
 from .text import is_text_path, read_text
-from .tree import current_client, n_local_threads
 from .urls import refuse_url
 
 __all__ = ["check_ending", "make_hdf5", "stream_hdf5", "to_hdf5"]
@@ -183,7 +184,7 @@ def stream_hdf5(
     array = as_known(array, "array")
     if is_frame(array) and dask.is_dask_collection(array):
         check_columns(array, "data")
-        array = frame_to_dask(array)
+        (array,) = frames_to_dask([array])
     if not isinstance(array, da.Array):
         raise InputTypeError(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
@@ -193,7 +194,8 @@ def stream_hdf5(
         array = array.rechunk({1: -1})
     total = None if np.isnan(array.shape[0]) else array.shape[0]
     progress = RowProgress(total, verbose, label)
-    _write(_computed(array), path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
+    blocks = _computed(checked(array, "array"))
+    _write(blocks, path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
     return os.fspath(path)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from .inputs import check_distinct
+from .frames import check_dask_columns
+from .inputs import check_distinct, lazily_together
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
 
@@ -79,8 +80,10 @@ class HiddenLayer(LayerEstimator):
         self
             The fitted transformer.
         """
-        source = self._open_X(X, reset=True)
-        weights = self._open_weights(sample_weight, source)
+        check_dask_columns(X, "X")
+        array, weights = lazily_together(X=X, sample_weight=sample_weight)
+        source = self._open_X(X, reset=True, array=array)
+        weights = self._open_weights(weights, source)
         check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
         self._keep_layer(self._draw(source, weights))
         return self

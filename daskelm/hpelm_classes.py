@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from .exceptions import DataError, ParameterError
-from .in_view import apply_in_view
-from .inputs import Source, as_dask, check_finite
+from .inputs import Source, check_finite
 from .progress import RowProgress
+from .row_chunks import apply_to_chunks, as_dask, row_chunks_of
 from .targets import RegressionTargets
 
 __all__ = ["OneHotTargets", "balancing_weights", "scores"]
@@ -38,7 +38,7 @@ class OneHotTargets(RegressionTargets):
 
 def balancing_weights(T: Source) -> np.ndarray:
     """HP-ELM's default weights (outputs,): the number of rows divided by that of each class, for T (rows, outputs)."""
-    counts = np.asarray(T.sum(axis=0) if isinstance(T, np.ndarray) else as_dask(T).sum(axis=0), np.float64)
+    counts = np.asarray(T.sum(axis=0) if isinstance(T, np.ndarray) else as_dask(T, "T").sum(axis=0), np.float64)
     if not (np.isfinite(counts).all() and (counts > 0).all()):
         raise DataError(
             f"T: the default weights of 'wc' need rows of every class; got these numbers of rows: {counts.tolist()}. "
@@ -78,11 +78,8 @@ def scores(
     if isinstance(T, np.ndarray) and isinstance(Y, np.ndarray):
         parts = [tally(T, Y, 0)]
     else:
-        lead = as_dask(Y if isinstance(T, np.ndarray) else T).chunks[0]
-        blocks = zip(*(as_dask(source, lead).to_delayed().ravel() for source in (T, Y)), strict=True)
-        starts = np.cumsum((0, *lead))
-        arguments = [(t, y, start) for (t, y), start in zip(blocks, starts[:-1].tolist(), strict=True)]
-        parts = apply_in_view(tally, arguments, lead, RowProgress(n_rows, verbose, "score"))
+        lead = row_chunks_of(Y if isinstance(T, np.ndarray) else T)
+        parts = apply_to_chunks(tally, {"T": T, "Y": Y}, lead, RowProgress(n_rows, verbose, "score"))
     wrong, tables = (sum(part) for part in zip(*parts, strict=True))
     if classification == "wc":
         return _weighted(tables, w), tables

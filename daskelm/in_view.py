@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import dask
 
+from .client import current_client
 from .cluster_loss import telling_loss
 from .progress import RowProgress
-from .tree import current_client
 
 __all__ = ["apply_in_view", "gather_in_view"]
 

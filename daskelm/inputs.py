@@ -5,25 +5,25 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dask
 import dask.array as da
 import h5py
 import numpy as np
-import scipy.sparse
 
 from .cluster_loss import compute
 from .exceptions import DataError, InputTypeError
-from .frames import frame_to_dask, is_frame, is_missing
+from .frames import frames_to_dask, is_frame, is_missing
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
-from .hdf5_arrays import from_hdf5, source_of
+from .hdf5_arrays import source_of
 from .other_arrays import as_known, is_lazy_array
+from .refusals import check_chunk, refuse_promises, refuse_unusable
 from .urls import place_of
 
 __all__ = [
     "Chunks",
     "Source",
-    "as_dask",
     "check_distinct",
     "check_finite",
     "check_lengths",
@@ -32,7 +32,9 @@ __all__ = [
     "in_memory",
     "is_lazy",
     "is_path",
+    "lazily_together",
     "n_columns",
+    "one_column",
     "open_input",
     "probe",
     "rows_between",
@@ -63,7 +65,7 @@ def familiar(value, name: str):
     """A value as NumPy, pandas or Dask have it, paths as they are; what cannot be used is refused by its name."""
     if is_path(value):
         return value
-    _refuse_unusable(value, name)
+    refuse_unusable(value, name)
     return as_known(value, name)
 
 
@@ -86,38 +88,68 @@ def open_input(value, name: str) -> Source:
     value = familiar(value, name)
     if not dask.is_dask_collection(value):
         return np.asarray(value)
-    array = frame_to_dask(value, lengths=True) if is_frame(value) else value
+    (array,) = lazily_together(**{name: value})
     if not isinstance(array, da.Array):
         raise InputTypeError(
             f"{name}: of dask's collections, arrays and dataframes are taken; got {type(value).__name__}."
         )
     if (rows := source_of(array)) is not None:
         return rows
-    _refuse_unusable(array._meta, f"{name} (its chunks)")
-    if any(np.isnan(size) for sizes in array.chunks for size in sizes):
-        array = array.compute_chunk_sizes()
     if array.ndim > 1 and array.numblocks[1] > 1:
         array = array.rechunk({1: -1})
     return array
 
 
-def _refuse_unusable(value, name):
-    """Refuse what would be read as something else, or not at all: sparse, masked, an HDF5 file without a dataset."""
-    if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
-        raise InputTypeError(
-            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
-            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
-            "sklearn.decomposition.TruncatedSVD."
-        )
-    if isinstance(value, np.ma.MaskedArray):
-        raise InputTypeError(
-            f"{name}: masked arrays are not supported, since what is behind the mask would be used; got "
-            f"{type(value).__name__}. Fill them, {name}.filled(value), or drop these rows."
-        )
-    if isinstance(value, h5py.Group):
-        raise InputTypeError(
-            f"{name}: an HDF5 file or group holds datasets by name; got {value!r}. Give one: file[name], or its path."
-        )
+def lazily_together(**values) -> list:
+    """Dask frames as dask arrays, and all dask arrays with known numbers of rows; other values as they are.
+
+    Columns of one table, as X, y and weights mostly are, stay columns of one table: their partitions are made
+    together, and their rows are counted in one computation.
+    """
+    for name, value in values.items():
+        refuse_promises(value, name)
+    frames = {name: value for name, value in values.items() if dask.is_dask_collection(value) and is_frame(value)}
+    arrays = values | dict(zip(frames, frames_to_dask(list(frames.values())), strict=True))
+    for name, array in arrays.items():
+        if isinstance(array, da.Array):
+            refuse_unusable(array._meta, f"{name} (its chunks)")
+    unknown = [name for name, array in arrays.items() if isinstance(array, da.Array) and np.isnan(array.size)]
+    counted = _with_known_lengths([arrays[name] for name in unknown])
+    return list((arrays | dict(zip(unknown, counted, strict=True))).values())
+
+
+def _with_known_lengths(arrays):
+    """Dask arrays of unknown numbers of rows with those that their chunks have, counted in one computation."""
+    # Numbers of columns are hardly ever unknown. Dask finds them, and would change the array that it is given.
+    arrays = [
+        da.Array(array.dask, array.name, array.chunks, meta=array._meta).compute_chunk_sizes()
+        if any(np.isnan(size) for sizes in array.chunks[1:] for size in sizes)
+        else array
+        for array in arrays
+    ]
+    lengths = compute(*(_lengths(array) for array in arrays))
+    return [
+        da.Array(array.dask, array.name, (tuple(sizes.tolist()), *array.chunks[1:]), meta=array._meta)
+        for array, sizes in zip(arrays, lengths, strict=True)
+    ]
+
+
+def _lengths(array):
+    """Rows of each chunk (n_chunks,), lazily; of several chunks of columns the first says it."""
+    first = array.blocks[(slice(None),) + (0,) * (array.ndim - 1)]
+    ones = ((1,) * array.numblocks[0],)
+    return first.map_blocks(
+        _n_rows, chunks=ones, drop_axis=list(range(1, array.ndim)), dtype=np.int64, meta=np.empty(0, np.int64)
+    )
+
+
+def _n_rows(chunk):
+    return np.array([chunk.shape[0] if hasattr(chunk, "shape") else len(chunk)])
+
+
+def one_column(value):
+    """Weights as one number per row, where they are a table of one column; anything else as it is."""
+    return np.asarray(value).reshape(-1) if getattr(value, "ndim", 1) == 2 and value.shape[1] == 1 else value
 
 
 def n_columns(source: Source) -> int:
@@ -234,11 +266,23 @@ class Chunks:
         return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.arrays[0][:0]])
 
 
-def in_memory(source: Source) -> np.ndarray:
-    """All of a source as an array here."""
-    if isinstance(source, Hdf5Rows):
-        return source.read(0, source.n_rows)
-    return compute(source)[0] if isinstance(source, da.Array) else source
+def in_memory(**sources: Source | None) -> list[Any]:
+    """All of several sources as arrays here, by the names of the arguments; what is lazy is computed together.
+
+    None stays None.
+    """
+    lazy = {name: source for name, source in sources.items() if isinstance(source, da.Array)}
+    there = dict(zip(lazy, compute(*lazy.values()), strict=True))
+    here: list = []
+    for name, source in sources.items():
+        if isinstance(source, Hdf5Rows):
+            here.append(source.read(0, source.n_rows))
+        elif name in lazy:
+            of_all = {"dtype": lazy[name].dtype, "tail": lazy[name].shape[1:]}
+            here.append(check_chunk(there[name], lazy[name].shape[0], 0, name=name, **of_all))
+        else:
+            here.append(source)
+    return here
 
 
 def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:
@@ -253,17 +297,6 @@ def take_rows(source: Source, rows: slice | None) -> Source:
         return source.rows(rows) if isinstance(source, Hdf5Rows) else source
     start, stop = row_range(rows, source.shape[0])
     return source[start:stop]
-
-
-def as_dask(source: Source, row_chunks=None) -> da.Array:
-    """The source as a dask array, in the row chunks given."""
-    if isinstance(source, Hdf5Rows):
-        array = from_hdf5(source)
-    elif isinstance(source, np.ndarray):
-        array = da.from_array(source, chunks=(row_chunks or -1,) + (-1,) * (source.ndim - 1))
-    else:
-        array = source
-    return array if row_chunks is None or array.chunks[0] == row_chunks else array.rechunk({0: row_chunks})
 
 
 def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
@@ -296,20 +329,33 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
         Theirs.
     """
     runs = list(probe_runs(X.shape[0], 8 * n_columns(X)))
-    rows = take_runs(X, runs)
+    rows, *others = take_runs(runs, X=X, sample_weight=weights)
     for (start, _), block in zip(runs, rows, strict=True):
         check_finite(block, "X", start, X)
     if weights is None:
         return np.concatenate(rows), None
-    taken = [block.reshape(-1).astype(np.float64) for block in take_runs(weights, runs)]
+    taken = [block.reshape(-1).astype(np.float64) for block in others[0]]
     for (start, _), block in zip(runs, taken, strict=True):
         check_weights(block, start)
     return np.concatenate(rows), np.concatenate(taken)
 
 
-def take_runs(source: Source, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """Several ranges of rows, here."""
+def take_runs(runs: Sequence[tuple[int, int]], **sources: Source | None) -> list[list[np.ndarray]]:
+    """Several ranges of rows of each source that is given, here; what is lazy is computed together."""
+    there = {name: source for name, source in sources.items() if source is not None}
+    cut = {
+        name: [source[start:stop] for start, stop in runs]
+        for name, source in there.items()
+        if isinstance(source, da.Array)
+    }
+    computed = iter(compute(*itertools.chain.from_iterable(cut.values())))
+    return [_runs_of(source, name, runs, computed) for name, source in there.items()]
+
+
+def _runs_of(source, name, runs, computed):
     if isinstance(source, Hdf5Rows):
         return source.read_runs(runs)
-    blocks = [source[start:stop] for start, stop in runs]
-    return list(compute(*blocks)) if isinstance(source, da.Array) else blocks
+    if isinstance(source, np.ndarray):
+        return [source[start:stop] for start, stop in runs]
+    of_all = {"name": name, "dtype": source.dtype, "tail": source.shape[1:]}
+    return [check_chunk(next(computed), stop - start, start, **of_all) for start, stop in runs]

@@ -12,7 +12,8 @@ import numpy as np
 
 from .cluster_loss import compute
 from .exceptions import DataError
-from .inputs import Source, as_dask, check_finite
+from .inputs import Source, check_finite
+from .row_chunks import as_dask, delayed_chunks, row_chunks_of
 from .scoring import merge_squares, r2_of, squares_of
 
 __all__ = ["JointCounts", "PredictionCounts", "count_predictions"]
@@ -172,8 +173,8 @@ def count_predictions(y: Source, predicted: Source) -> PredictionCounts:
         raise DataError("y and y_pred must have at least one row; got 0.")
     if isinstance(y, np.ndarray) and isinstance(predicted, np.ndarray):
         return PredictionCounts.of(y, predicted)
-    chunks = as_dask(y if isinstance(predicted, np.ndarray) else predicted).chunks[0]
-    blocks = [as_dask(source, chunks).to_delayed().ravel() for source in (y, predicted)]
+    chunks = row_chunks_of(y if isinstance(predicted, np.ndarray) else predicted)
+    blocks = delayed_chunks([as_dask(y, "y", chunks), as_dask(predicted, "y_pred", chunks)])
     count, merge = dask.delayed(_count), dask.delayed(_merge)
     starts = np.cumsum((0, *chunks[:-1])).tolist()
     rows = [row for row, size in zip(zip(*blocks, starts, strict=True), chunks, strict=True) if size]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .exceptions import DataError
-from .in_view import apply_in_view
-from .inputs import Source, as_dask, check_finite
+from .inputs import Source, check_finite
 from .progress import RowProgress, listening
+from .row_chunks import apply_to_chunks, row_chunks_of
 
 __all__ = ["count_classes"]
 
@@ -32,17 +32,12 @@ def count_classes(y: Source, weights: Source | None = None, verbose: int | bool 
     if isinstance(y, np.ndarray) and (weights is None or isinstance(weights, np.ndarray)):
         parts = [_count(y, weights)]
     else:
-        y = as_dask(y)
-        blocks = y.to_delayed().ravel()
-        given = [None] * len(blocks)
-        if weights is not None:
-            given = as_dask(weights, y.chunks[0]).to_delayed().ravel()
-        starts = np.cumsum((0, *y.chunks[0])).tolist()
-        arguments = list(zip(blocks, given, starts[:-1], strict=True))
-        # Who listens is told of passes over X.
+        # Counting labels is not reported to progress listeners; only passes over X are.
         with listening(None):
-            progress = RowProgress(starts[-1], verbose, "classes", patience=1.0)
-            parts = [part for part in apply_in_view(_count, arguments, y.chunks[0], progress) if len(part[0])]
+            progress = RowProgress(y.shape[0], verbose, "classes", patience=1.0)
+            given = {"y": y, "sample_weight": weights}
+            counts = apply_to_chunks(_count, given, row_chunks_of(y), progress)
+        parts = [part for part in counts if len(part[0])]
     if not parts:
         return np.empty(0), np.empty(0)
     classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)

@@ -19,18 +19,18 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .client import sharing
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
 from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
 from .hdf5_writing import check_ending, make_hdf5, stream_hdf5
 from .html_repr import LayerPicture
-from .inputs import Source, check_finite, check_lengths, familiar, is_lazy, n_columns, open_input, probe
+from .inputs import Source, check_finite, check_lengths, familiar, is_lazy, n_columns, one_column, open_input, probe
 from .layer import Layer, Scale
 from .other_arrays import header_of
 from .parameters import changed, snapshot
 from .plain_state import from_plain, to_plain
 from .prediction import LayerOutput, apply
-from .tree import sharing
 from .urls import refuse_written
 
 __all__ = ["LayerEstimator"]
@@ -47,8 +47,11 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
     # What layer and sums are made with: another value means nothing until they are made anew.
     _made_of: tuple[str, ...] = ("neurons", "standardize", "dtype", "random_state")
 
-    def _open_X(self, X, reset: bool) -> Source:
-        """X checked and in a form that the work is done on; `reset` takes its number and names of columns."""
+    def _open_X(self, X, reset: bool, array=None) -> Source:
+        """X checked and in a form that the work is done on; `reset` takes its number and names of columns.
+
+        `array` is X as `lazily_together` gives it, where it was opened with others.
+        """
         # Of a DataArray, whose dask array has no names.
         header = header_of(X)
         X = familiar(X, "X")
@@ -68,7 +71,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
             if columns is not None:
                 check_finite(array, "X", columns=columns)
             return array
-        source = open_input(X, "X")
+        source = open_input(X if array is None else array, "X")
         if source.ndim != 2:
             single = "from_hdf5(path)[:, None]" if isinstance(source, Hdf5Rows) else "X.reshape(-1, 1)"
             raise DataError(
@@ -92,7 +95,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         if sample_weight is None:
             return None
         if not is_lazy(sample_weight):
-            sample_weight = familiar(sample_weight, "sample_weight")
+            sample_weight = one_column(familiar(sample_weight, "sample_weight"))
             if isinstance(X, np.ndarray):
                 return _check_sample_weight(sample_weight, X, dtype=np.float64)
             sample_weight = np.asarray(sample_weight, np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .accumulation import accumulate
+from .client import current_client
 from .criterion import Problem, Scored, default_score, score_from_squares, score_of
 from .eigen_solver import GCV_GRID
 from .exceptions import DataError, InsufficientMemoryError
@@ -12,7 +13,6 @@ from .loo_factors import factor_bytes, loo_factors
 from .loo_scores import LEAST_LEFT, leave_rows_out
 from .progress import RowProgress
 from .ridge_path import RidgePath, by_eigen, nested
-from .tree import current_client
 
 __all__ = ["by_loo"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -10,12 +10,12 @@ from uuid import uuid4
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
+from .client import n_local_threads
 from .hdf5 import Hdf5Rows
 from .inputs import Source
 from .layer import Layer
 from .memory import Need
 from .targets import Targets
-from .tree import n_local_threads
 
 __all__ = ["check_need", "chunk_groups", "held_bytes", "read_by_tasks", "task_graph"]
 
@@ -35,13 +35,11 @@ def held_bytes(*sources: Source | None) -> int:
     return sum(max((p.cache_bytes + p.fetched_bytes for p in source.parts), default=0) for source in files)
 
 
-def task_graph(
-    calls: Sequence[tuple[int, tuple]], dependencies: Sequence, layer: Layer, work
-) -> tuple[HighLevelGraph, dict]:
+def task_graph(calls: Sequence[tuple[int, tuple]], chunks: Mapping, layer: Layer, work) -> tuple[HighLevelGraph, dict]:
     """Tasks of the (rows, call), and their keys in order with the rows; layer and pass travel once per worker.
 
-    A call is a function, which is given both, and its other arguments; `dependencies` are collections with the keys
-    among these.
+    A call is a function, which is given both, and its other arguments; `chunks` is a graph that holds the keys among
+    these.
     """
     # Names of this run alone: a failed task of an earlier try must not answer for this one.
     run = uuid4().hex
@@ -51,7 +49,8 @@ def task_graph(
     for i, (n_rows, (function, *arguments)) in enumerate(calls):
         graph[name, i] = (function, layer_key, *arguments)
         leaves[name, i] = n_rows
-    return HighLevelGraph.from_collections(name, graph, dependencies=dependencies), leaves
+    inputs = f"chunks-{run}"
+    return HighLevelGraph({inputs: chunks, name: graph}, {inputs: set(), name: {inputs}}), leaves
 
 
 @dataclass(frozen=True, eq=False)

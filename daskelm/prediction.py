@@ -17,6 +17,7 @@ from .inputs import Source, check_finite
 from .layer import Layer
 from .memory import block_rows
 from .progress import RowProgress
+from .row_chunks import checked
 from .uncertainty import Uncertainty
 
 __all__ = ["LayerOutput", "RowFunction", "UncertainOutput", "WeightedOutput", "apply"]
@@ -175,7 +176,7 @@ def apply(function: RowFunction, X: Source, name: str, verbose: int | bool = 0) 
         return da.Array(HighLevelGraph.from_collections(key, graph, [shared]), key, chunks, meta=meta)
     return da.map_blocks(
         _of_block,
-        X,
+        checked(X, "X"),
         function=shared,
         name=f"{name}-{token}",
         chunks=(X.chunks[0], *((n,) for n in function.tail)),

@@ -10,8 +10,9 @@ from .display import INK, OTHER, axes_for, colours_between, light_grid, need_mat
 from .exceptions import DataError, InputTypeError, ParameterError
 from .frames import is_frame
 from .hdf5 import Hdf5Rows
-from .inputs import Source, as_dask, check_lengths, n_columns, open_input
+from .inputs import Source, check_lengths, n_columns, open_input
 from .joint_counts import PredictionCounts, count_predictions
+from .row_chunks import as_dask
 
 __all__ = ["PredictionDisplay"]
 
@@ -228,5 +229,5 @@ def _one_target(values, name, target) -> Source:
     if not 0 <= (target or 0) < n:
         raise ParameterError(f"target must be from 0 to {n - 1}, one of the columns of {name}; got {target!r}.")
     if isinstance(source, Hdf5Rows):
-        source = as_dask(source)
+        source = as_dask(source, name)
     return source if source.ndim == 1 else source[:, target or 0]

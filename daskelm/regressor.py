@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Self
 
-from .inputs import check_distinct
 from .numbers_estimator import NumbersEstimator
 from .sums_estimator import SumsEstimator
 
@@ -135,9 +134,7 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
             The estimator, not yet fitted.
         """
         with self._unchanged_on_error():
-            source, targets = self._open_X(X, reset=True), None if y is None else self._read_y(y, X)
-            weights = self._open_weights(sample_weight, source)
-            check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+            source, targets, weights = self._open_rows(X, y, sample_weight, reset=True)
             self._start(self._draw(source, weights), None, targets)
         return self
 

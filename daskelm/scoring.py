@@ -8,9 +8,9 @@ import dask.array as da
 import numpy as np
 
 from .exceptions import DataError
-from .in_view import apply_in_view
-from .inputs import Source, as_dask, check_finite, check_weights, n_columns
+from .inputs import Source, check_finite, check_weights, n_columns
 from .progress import RowProgress
+from .row_chunks import apply_to_chunks
 
 __all__ = ["accuracy", "merge_squares", "r2", "r2_of", "squares_of"]
 
@@ -81,26 +81,27 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verb
 def _over_chunks(function, y, predicted, weights, verbose):
     if not predicted.shape[0]:
         raise DataError("X must have at least one row to score; got 0.")
-    sizes = predicted.chunks[0]
-    columns = [predicted, as_dask(y, sizes)] + ([] if weights is None else [as_dask(weights, sizes)])
-    blocks = [column.to_delayed().ravel() for column in columns]
     progress = RowProgress(predicted.shape[0], verbose, "score")
-    return apply_in_view(function, list(zip(*blocks, strict=True)), sizes, progress)
+    given = {"predictions": predicted, "y": y, "sample_weight": weights}
+    return apply_to_chunks(function, given, predicted.chunks[0], progress)
 
 
-def _weights(weights, n):
+def _weights(weights, n, first_row):
     if weights is None:
         return np.ones(n)
     weights = np.asarray(weights, np.float64).reshape(-1)
-    check_weights(weights)
+    check_weights(weights, first_row)
     return weights
 
 
-def squares_of(predicted: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple:
-    """Sum of weights, and for each target its mean, sum of squares about it, and sum of squared errors."""
-    check_finite(np.asarray(y), "y")
+def squares_of(predicted: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, first_row: int = 0) -> tuple:
+    """Sum of weights, and for each target its mean, sum of squares about it, and sum of squared errors.
+
+    `first_row` is the number of the first of these rows, for errors.
+    """
+    check_finite(np.asarray(y), "y", first_row)
     y, predicted = (np.asarray(a, np.float64).reshape(len(a), n_columns(predicted)) for a in (y, predicted))
-    w = _weights(weights, len(y))
+    w = _weights(weights, len(y), first_row)
     total = w.sum()
     mean = w @ y / total if total else np.zeros(y.shape[1])
     return total, mean, w @ np.square(y - mean), w @ np.square(y - predicted)
@@ -115,8 +116,21 @@ def merge_squares(a: tuple, b: tuple) -> tuple:
     return total, a[1] + step * b[0] / total, a[2] + b[2] + np.square(step) * a[0] * b[0] / total, a[3] + b[3]
 
 
-def _hits(predicted, y, weights=None):
+def _hits(predicted, y, weights, first_row):
+    check_finite(np.asarray(y), "y", first_row)
+    _check_comparable(np.asarray(y), predicted)
     right = np.asarray(y).reshape(predicted.shape) == predicted
     right = right.all(axis=1) if right.ndim == 2 else right
-    w = _weights(weights, len(right))
+    w = _weights(weights, len(right), first_row)
     return w @ right, w.sum()
+
+
+def _check_comparable(y, predicted):
+    """Text never equals a number: comparing the two would count all rows as wrong, without a word."""
+    of_y, of_predicted = (any(isinstance(label, str) for label in labels.flat[:1]) for labels in (y, predicted))
+    if of_y != of_predicted and len(y):
+        kinds = ("numbers", "text")
+        raise DataError(
+            f"y: labels must be of the type of the classes, {kinds[of_predicted]} such as {predicted.flat[0]!r}; got "
+            f"{kinds[of_y]} such as {y.flat[0]!r}. Give the labels as they were in fit."
+        )

@@ -16,8 +16,9 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.system import CPU_COUNT
 from threadpoolctl import threadpool_limits
 
+from .client import local_get, n_local_threads, sharing_leaves
 from .cluster_loss import telling_loss
-from .tree import Reduction, local_get, n_local_threads, sharing_leaves, values_in_order
+from .tree import Reduction, values_in_order
 
 __all__ = ["reduce_segments", "reduce_segments_here"]
 

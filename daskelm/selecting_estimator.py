@@ -132,5 +132,5 @@ class SelectingEstimator(FitCallbacks, ChosenEstimator):
 
 
 def _for_splitters(y):
-    y = in_memory(y)
+    (y,) = in_memory(y=y)
     return y.reshape(-1) if y.size == len(y) else y

@@ -105,9 +105,8 @@ class Table:
 
     def _digests_of_T(self, origin, first, last):
         rows = [(first - origin.shift, last - origin.shift)]
-        (labels,) = take_runs(self.y, rows)
-        given = None if self.weights is None else take_runs(self.weights, rows)[0].reshape(-1)
-        return _digests_of_T(first, self.targets.content(labels), given)
+        (labels,), *weights = take_runs(rows, y=self.y, sample_weight=self.weights)
+        return _digests_of_T(first, self.targets.content(labels), weights[0][0].reshape(-1) if weights else None)
 
 
 def _digests_of_X(first, X):

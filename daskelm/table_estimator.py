@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .exceptions import ParameterError
+from .frames import check_dask_columns
 from .hdf5 import Hdf5Rows
-from .inputs import Source, as_dask, check_distinct, check_lengths, in_memory, n_columns
+from .inputs import Source, check_distinct, check_lengths, in_memory, lazily_together, n_columns
 from .prediction import WeightedOutput, apply
+from .row_chunks import as_dask
 from .solved_estimator import SolvedEstimator
 from .targets import Targets
 
@@ -30,15 +32,27 @@ class TableEstimator(SolvedEstimator):
             raise ParameterError(
                 f"y: This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
-        given = X, y
-        X, y = self._open_X(X, reset), self._read_y(y, X)
-        check_lengths(X=X, y=y)
-        weights = self._open_weights(sample_weight, X)
-        check_distinct(X=(given[0], X), y=(given[1], y), sample_weight=(sample_weight, weights))
+        X, y, weights = self._open_rows(X, y, sample_weight, reset)
         if isinstance(X, np.ndarray):
             # Files are 2-D for the most part: one column there is a vector.
-            y = in_memory(y).reshape(-1) if _is_file_of_one_column(y) else in_memory(y)
+            vector = _is_file_of_one_column(y)
+            y, weights = in_memory(y=y, sample_weight=weights)
+            y = y.reshape(-1) if vector else y
         return X, y, weights
+
+    def _open_rows(self, X, y, sample_weight, reset) -> tuple[Source, Source | None, Source | None]:
+        """X, y and weights of the same rows, checked and in a form that the work is done on; y and weights may be None.
+
+        Opened together, so that columns of one dask frame are made together.
+        """
+        check_dask_columns(X, "X")
+        array, labels, weights = lazily_together(X=X, y=y, sample_weight=sample_weight)
+        source = self._open_X(X, reset, array)
+        targets = None if y is None else self._read_y(labels, X)
+        check_lengths(X=source, y=targets)
+        weights = self._open_weights(weights, source)
+        check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+        return source, targets, weights
 
     def _note_shape(self, y: Source):
         self._vector_target = y.ndim == 1 or _is_file_of_one_column(y)
@@ -54,11 +68,8 @@ class TableEstimator(SolvedEstimator):
     def _score_inputs(self, X, y, sample_weight):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""
         function = self._prediction("score")
-        source, targets = self._open_X(X, reset=False), self._read_y(y, X)
-        check_lengths(X=source, y=targets)
-        weights = self._open_weights(sample_weight, source)
-        check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
-        return targets, as_dask(apply(function, source, "predict")), weights
+        source, targets, weights = self._open_rows(X, y, sample_weight, reset=False)
+        return targets, as_dask(apply(function, source, "predict"), "predictions"), weights
 
     def _prediction(self, what: str) -> WeightedOutput:
         """What `predict` does with a block of rows; `what` was called."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,82 +11,16 @@ from uuid import uuid4
 
 import dask
 import dask.threaded
-from dask.base import get_scheduler
 from dask.highlevelgraph import HighLevelGraph
-from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
 
+from .client import local_get, n_local_threads, sharing_leaves
 from .cluster_loss import telling_loss
 
-_LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
-# Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
-_LEAF_BYTES = 1024
 # How long what is done may take to be handed over when a task has failed.
 _HAND_OVER_SECONDS = 30
 
-__all__ = [
-    "Reduction",
-    "current_client",
-    "local_get",
-    "n_local_threads",
-    "reduce_here",
-    "runs_here",
-    "sharing",
-    "sharing_leaves",
-    "tree_reduce",
-    "values_in_order",
-]
-
-
-def in_task() -> bool:
-    """Whether this code runs inside a task of a distributed worker."""
-    if "distributed" not in sys.modules:
-        return False
-    from distributed import get_worker
-
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
-
-
-def current_client():
-    """The distributed client that Dask would use here; None for a local scheduler, or inside a worker's task."""
-    if in_task():
-        return None
-    owner = getattr(get_scheduler(), "__self__", None)
-    return owner if hasattr(owner, "scheduler_info") else None
-
-
-def local_get(in_process: bool = False):
-    """The `get` of Dask's local scheduler here; `in_process` as for `reduce_here`."""
-    if in_task():
-        return dask.get
-    get = get_scheduler()
-    if get is None or (in_process and get is not dask.get):
-        return dask.threaded.get
-    return get
-
-
-def n_local_threads(in_process: bool = False) -> int:
-    """How many tasks the local scheduler runs at once; `in_process` as for `tree_reduce`."""
-    if local_get(in_process) is not dask.threaded.get:
-        return 1
-    from dask.system import CPU_COUNT
-
-    return dask.config.get("num_workers", None) or CPU_COUNT
-
-
-def sharing(n_bytes: int):
-    """Context in which Dask does not warn of these bytes, which a graph holds once for all its tasks."""
-    threshold = parse_bytes(dask.config.get(_LARGE_GRAPH, "10MB")) + 2 * n_bytes
-    return dask.config.set({_LARGE_GRAPH: threshold})
-
-
-def sharing_leaves(shared_bytes: int, n_leaves: int):
-    """The same for a graph of many leaves that share these bytes."""
-    return sharing(shared_bytes + _LEAF_BYTES * n_leaves)
+__all__ = ["Reduction", "reduce_here", "tree_reduce", "values_in_order"]
 
 
 def tree_reduce(
@@ -211,11 +144,6 @@ def values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Gener
         finally:
             for future in running:
                 future.cancel()
-
-
-def runs_here(in_process: bool = False) -> bool:
-    """Whether Dask's local scheduler is one of this process: threads, or none."""
-    return local_get(in_process) in (dask.threaded.get, dask.get)
 
 
 def _locally(graph, leaves, merge, done, due, take):

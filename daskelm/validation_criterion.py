@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .accumulation import accumulate
+from .client import current_client
 from .criterion import Problem, Scored, default_score, score_of
 from .eigen_solver import GCV_GRID
 from .exceptions import DataError, ParameterError
@@ -14,7 +15,6 @@ from .fold_errors import check_grid, solve_apart, squared_scores
 from .fold_scores import score_rows
 from .folds import Folds
 from .normal_equations import NormalEquations
-from .tree import current_client
 from .validation import naming_validation
 
 __all__ = ["by_validation", "check_validation_sums"]

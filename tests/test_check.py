@@ -19,10 +19,10 @@ from distributed import Client, LocalCluster
 
 from daskelm import ELMRegressor, NormalEquations, accumulation, cluster_checks, cluster_facts, make_hdf5
 from daskelm.cli import cli
+from daskelm.client import current_client
 from daskelm.cluster_checks import Job, check_job
 from daskelm.cluster_facts import facts_here, samples_of
 from daskelm.hdf5 import open_rows
-from daskelm.tree import current_client
 
 N, D = 600, 5
 RNG = np.random.default_rng(0)

@@ -24,9 +24,9 @@ from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, NormalEquations, f
 from daskelm.cli import cli, main
 from daskelm.cli_errors import tell
 from daskelm.cli_scheduler import Scheduler, connected
+from daskelm.client import current_client
 from daskelm.exceptions import IllConditionedWarning
 from daskelm.progress import RowProgress
-from daskelm.tree import current_client
 
 ROOT = Path(__file__).parents[1]
 N, D = 600, 5

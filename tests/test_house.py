@@ -25,16 +25,18 @@ FLOORS = (
     {"remote_files"},
     {"remote_rows"},
     {"hdf5_part"},
-    {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook"},
+    {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook", "refusals"},
     {"hdf5", "neurons", "other_arrays", "progress", "row_digests", "text", "triangles"},
     {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
-    {"hdf5_arrays", "layer", "normal_equations", "parameters", "tree"},
+    {"client", "hdf5_arrays", "layer", "normal_equations", "parameters"},
+    {"tree"},
     {"in_view", "segmented_tree", "solver"},
     # Floor 2: all kinds of data in, solutions out.
     {"cholesky_solver", "eigen_solver"},
-    {"accumulator", "folds", "hdf5_writing", "inputs", "memory", "nesting", "solvers", "targets"},
-    {"learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
+    {"accumulator", "folds", "inputs", "memory", "nesting", "solvers", "targets"},
+    {"row_chunks"},
+    {"hdf5_writing", "learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
     {"loo_factors", "ranking"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},

@@ -26,6 +26,7 @@ from daskelm import (
     make_hdf5,
 )
 from daskelm.block_order import curve_fractions, segments_of, spread_order, unit_rows
+from daskelm.client import current_client, local_get
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
 from daskelm.hdf5 import open_rows
 from daskelm.learning_curve import EarlyStop, Step
@@ -36,7 +37,6 @@ from daskelm.scattered import BlockTask, cut_blocks, origins_of
 from daskelm.segmented_tree import _priorities, reduce_segments, reduce_segments_here
 from daskelm.sources import Origin
 from daskelm.targets import RegressionTargets
-from daskelm.tree import current_client, local_get
 
 RNG = np.random.default_rng(0)
 N, D, L = 2000, 4, 15

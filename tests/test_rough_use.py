@@ -71,7 +71,7 @@ def keys_on(client):
 def test_the_same_fit_several_times_at_once_on_one_scheduler(cluster, many_tasks, monkeypatch):
     # Which partials meet in a merge depends on timing, so a merge of one fit must not serve the other.
     own = threading.local()
-    for module in ("accumulation", "tree"):
+    for module in ("accumulation", "client"):
         monkeypatch.setattr(f"daskelm.{module}.current_client", lambda: own.client)
 
     def fit(_):
