@@ -22,7 +22,7 @@ from .files import replacing
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
 from .other_arrays import as_known
 from .progress import RowProgress
-from .row_chunks import checked
+from .refusals import checked
 from .text import is_text_path, read_text
 from .urls import refuse_url
 
@@ -190,11 +190,12 @@ def stream_hdf5(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
         )
     _check_kind(array.dtype, array.ndim, array.shape)
+    array = checked(array, "array")
     if array.ndim == 2 and array.numblocks[1] > 1:
         array = array.rechunk({1: -1})
     total = None if np.isnan(array.shape[0]) else array.shape[0]
     progress = RowProgress(total, verbose, label)
-    blocks = _computed(checked(array, "array"))
+    blocks = _computed(array)
     _write(blocks, path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
     return os.fspath(path)
 

@@ -120,7 +120,7 @@ class HPELM(Model):
                 if options.get("w") is not None:
                     self.wc = options["w"]
                 elif not self._wc_is_given:
-                    self.wc, self._wc_is_given = balancing_weights(take_rows(T, slice(*rows))), False
+                    self.wc, self._wc_is_given = balancing_weights(take_rows(T, "T", slice(*rows))), False
             self.batch = options.get("batch", self.batch)
             self.nnet.reset()
             self._add(X, T, rows)
@@ -327,7 +327,7 @@ class HPELM(Model):
         return OneHotTargets(self.nnet.outputs, "float64", tuple(self.wc.tolist()))
 
     def _add(self, X, T, rows):
-        X, T = take_rows(X, slice(*rows)), take_rows(T, slice(*rows))
+        X, T = take_rows(X, "X", slice(*rows)), take_rows(T, "T", slice(*rows))
         sums = accumulate(self.nnet.layer, self._targets(), X, T, verbose=self._verbose)
         self.nnet.sums = sums if self.nnet.sums is None else self.nnet.sums + sums
 
@@ -347,12 +347,14 @@ class HPELM(Model):
                 f"fT and fY must have the same rows; got {T.shape[0]} and {Y.shape[0]}, of which rows {rows.start} to "
                 f"{rows.stop - 1} were asked for. Name those that both have by istart and icount."
             )
-        return scores(self.classification, self.wc, take_rows(T, rows), take_rows(Y, rows), verbose=self._verbose)
+        return scores(
+            self.classification, self.wc, take_rows(T, "T", rows), take_rows(Y, "Y", rows), verbose=self._verbose
+        )
 
     def _write(self, function, fX, out, name, istart, icount):
         """Results of a function of the rows of X, to where they are wanted."""
         X = table(fX, "fX", self.nnet.inputs)
-        result = apply(function, take_rows(X, slice(*row_range(X.shape[0], istart, icount))), name, self._verbose)
+        result = apply(function, take_rows(X, "X", slice(*row_range(X.shape[0], istart, icount))), name, self._verbose)
         if out is None:
             return result if dask.is_dask_collection(fX) else np.asarray(result)
         write_rows(result, out, X, self._verbose)

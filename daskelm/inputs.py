@@ -14,11 +14,11 @@ import numpy as np
 
 from .cluster_loss import compute
 from .exceptions import DataError, InputTypeError
-from .frames import frames_to_dask, is_frame, is_missing
+from .frames import frame_to_numpy, frames_to_dask, is_frame, is_missing
 from .hdf5 import Hdf5Rows, open_rows, row_range, some
 from .hdf5_arrays import source_of
 from .other_arrays import as_known, is_lazy_array
-from .refusals import check_chunk, refuse_promises, refuse_unusable
+from .refusals import check_chunk, checked, refuse_promises, refuse_unusable
 from .urls import place_of
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "n_columns",
     "one_column",
     "open_input",
+    "plain_values",
     "probe",
     "rows_between",
     "take_rows",
@@ -96,7 +97,7 @@ def open_input(value, name: str) -> Source:
     if (rows := source_of(array)) is not None:
         return rows
     if array.ndim > 1 and array.numblocks[1] > 1:
-        array = array.rechunk({1: -1})
+        array = checked(array, name).rechunk({1: -1})
     return array
 
 
@@ -115,7 +116,9 @@ def lazily_together(**values) -> list:
             refuse_unusable(array._meta, f"{name} (its chunks)")
     unknown = [name for name, array in arrays.items() if isinstance(array, da.Array) and np.isnan(array.size)]
     counted = _with_known_lengths([arrays[name] for name in unknown])
-    return list((arrays | dict(zip(unknown, counted, strict=True))).values())
+    known = arrays | dict(zip(unknown, counted, strict=True))
+    # Partitions of a frame are read whole anyway, so that they can be checked before anything is made of them.
+    return list((known | {name: checked(known[name], name) for name in frames}).values())
 
 
 def _with_known_lengths(arrays):
@@ -145,6 +148,12 @@ def _lengths(array):
 
 def _n_rows(chunk):
     return np.array([chunk.shape[0] if hasattr(chunk, "shape") else len(chunk)])
+
+
+def plain_values(value, name: str):
+    """A value in memory, of which frames and series are arrays with their numbers, nullable integers exact."""
+    value = familiar(value, name)
+    return frame_to_numpy(value) if is_frame(value) else value
 
 
 def one_column(value):
@@ -271,15 +280,14 @@ def in_memory(**sources: Source | None) -> list[Any]:
 
     None stays None.
     """
-    lazy = {name: source for name, source in sources.items() if isinstance(source, da.Array)}
+    lazy = {name: checked(source, name) for name, source in sources.items() if isinstance(source, da.Array)}
     there = dict(zip(lazy, compute(*lazy.values()), strict=True))
     here: list = []
     for name, source in sources.items():
         if isinstance(source, Hdf5Rows):
             here.append(source.read(0, source.n_rows))
         elif name in lazy:
-            of_all = {"dtype": lazy[name].dtype, "tail": lazy[name].shape[1:]}
-            here.append(check_chunk(there[name], lazy[name].shape[0], 0, name=name, **of_all))
+            here.append(there[name])
         else:
             here.append(source)
     return here
@@ -291,12 +299,12 @@ def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:
     return (0, source.shape[0]) if rows is None else row_range(rows, source.shape[0], where)
 
 
-def take_rows(source: Source, rows: slice | None) -> Source:
+def take_rows(source: Source, name: str, rows: slice | None) -> Source:
     """Consecutive rows of a source; past the end is an error, an empty range is not."""
     if isinstance(source, Hdf5Rows) or rows is None:
         return source.rows(rows) if isinstance(source, Hdf5Rows) else source
     start, stop = row_range(rows, source.shape[0])
-    return source[start:stop]
+    return (checked(source, name) if isinstance(source, da.Array) else source)[start:stop]
 
 
 def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
@@ -357,5 +365,5 @@ def _runs_of(source, name, runs, computed):
         return source.read_runs(runs)
     if isinstance(source, np.ndarray):
         return [source[start:stop] for start, stop in runs]
-    of_all = {"name": name, "dtype": source.dtype, "tail": source.shape[1:]}
-    return [check_chunk(next(computed), stop - start, start, **of_all) for start, stop in runs]
+    of_all = {"name": name, "dtype": source.dtype}
+    return [check_chunk(next(computed), stop - start, start, source.shape[1:], **of_all) for start, stop in runs]

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from .exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
-from .inputs import check_finite, familiar, is_lazy, is_path, n_columns, open_input
+from .inputs import check_finite, is_lazy, is_path, n_columns, open_input, plain_values
 from .labels import count_classes
 from .scoring import accuracy
 from .table_estimator import TableEstimator
@@ -50,7 +50,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             if source.ndim > 2:
                 raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
             return source
-        y = check_array(familiar(y, "y"), ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
+        y = check_array(plain_values(y, "y"), ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
         check_finite(y, "y")
         check_classification_targets(y)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -194,7 +194,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         y = _not_files(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")
-            return super().score(X, familiar(y, "y"), familiar(sample_weight, "sample_weight"))
+            return super().score(X, plain_values(y, "y"), self._weights_of_score(sample_weight, X))
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         return accuracy(true, predicted, weights, self.verbose)
 

@@ -13,7 +13,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from .exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
-from .inputs import familiar, is_lazy, is_path, n_columns, open_input
+from .inputs import is_lazy, is_path, n_columns, open_input, plain_values
 from .prediction import UncertainOutput
 from .scoring import r2
 from .table_estimator import TableEstimator
@@ -29,7 +29,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
     def _read_y(self, y, X):
         _refuse_words(y, X)
         if not is_lazy(y):
-            y = familiar(y, "y")
+            y = plain_values(y, "y")
             _refuse_labels(y)
             return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
         source = open_input(y, "y")
@@ -132,7 +132,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         _refuse_words(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")
-            return super().score(X, familiar(y, "y"), familiar(sample_weight, "sample_weight"))
+            return super().score(X, plain_values(y, "y"), self._weights_of_score(sample_weight, X))
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         return r2(true, predicted, weights, self.verbose)
 

@@ -17,7 +17,7 @@ from .inputs import Source, check_finite
 from .layer import Layer
 from .memory import block_rows
 from .progress import RowProgress
-from .row_chunks import checked
+from .refusals import checked
 from .uncertainty import Uncertainty
 
 __all__ = ["LayerOutput", "RowFunction", "UncertainOutput", "WeightedOutput", "apply"]

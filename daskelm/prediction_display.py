@@ -9,7 +9,6 @@ import numpy as np
 from .display import INK, OTHER, axes_for, colours_between, light_grid, need_matplotlib, plain_numbers
 from .exceptions import DataError, InputTypeError, ParameterError
 from .frames import is_frame
-from .hdf5 import Hdf5Rows
 from .inputs import Source, check_lengths, n_columns, open_input
 from .joint_counts import PredictionCounts, count_predictions
 from .row_chunks import as_dask
@@ -228,6 +227,6 @@ def _one_target(values, name, target) -> Source:
         raise DataError(f"{name} must be one target; got {n} columns. Say which: target=0 to target={n - 1}.")
     if not 0 <= (target or 0) < n:
         raise ParameterError(f"target must be from 0 to {n - 1}, one of the columns of {name}; got {target!r}.")
-    if isinstance(source, Hdf5Rows):
+    if not isinstance(source, np.ndarray):
         source = as_dask(source, name)
     return source if source.ndim == 1 else source[:, target or 0]

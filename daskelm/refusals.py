@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from typing import Any
 
+import dask.array as da
 import h5py
 import numpy as np
 import scipy.sparse
+from dask.base import tokenize
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
 from .exceptions import DataError, InputTypeError
 
-__all__ = ["check_chunk", "refuse_promises", "refuse_unusable"]
+__all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
 
 
 def refuse_unusable(value, name: str) -> None:
@@ -34,6 +40,14 @@ def refuse_unusable(value, name: str) -> None:
         raise InputTypeError(
             f"{name}: an HDF5 file or group holds datasets by name; got {value!r}. Give one: file[name], or its path."
         )
+
+
+def _refuse_missing(chunk, name, first_row):
+    """Nullable integers with missing values among them come as floats."""
+    missing = np.isnan(chunk).reshape(len(chunk), -1).any(axis=1)
+    if missing.any():
+        row = first_row + int(np.argmax(missing))
+        raise DataError(f"{name} must be finite; got NaN first in row {row}. Fill or drop such rows.")
 
 
 def refuse_promises(value, name: str) -> None:
@@ -59,7 +73,37 @@ def refuse_promises(value, name: str) -> None:
         )
 
 
-def check_chunk(chunk, n_rows: float, first_row: int, *, name: str, dtype: np.dtype, tail: tuple) -> np.ndarray:
+def checked(array: da.Array, name: str) -> da.Array:
+    """The array, of which each chunk is refused by name where it is not what the array declares.
+
+    Dask trusts what an array declares: a masked chunk would be used with what is behind the mask, and of a chunk that
+    is too long, rechunking and slices would leave rows out. So this comes before them.
+
+    Parameters
+    ----------
+    array : dask array of shape (n_samples,) or (n_samples, n_columns)
+        As a user gave it.
+    name : str
+        The argument's, for errors.
+
+    Returns
+    -------
+    dask array
+        Equal to the one given.
+    """
+    layer = f"checked-{tokenize(array.name, name)}"
+    starts = np.cumsum((0, *array.chunks[0])).tolist()
+    check = partial(check_chunk, name=name, dtype=array.dtype)
+    tasks: dict = {}
+    for place in product(*map(range, array.numblocks)):
+        size, *tail = (sizes[i] for sizes, i in zip(array.chunks, place, strict=True))
+        tasks[(layer, *place)] = (check, (array.name, *place), size, starts[place[0]], tuple(tail))
+    below: Any = array
+    graph = HighLevelGraph.from_collections(layer, tasks, dependencies=[below])
+    return da.Array(graph, layer, array.chunks, meta=array._meta)
+
+
+def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str, dtype: np.dtype) -> np.ndarray:
     """A chunk of a dask array, refused where it is not what the array declares.
 
     Parameters
@@ -70,12 +114,12 @@ def check_chunk(chunk, n_rows: float, first_row: int, *, name: str, dtype: np.dt
         Its declared number of rows; nan where that is not known.
     first_row : int
         The declared number of its first row, for errors.
+    tail : tuple
+        Declared shape of a row.
     name : str
         The argument's, for errors.
     dtype : dtype
         Declared type of its numbers.
-    tail : tuple
-        Declared shape of a row.
 
     Returns
     -------
@@ -84,8 +128,10 @@ def check_chunk(chunk, n_rows: float, first_row: int, *, name: str, dtype: np.dt
     """
     chunk = np.asarray(chunk) if isinstance(chunk, np.generic) else chunk
     refuse_unusable(chunk, f"{name} (its chunk from row {first_row} on)")
-    numbers = dtype.kind not in "fiub" or getattr(chunk, "dtype", dtype).kind in "fiub"
-    if not isinstance(chunk, np.ndarray) or not numbers:
+    if isinstance(chunk, np.ndarray) and chunk.dtype.kind == "f" and dtype.kind in "iub":
+        _refuse_missing(chunk, name, first_row)
+    # Joining chunks, Dask casts them to what the array declares: fractions would become integers without a word.
+    if not isinstance(chunk, np.ndarray) or not np.can_cast(chunk.dtype, dtype, "same_kind"):
         got = f"an array of {chunk.dtype}" if isinstance(chunk, np.ndarray) else type(chunk).__name__
         raise InputTypeError(
             f"{name}: chunks must be NumPy arrays of {dtype}, as the dask array declares; got {got} from row "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -19,13 +18,12 @@ from .hdf5_arrays import from_hdf5
 from .in_view import apply_in_view
 from .inputs import Source
 from .progress import RowProgress
-from .refusals import check_chunk
+from .refusals import checked
 
 __all__ = [
     "aligned",
     "apply_to_chunks",
     "as_dask",
-    "checked",
     "chunk_keys",
     "delayed_chunks",
     "one_graph",
@@ -70,37 +68,6 @@ def aligned(**sources: Source | None) -> list[da.Array]:
     (name, first), *others = ((name, source) for name, source in sources.items() if source is not None)
     lead = as_dask(first, name)
     return [lead, *(as_dask(source, name, lead.chunks[0]) for name, source in others)]
-
-
-def checked(array: da.Array, name: str) -> da.Array:
-    """The array, of which each chunk is refused by name where it is not what the array declares.
-
-    Dask trusts what an array declares: a masked chunk would be used with what is behind the mask, and of a chunk that
-    is too long, rechunking would leave rows out. Before slices and rechunking, so that these are seen.
-
-    Parameters
-    ----------
-    array : dask array of shape (n_samples,) or (n_samples, n_columns)
-        One chunk of columns.
-    name : str
-        The argument's, for errors.
-
-    Returns
-    -------
-    dask array
-        Equal to the one given.
-    """
-    layer = f"checked-{tokenize(array.name, name)}"
-    tail = (0,) * (array.ndim - 1)
-    starts = np.cumsum((0, *array.chunks[0])).tolist()
-    check = partial(check_chunk, name=name, dtype=array.dtype, tail=array.shape[1:])
-    tasks: dict = {
-        (layer, i, *tail): (check, (array.name, i, *tail), size, start)
-        for i, (size, start) in enumerate(zip(array.chunks[0], starts[:-1], strict=True))
-    }
-    below: Any = array
-    graph = HighLevelGraph.from_collections(layer, tasks, dependencies=[below])
-    return da.Array(graph, layer, array.chunks, meta=array._meta)
 
 
 def one_graph(arrays: Sequence[da.Array]) -> dict:

@@ -251,8 +251,8 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
         self._can_add()
         X, y, weights = self._open(X, T, sample_weight, reset=False)
         targets = self._make_targets(y, weights, whole=False)
-        X, y = take_rows(X, rows), take_rows(y, rows)
-        weights = None if weights is None else take_rows(weights, rows)
+        X, y = take_rows(X, "X", rows), take_rows(y, "y", rows)
+        weights = None if weights is None else take_rows(weights, "sample_weight", rows)
         sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
         self._add(sums, targets, y)
         return self
@@ -304,8 +304,8 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
             return self
         if not hasattr(self, "normal_equations_"):
             raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
-        X, y = take_rows(X, rows), take_rows(y, rows)
-        weights = None if weights is None else take_rows(weights, rows)
+        X, y = take_rows(X, "X", rows), take_rows(y, "y", rows)
+        weights = None if weights is None else take_rows(weights, "sample_weight", rows)
         # What is counted has its name there, and is compared.
         own = self.normal_equations_.ledger
         known = provenance_of(Table(X, y, weights, targets), own) if isinstance(X, Hdf5Rows) else None

@@ -38,6 +38,7 @@ class TableEstimator(SolvedEstimator):
             vector = _is_file_of_one_column(y)
             y, weights = in_memory(y=y, sample_weight=weights)
             y = y.reshape(-1) if vector else y
+            weights = None if weights is None else weights.reshape(-1)
         return X, y, weights
 
     def _open_rows(self, X, y, sample_weight, reset) -> tuple[Source, Source | None, Source | None]:
@@ -70,6 +71,10 @@ class TableEstimator(SolvedEstimator):
         function = self._prediction("score")
         source, targets, weights = self._open_rows(X, y, sample_weight, reset=False)
         return targets, as_dask(apply(function, source, "predict"), "predictions"), weights
+
+    def _weights_of_score(self, sample_weight, X) -> Source | None:
+        """Weights of rows in memory, as `fit` takes them."""
+        return self._open_weights(sample_weight, np.empty((len(X), 0)))
 
     def _prediction(self, what: str) -> WeightedOutput:
         """What `predict` does with a block of rows; `what` was called."""
