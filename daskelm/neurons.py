@@ -11,6 +11,7 @@ import numpy as np
 import scipy.special
 from scipy.spatial.distance import cdist
 
+from .drawing import exp, log, ndtr, ndtri, standard_normal
 from .exceptions import ParameterError
 
 __all__ = ["KINDS", "Neurons", "draw_neurons", "is_bounded", "kind_from_name", "kind_name", "parse_neurons"]
@@ -55,7 +56,7 @@ def _identity(Z, out):
 
 # Median over x, w ~ N(0, I) of the squared distance |x - w|^2 in each norm: the natural unit of the width of an rbf.
 def _median_l1(d):
-    return (2 * d / np.sqrt(np.pi)) ** 2
+    return 4 * d * d / np.pi
 
 
 def _median_l2(d):
@@ -63,7 +64,8 @@ def _median_l2(d):
 
 
 def _median_linf(d):
-    return 2 * scipy.special.ndtri((1 + 0.5 ** (1 / d)) / 2) ** 2
+    z = ndtri((1 + exp(np.float64(-log(2.0) / d))) / 2)
+    return 2 * (z * z)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Kind:
 
 
 def _log_uniform(z, low, high):
-    return low * (high / low) ** scipy.special.ndtr(z)
+    # Powers and distribution functions of the libraries would differ in the last bit between processors.
+    return low * exp(log(high / low) * ndtr(z))
 
 
 def _projection_weights(low, high, bias):
@@ -345,7 +348,8 @@ def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
     """Draw the neurons that `groups` asks for; those given are taken as they are.
 
     Each kind has a random stream of its own and neurons are drawn one by one, so that the layer of 100 is the first
-    100 of the layer of 200, and a kind added beside another changes nothing in it.
+    100 of the layer of 200, and a kind added beside another changes nothing in it. The numbers have the same bits on
+    every processor.
 
     Parameters
     ----------
@@ -377,7 +381,7 @@ def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
         else:
             if name not in streams:
                 streams[name] = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(name.encode())))
-            Z = streams[name].standard_normal((number, n_features + 2))
+            Z = standard_normal(streams[name], (number, n_features + 2))
             weights = KINDS[kind].weights if isinstance(kind, str) else _UFUNC_WEIGHTS
             W, b = weights(Z, n_features)
         drawn[name] = drawn.get(name, 0) + number

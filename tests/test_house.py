@@ -20,7 +20,7 @@ MAX_LINES = 400
 # A module imports only from lines above its own, in functions too.
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
-    {"block_order", "exceptions", "unlocked"},
+    {"block_order", "drawing", "exceptions", "unlocked"},
     {"netcdf", "urls"},
     {"remote_files"},
     {"remote_rows"},
