@@ -30,7 +30,8 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
         less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
     standardize : bool, default=True
-        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons.
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
+        that never varied enters none.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     class_weight : None, "balanced" or dict, default=None
@@ -149,6 +150,17 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
         -------
         self
             The estimator, not yet fitted.
+
+        Raises
+        ------
+        DataError
+            First rows that are all the same.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
+            the inputs is taken from.
         """
         with self._unchanged_on_error():
             source, labels, weights = self._open_rows(X, y, sample_weight, reset=True)
@@ -158,7 +170,7 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
                     classes, _ = count_classes(labels, verbose=self.verbose)
                 # Rows come in parts from here on, so that weights cannot be "balanced".
                 targets = self._make_targets(labels, None, whole=True, classes=classes)
-            self._start(self._draw(source, weights), targets, None)
+            self._start(self._draw(source, weights, whole=False), targets, None)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
@@ -179,5 +191,16 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
         -------
         self
             The estimator.
+
+        Raises
+        ------
+        DataError
+            First rows that are all the same.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
+            the inputs is taken from.
         """
         return self._partial_fit(X, y, sample_weight, classes)

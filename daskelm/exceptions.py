@@ -21,6 +21,7 @@ __all__ = [
     "NotSolvedError",
     "ParameterError",
     "RowsCountedError",
+    "ScaleWarning",
 ]
 
 
@@ -90,6 +91,10 @@ class NotSolvedError(DaskelmError, NotFittedError):
 
 class IllConditionedWarning(LinAlgWarning):
     """HH + alpha I was not safely positive definite; an eigen-solution was used instead of Cholesky."""
+
+
+class ScaleWarning(UserWarning):
+    """The scale of the inputs rests on little: columns that never varied, or a few rows."""
 
 
 class CancellationWarning(UserWarning):

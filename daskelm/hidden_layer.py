@@ -25,8 +25,8 @@ class HiddenLayer(LayerEstimator):
         ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
         all inputs passed through and 200 ``"tanh"``.
     standardize : bool, default=True
-        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; given `Neurons` always
-        see them as they are.
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons, of which a column that
+        never varied enters none; given `Neurons` always see them as they are.
     dtype : {None, "float32", "float64"}, default=None
         Of H; that of X if None.
     random_state : int, RandomState or None, default=None
@@ -79,6 +79,11 @@ class HiddenLayer(LayerEstimator):
         -------
         self
             The fitted transformer.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no drawn neuron.
         """
         check_dask_columns(X, "X")
         array, weights = lazily_together(X=X, sample_weight=sample_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,21 +22,26 @@ CLIP = 5.0
 _CACHED_BYTES = 2**20
 # Inputs worked on at a time for the same reason.
 _CACHED_NUMBERS = 2**16
+# A difference from such a mean overflows only where it is beyond the clip: 5 times any standard deviation.
+_LARGEST_INPUT = 1e307
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64."""
+    """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64.
+
+    A column of infinite `scale`, whose `mean` is 0, gives 0 whatever it holds.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
     clip: float = CLIP
 
     @classmethod
-    def of(cls, X: np.ndarray, weights: np.ndarray | None = None) -> Scale:
-        """Weighted mean and standard deviation of the columns of X (n_samples, n_features).
+    def of(cls, X: np.ndarray, weights: np.ndarray | None = None, names: Sequence | None = None) -> Scale:
+        """Weighted mean and standard deviation of the columns of X (n_samples, n_features), which errors call `names`.
 
-        A column that is constant to rounding gets scale 1. Rows of weight zero do not count.
+        A column that is constant to rounding gets an infinite scale. Rows of weight zero do not count.
         """
         if weights is not None and (weights == 0).any():
             X, weights = X[weights > 0], weights[weights > 0]
@@ -45,25 +51,62 @@ class Scale:
         first = X[0].astype(np.float64)
         step = max(_CACHED_NUMBERS // X.shape[1], 1)
 
-        def average(about, power):
+        low, high = (extreme(X, axis=0).astype(np.float64) for extreme in (np.min, np.max))
+        _refuse_huge(np.maximum(-low, high), names)
+        spread = np.maximum(high - first, first - low)
+        # In units near the largest deviation, of a power of two, which rounds nothing, squares stay within range.
+        unit = np.where((spread > 1e-100) & (spread < 1e100), 1.0, np.ldexp(1.0, np.frexp(spread)[1]))
+
+        def average(about, squared):
             total = np.zeros(X.shape[1])
             for start in range(0, len(X), step):
                 rows = slice(start, start + step)
-                terms = (np.subtract(X[rows], first, dtype=np.float64) - about) ** power
-                total += (terms if weights is None else terms * weights[rows, None]).sum(axis=0)
+                # In one order of adding, however X lies in memory, so that a fingerprint depends on numbers alone.
+                terms = np.subtract(X[rows], first, dtype=np.float64, order="C")
+                if (unit != 1).any():
+                    terms /= unit
+                terms -= about
+                if squared:
+                    terms *= terms
+                if weights is not None:
+                    terms *= weights[rows, None]
+                total += terms.sum(axis=0)
             return total / n
 
         # Two passes, the first about a first row: columns such as epoch seconds keep all their digits.
-        shift = average(0.0, 1)
-        scale = np.sqrt(average(shift, 2))
+        shift = average(0.0, squared=False)
+        scale, shift = np.sqrt(average(shift, squared=True)) * unit, shift * unit
         constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(first) + np.abs(shift))
-        return cls(first + shift, np.where(constant, 1.0, scale))
+        return cls(np.where(constant, 0.0, first + shift), np.where(constant, np.inf, scale))
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Mask (n_features,) of the columns that never varied, and so enter no neuron."""
+        return np.isinf(self.scale)
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""
-        Z = np.subtract(X, self.mean, dtype=np.float64)
-        Z /= self.scale
-        return np.clip(Z, -self.clip, self.clip, out=Z)
+        # What overflows is beyond the clip.
+        with np.errstate(over="ignore"):
+            Z = np.subtract(X, self.mean, dtype=np.float64)
+            Z /= self.scale
+        np.clip(Z, -self.clip, self.clip, out=Z)
+        if (constant := self.constant).any():
+            # Zero without a sign.
+            Z[:, constant] = 0.0
+        return Z
+
+
+def _refuse_huge(largest, names):
+    if (largest < _LARGEST_INPUT).all():
+        return
+    column = int(np.argmin(largest < _LARGEST_INPUT))
+    name = f"{column}" if names is None else f"{column} ({names[column]!r})"
+    raise DataError(
+        f"X: numbers must be smaller than {_LARGEST_INPUT:g} in magnitude to be standardized, so that differences are "
+        f"numbers too; got {largest[column]:g} in column {name}. If it stands for a missing value, fill or drop such "
+        "rows; else divide the column."
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Parameters as they were when something was made with them, and which of them are others now."""
+"""Parameters: checked, as they were when something was made with them, and which of them are others now."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .exceptions import ParameterError
 from .neurons import Neurons
 
-__all__ = ["changed", "snapshot"]
+__all__ = ["changed", "check_bool", "snapshot"]
+
+
+def check_bool(value, name: str) -> bool:
+    """A parameter that is True or False, checked: a word such as "no" would count as True."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ParameterError(f"{name} must be True or False; got {value!r}.")
 
 
 def snapshot(params: Mapping) -> dict:

@@ -24,7 +24,8 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
         less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
     standardize : bool, default=True
-        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons.
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
+        that never varied enters none.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     dtype : {None, "float32", "float64"}, default=None
@@ -132,10 +133,21 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         -------
         self
             The estimator, not yet fitted.
+
+        Raises
+        ------
+        DataError
+            First rows that are all the same.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
+            the inputs is taken from.
         """
         with self._unchanged_on_error():
             source, targets, weights = self._open_rows(X, y, sample_weight, reset=True)
-            self._start(self._draw(source, weights), None, targets)
+            self._start(self._draw(source, weights, whole=False), None, targets)
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:
@@ -154,5 +166,16 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         -------
         self
             The estimator.
+
+        Raises
+        ------
+        DataError
+            First rows that are all the same.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
+            the inputs is taken from.
         """
         return self._partial_fit(X, y, sample_weight)

@@ -13,6 +13,7 @@ from .criterion import Grid, Problem
 from .exceptions import ParameterError
 from .fit_callbacks import FitCallbacks, with_callbacks
 from .inputs import in_memory
+from .parameters import check_bool
 from .ranking import check_ranking
 from .selection import named, select
 from .validation import Validation, naming_validation
@@ -74,7 +75,13 @@ class SelectingEstimator(FitCallbacks, ChosenEstimator):
             Sparse or text inputs; columns of a data frame that hold no numbers.
         InsufficientMemoryError
             The sums of so many folds, or the models of so large a grid, do not fit into the memory of the workers.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron.
         """
+        check_bool(self.store_cv_results, "store_cv_results")
         with self._told(X, y, sample_weight), self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=True)
             layer = self._draw(X, weights)

@@ -8,8 +8,11 @@ import numpy as np
 from sklearn.utils import metadata_routing
 
 from .exceptions import NotSolvedError
+from .inputs import Source
+from .layer import Layer
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
+from .parameters import check_bool
 from .prediction import WeightedOutput
 from .solvers import Solution
 
@@ -24,6 +27,10 @@ class SolvedEstimator(LayerEstimator):
 
     fit_intercept: bool
     verbose: Any
+
+    def _draw(self, X: Source, weights: Source | None, whole: bool = True) -> Layer:
+        check_bool(self.fit_intercept, "fit_intercept")
+        return super()._draw(X, weights, whole)
 
     def _keep(self, sums, solution):
         self.normal_equations_, self._solution, self._target_dtype = sums, solution, sums.target_dtype

@@ -7,6 +7,7 @@ from typing import Any, Self
 from .chosen_estimator import ChosenEstimator
 from .exceptions import IncompatibleSumsError, NotSolvedError
 from .normal_equations import NormalEquations
+from .parameters import check_bool
 from .solvers import solve
 from .sums_file import read_sums
 from .sums_selection import select_from_sums
@@ -47,6 +48,7 @@ class SolvingEstimator(ChosenEstimator):
     def _solve(self, what: str, sums=None):
         self._need_layer(what)
         self._need_same_parameters(what)
+        check_bool(self.fit_intercept, "fit_intercept")
         sums = self._own_sums(what) if sums is None else read_sums(sums)
         self._need_these(sums)
         self._keep(sums, solve(sums, self.alpha, fit_intercept=self.fit_intercept))
@@ -102,6 +104,7 @@ class SolvingEstimator(ChosenEstimator):
         """
         layer = self._need_layer("select")
         self._need_same_parameters("select")
+        check_bool(self.fit_intercept, "fit_intercept")
         with self._unchanged_on_error():
             selected = select_from_sums(
                 layer,

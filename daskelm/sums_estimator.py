@@ -37,10 +37,10 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
     gram_dtype: Any
     tol: Any
 
-    def _draw(self, X: Source, weights: Source | None) -> Layer:
+    def _draw(self, X: Source, weights: Source | None, whole: bool = True) -> Layer:
         if self.gram_dtype not in ("float64", "float32", np.float64, np.float32):
             raise ParameterError(f"gram_dtype must be float64 or float32; got {self.gram_dtype!r}.")
-        layer, gram_dtype = super()._draw(X, weights), np.dtype(self.gram_dtype)
+        layer, gram_dtype = super()._draw(X, weights, whole), np.dtype(self.gram_dtype)
         if gram_dtype == np.float32 and layer.dtype != np.float32:
             raise ParameterError(
                 f"gram_dtype: sums in float32 need a hidden layer in float32; got one in {layer.dtype}. Give "
@@ -91,6 +91,11 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
             The sums do not fit into the memory of the workers.
         ClusterError
             The cluster lost its workers or its scheduler.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron.
         """
         callbacks, tol = check_callbacks(callback), check_tol(self.tol)
         curved = callback is not None or tol is not None or (self.verbose or 0) >= 2
@@ -185,7 +190,7 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
             self._can_add()
         with self._unchanged_on_error():
             X, y, weights = self._open(X, y, sample_weight, reset=first)
-            layer = self._draw(X, weights) if first else self.hidden_layer_
+            layer = self._draw(X, weights, whole=False) if first else self.hidden_layer_
             targets = self._make_targets(y, weights, whole=False, classes=classes)
             sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
             if first:

@@ -26,7 +26,7 @@ from daskelm.neurons import KINDS
 X = np.random.default_rng(5).integers(-2**40, 2**40, (5000, 7)) * 2.0**-37
 normal = standard_normal(np.random.default_rng(3), (500_000, 2))
 drawn = {"normal": hashlib.sha256(normal.tobytes()).hexdigest()}
-scales = {"": Scale.of(X), " weighted": Scale.of(X, abs(X[:, 0]))}
+scales = {"": Scale.of(X), " weighted": Scale.of(X, abs(X[:, 0])), " by columns": Scale.of(X.copy("F"))}
 for name, scale in scales.items():
     for kind in (*KINDS, np.sin):
         drawn[str(kind) + name] = Layer.draw([(7 if kind == "lin" else 3000, kind)], 7, 3, "f8", scale).fingerprint
@@ -49,6 +49,8 @@ def test_a_seed_draws_the_same_layer_with_other_instructions():
         run = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=True)
         drawn.append(json.loads(run.stdout))
     assert drawn.count(drawn[0]) == len(PROCESSORS)
+    # How an array lies in memory decides nothing either.
+    assert all(drawn[0][name] == drawn[0][f"{name} by columns"] for name in ("lin", "tanh"))
 
 
 def test_normal_numbers_are_numpys_but_for_the_last_bit_in_the_tails():

@@ -44,6 +44,8 @@ LABELS = np.array(["a", "b", "c"])[np.digitize(Y, [-0.5, 0.5])]
         HiddenLayer(),
     ]
 )
+# Some checks begin with a few rows, and go on with others.
+@pytest.mark.filterwarnings("ignore:.*rests on these first:daskelm.exceptions.ScaleWarning")
 def test_scikit_learn(monkeypatch, estimator, check):
     if "array_api" in str(check):
         monkeypatch.setenv("SCIPY_ARRAY_API", "1")

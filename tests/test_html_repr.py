@@ -79,9 +79,9 @@ def picture(model):
             "1 input -> scale|inputs as they are -> 1 neuron|lin|1|in float64 -> ridge|not solved yet|no rows yet",
         ),
         (
-            ELMRegressor(5, random_state=0).partial_fit(X[:1], Y[:1]),
+            ELMRegressor(5, random_state=0).partial_fit(X[:40], Y[:40]),
             "4 inputs -> scale|mean 0, variance 1|cut at ±5 -> 5 neurons|tanh|5|in float64 -> "
-            "ridge|not solved yet|1 row -> 1 target",
+            "ridge|not solved yet|40 rows -> 1 target",
         ),
         (
             ELMClassifier([(3, "tanh"), Neurons("tanh", X[:2].T, [0, 0])], alpha=1.0, random_state=0).fit(X, WORDS),

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 import daskelm.neurons
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, HiddenLayer, Neurons
-from daskelm.exceptions import InputTypeError, MissingExtraError, NotSolvedError, ParameterError
+from daskelm.exceptions import InputTypeError, MissingExtraError, NotSolvedError, ParameterError, ScaleWarning
 from daskelm.neurons import KINDS, kind_from_name, kind_name
 from daskelm.onnx import register_converters, to_onnx
 from daskelm.onnx_neurons import kinds
@@ -410,3 +410,20 @@ def test_a_missing_library_is_an_error_that_names_the_extra(monkeypatch, missing
     monkeypatch.setattr("daskelm.onnx_graph.import_module", import_module)
     with pytest.raises(MissingExtraError, match=rf"cannot be imported \(No module named '{missing}'.*daskelm\[onnx\]"):
         to_onnx(ELMRegressor(5, random_state=0).fit(X, Y))
+
+
+@every_precision
+@pytest.mark.parametrize("name", [*KINDS, "numpy.sin"])
+def test_a_column_that_never_varied_enters_no_graph(name, dtype):
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([X, np.full(150, -4.0)]).astype(dtype)
+    with pytest.warns(ScaleWarning, match="3 of X never varied"):
+        model = HiddenLayer([(4, name if name in KINDS else KIND[name])], random_state=1).fit(rows)
+    graph = to_onnx(model)
+    [expected] = run(graph, rows)
+    # So large that a difference from a mean would overflow.
+    rows[:, 3] = rng.choice([-1, 0, 1], 150) * np.finfo(dtype).max
+    [got] = run(graph, rows)
+    np.testing.assert_array_equal(got, expected)
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-14}
+    np.testing.assert_allclose(got, model.transform(rows), **tolerance)
