@@ -20,7 +20,7 @@ from .inputs import Chunks, Source, check_finite, check_lengths, check_weights, 
 from .layer import Layer
 from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
-from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
+from .pass_tasks import check_need, check_resolved, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
 from .row_chunks import aligned, chunk_keys, one_graph
 from .sources import Notes, Origin, Provenance, Table, provenance_of
@@ -218,6 +218,7 @@ def check_sums(sums: NormalEquations, layer: Layer, provenance: Provenance) -> N
             f"neurons: the hidden layer gives NaN or infinity for finite inputs (first in neuron {bad!r}). Use "
             "standardize=True, smaller weights, or a ufunc that is defined for all numbers."
         )
+    check_resolved(sums)
     return replace(sums, ledger=sums.ledger.described(provenance.sources))
 
 
@@ -254,6 +255,7 @@ class GramTask:
                 given = None if weights is None else weights.read(start, stop).reshape(-1).astype(np.float64)
                 if given is not None:
                     check_weights(given, self.first_row + start)
+                self.targets.check(labels, given, *self._place("y", start))
                 collector.add(self.first_row + start, block, labels, given)
                 on_block(stop - start)
         return collector.result()
@@ -271,11 +273,12 @@ class GramTask:
         return Chunks([source]) if isinstance(source, np.ndarray) else source
 
     def _check(self, block, name, start):
+        check_finite(block, name, *self._place(name, start))
+
+    def _place(self, name, start):
+        """What errors name a row by: its number, and the files that this is in; of other sources, that in the input."""
         source = getattr(self, name)
-        if isinstance(source, Hdf5Rows):
-            check_finite(block, name, start, source)
-        else:
-            check_finite(block, name, self.first_row + start)
+        return (start, source) if isinstance(source, Hdf5Rows) else (self.first_row + start, None)
 
 
 def _run(shared, task):

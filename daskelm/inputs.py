@@ -22,6 +22,7 @@ from .refusals import check_chunk, checked, refuse_promises, refuse_unusable
 from .urls import place_of
 
 __all__ = [
+    "LARGEST_WEIGHT",
     "Chunks",
     "Source",
     "check_distinct",
@@ -29,6 +30,7 @@ __all__ = [
     "check_lengths",
     "check_weights",
     "familiar",
+    "first_bad",
     "in_memory",
     "is_lazy",
     "is_path",
@@ -195,6 +197,9 @@ def check_distinct(**inputs: tuple[object, Source | None]) -> None:
             )
 
 
+# Squares of targets below 1e100, times such weights, added up over 10^10 rows are numbers still.
+LARGEST_WEIGHT = 1e50
+
 # Numbers looked at together: their mask stays small, since Dask's workers give memory from 128 KiB on back as soon as
 # it is freed, and touching it anew takes longer than looking.
 _CHECKED_AT_ONCE = 2**16
@@ -217,7 +222,16 @@ def check_finite(
 
 
 def _refuse_missing(block, present, name, first_row, source, columns):
-    bad = ~present.reshape(len(block), -1)
+    value, place = first_bad(~present, block, first_row, source, columns)
+    rule = "be finite" if block.dtype.kind in "fc" else "not be missing"
+    raise DataError(f"{name} must {rule}; got {value} first in {place}. Fill or drop such rows.")
+
+
+def first_bad(
+    bad: np.ndarray, block: np.ndarray, first_row: int, source: Source | None, columns: Sequence | None = None
+) -> tuple[str, str]:
+    """The first value of a block that is marked, and its place, as errors show them."""
+    bad = bad.reshape(len(block), -1)
     row = int(np.argmax(bad.any(axis=1)))
     column = int(np.argmax(bad[row]))
     value = str(block.reshape(len(block), -1)[row, column]).replace("nan", "NaN")
@@ -227,8 +241,7 @@ def _refuse_missing(block, present, name, first_row, source, columns):
         place = f"row {row_in_file} of {path}"
     if block.ndim > 1:
         place += f", column {column}" + (f" ({columns[column]!r})" if columns is not None else "")
-    rule = "be finite" if block.dtype.kind in "fc" else "not be missing"
-    raise DataError(f"{name} must {rule}; got {value} first in {place}. Fill or drop such rows.")
+    return value, place
 
 
 def _present(block):
@@ -249,6 +262,12 @@ def check_weights(weights: np.ndarray, first_row: int = 0) -> None:
         raise DataError(
             f"sample_weight must not be negative; got {weights.min():g}, the first in row {row}. Rows are taken away "
             "again with NormalEquations: a - b."
+        )
+    if ((weights > LARGEST_WEIGHT) | ((weights < 1 / LARGEST_WEIGHT) & (weights > 0))).any():
+        raise DataError(
+            f"sample_weight must be 0, or between {1 / LARGEST_WEIGHT:g} and {LARGEST_WEIGHT:g}, since products with "
+            f"squares are summed; got {weights[weights > 0].min():g} to {weights.max():g} in the rows from {first_row} "
+            "on. Divide the weights by their mean."
         )
 
 

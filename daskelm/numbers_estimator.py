@@ -13,11 +13,11 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array
 
 from .exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
-from .inputs import is_lazy, is_path, n_columns, open_input, plain_values
+from .inputs import check_weights, is_lazy, is_path, n_columns, open_input, plain_values
 from .prediction import UncertainOutput
 from .scoring import r2
 from .table_estimator import TableEstimator
-from .targets import RegressionTargets
+from .targets import RegressionTargets, check_targets
 from .uncertainty import Uncertainty
 
 __all__ = ["NumbersEstimator"]
@@ -132,7 +132,14 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         _refuse_words(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")
-            return super().score(X, plain_values(y, "y"), self._weights_of_score(sample_weight, X))
+            y, sample_weight = self._read_y(y, X), self._weights_of_score(sample_weight, X)
+            if sample_weight is not None:
+                check_weights(sample_weight)
+            check_targets(y, sample_weight)
+            if sample_weight is not None and not sample_weight.all():
+                # Rows of weight zero may hold anything.
+                y = np.where(sample_weight.reshape(-1, *[1] * (y.ndim - 1)) > 0, y, 0)
+            return super().score(X, y, sample_weight)
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         return r2(true, predicted, weights, self.verbose)
 

@@ -11,16 +11,20 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
 from .client import n_local_threads
+from .exceptions import DataError
 from .hdf5 import Hdf5Rows
 from .inputs import Source
 from .layer import Layer
 from .memory import Need
+from .normal_equations import NormalEquations
 from .targets import Targets
 
-__all__ = ["check_need", "chunk_groups", "held_bytes", "read_by_tasks", "task_graph"]
+__all__ = ["check_need", "check_resolved", "chunk_groups", "held_bytes", "read_by_tasks", "task_graph"]
 
 # Chunks of dask arrays that one task holds at once.
 _CHUNK_BYTES = 128 * 2**20
+# Squares below lose digits, and those below 1e-308 all of them.
+_LEAST_SQUARES = 1e-290
 
 
 def read_by_tasks(X: Source, y: Source, weights: Source | None) -> bool:
@@ -97,3 +101,18 @@ def check_need(
         return
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
         work.check_memory(need(worker["nthreads"]), worker.get("memory_limit") or 0, f"Worker {address}")
+
+
+def check_resolved(sums: NormalEquations) -> None:
+    """Refuse targets that vary, but by so little that their squares vanish."""
+    largest = np.abs(sums.cross).max(axis=0, initial=0)
+    # Of a constant, rounding is left.
+    varies = largest > sums.sum_weights * np.maximum(1e-13 * np.abs(sums.reference_T), 1e-320)
+    vanished = varies & (sums.sum_TT < _LEAST_SQUARES)
+    if vanished.any():
+        column = int(np.argmax(vanished))
+        raise DataError(
+            f"y must vary by more than about 1e-140, or not at all, since squares are summed; got a sum of squares of "
+            f"{sums.sum_TT[column]:g} in column {column}. Divide y by a number near its scale, and multiply "
+            "predictions by it; if there are weights, divide them by their mean."
+        )

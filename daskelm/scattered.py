@@ -147,6 +147,11 @@ class BlockTask:
                 if weights is not None:
                     w = weights(pieces).reshape(-1).astype(np.float64)
                     _in_order(check_weights, w, rows)
+
+                def check(places, first, t=t, w=w):
+                    targets.check(t[places], None if w is None else w[places], first)
+
+                _in_order(check, np.arange(len(t)), rows)
                 notes.add_scattered(rows, x, targets.content(t), w)
                 add_block(sums, layer, targets, x, t, w)
         return sums.result(targets.dtype, notes.ledger(layer.n_features))

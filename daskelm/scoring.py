@@ -11,6 +11,7 @@ from .exceptions import DataError
 from .inputs import Source, check_finite, check_weights, n_columns
 from .progress import RowProgress
 from .row_chunks import apply_to_chunks
+from .targets import check_targets
 
 __all__ = ["accuracy", "merge_squares", "r2", "r2_of", "squares_of"]
 
@@ -99,9 +100,13 @@ def squares_of(predicted: np.ndarray, y: np.ndarray, weights: np.ndarray | None 
 
     `first_row` is the number of the first of these rows, for errors.
     """
-    check_finite(np.asarray(y), "y", first_row)
-    y, predicted = (np.asarray(a, np.float64).reshape(len(a), n_columns(predicted)) for a in (y, predicted))
     w = _weights(weights, len(y), first_row)
+    check_finite(np.asarray(y), "y", first_row)
+    check_targets(np.asarray(y), w, first_row)
+    if not w.all():
+        # Rows of weight zero may hold anything.
+        y, predicted, w = np.asarray(y)[w > 0], np.asarray(predicted)[w > 0], w[w > 0]
+    y, predicted = (np.asarray(a, np.float64).reshape(len(a), n_columns(predicted)) for a in (y, predicted))
     total = w.sum()
     mean = w @ y / total if total else np.zeros(y.shape[1])
     return total, mean, w @ np.square(y - mean), w @ np.square(y - predicted)

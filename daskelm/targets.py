@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from .exceptions import DataError, InputTypeError, ParameterError
+from .inputs import LARGEST_WEIGHT, Source, first_bad
 
 __all__ = [
     "LEAST_PROBABILITY",
@@ -18,12 +19,17 @@ __all__ = [
     "IndicatorTargets",
     "RegressionTargets",
     "Targets",
+    "check_targets",
     "probabilities",
     "project_to_simplex",
 ]
 
 # Probabilities of independent labels are strictly between 0 and 1, as is expected of them (a finite log loss).
 LEAST_PROBABILITY = 1e-6
+# Squares of such numbers, times the largest weights, added up over 10^10 rows are numbers still.
+_LARGEST_TARGET = 1e100
+# Integers that span fewer units in the last place of float64 lose by rounding what there is to learn.
+_RESOLVED = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,10 @@ class RegressionTargets:
     n_targets: int
     dtype: str
     meaning: ClassVar[str] = "numbers"
+
+    def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
+        """Refuse y as given that `encode` would lose: see `check_targets`."""
+        check_targets(y, weights, first_row, source)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for y (rows,) or (rows, n_targets)."""
@@ -92,6 +102,9 @@ class ClassTargets:
             )
         return found
 
+    def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
+        """Nothing: `encode` refuses what is no label."""
+
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for labels y (rows,)."""
         found = self.indices(y)
@@ -132,8 +145,13 @@ class ClassTargets:
                 f"class_weight: its keys must be labels among {_some(self.classes)}; got {strange[0]!r}."
             )
         for label, weight in class_weight.items():
-            if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
-                raise ParameterError(f"class_weight must hold finite numbers >= 0; got {weight!r} for {label!r}.")
+            if not isinstance(weight, Real) or not (
+                weight == 0 or 1 / LARGEST_WEIGHT <= float(weight) <= LARGEST_WEIGHT
+            ):
+                raise ParameterError(
+                    f"class_weight must hold numbers that are 0, or between {1 / LARGEST_WEIGHT:g} and "
+                    f"{LARGEST_WEIGHT:g}; got {weight!r} for {label!r}."
+                )
         return ClassTargets(self.classes, np.array([class_weight.get(k, 1.0) for k in self.classes.tolist()], float))
 
 
@@ -144,6 +162,9 @@ class IndicatorTargets:
     n_targets: int
     dtype: str = "float32"
     meaning: ClassVar[str] = "labels"
+
+    def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
+        """Nothing: `encode` refuses what is neither zero nor one."""
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for y (rows, n_targets) of zeros and ones."""
@@ -161,6 +182,60 @@ class IndicatorTargets:
 
 
 Targets = RegressionTargets | ClassTargets | IndicatorTargets
+
+
+def check_targets(
+    y: np.ndarray, weights: np.ndarray | None = None, first_row: int = 0, source: Source | None = None, name: str = "y"
+) -> None:
+    """Refuse targets that are numbers whose squares or differences are none in float64.
+
+    Parameters
+    ----------
+    y : ndarray of shape (rows,) or (rows, n_targets)
+        A block of targets as given, finite.
+    weights : ndarray of shape (rows,), optional
+        Theirs; rows of weight zero may hold anything.
+    first_row : int
+        Number of the first row of the block in `source`, or in the whole input.
+    source : source, optional
+        What the block was read from.
+    name : str
+        The argument's.
+    """
+    if y.dtype.kind not in "fiu" or y.dtype.itemsize < 8 or not len(y):
+        return
+    counts = np.ones(len(y), bool) if weights is None else weights > 0
+    if y.dtype.kind == "f":
+        huge = np.abs(y) >= _LARGEST_TARGET
+        huge[~counts] = False
+        if huge.any():
+            value, place = first_bad(huge, y, first_row, source)
+            raise DataError(
+                f"{name} must be smaller than {_LARGEST_TARGET:g} in magnitude, since squares are summed; got {value} "
+                f"first in {place}. Divide {name} by a number near its scale, and multiply predictions by it."
+            )
+    if y.dtype != np.float64 and counts.any():
+        for column in y[counts].reshape(np.count_nonzero(counts), -1).T:
+            _refuse_merged(column, first_row, name)
+
+
+def _refuse_merged(y, first_row, name):
+    """Refuse integers (rows,) that lie so close together, and so far from zero, that float64 cannot tell them apart."""
+    low, high = y.min(), y.max()
+    if y.dtype.kind == "f":
+        # Long doubles.
+        unit, spread = float(np.spacing(np.float64(max(abs(low), abs(high))))), float(high - low)
+        is_rounded = (y.astype(np.float64) != y).any()
+    else:
+        unit = 2 ** max(max(abs(int(low)), abs(int(high))).bit_length() - 53, 0)
+        spread, is_rounded = int(high) - int(low), unit > 1 and (y % unit).any()
+    # A few rows that are all the same may be the last ones of many that differ.
+    if is_rounded and spread < _RESOLVED * unit and (spread or len(y) >= _RESOLVED):
+        raise DataError(
+            f"{name} must keep its differences in float64, which holds multiples of {unit:g} only around {low}; got "
+            f"{y.dtype} from {low} to {high} in the rows from {first_row} on. Subtract an offset first: {name} - "
+            f"{name}.min(), in {y.dtype}."
+        )
 
 
 def project_to_simplex(scores: np.ndarray) -> np.ndarray:

@@ -34,8 +34,8 @@ FLOORS = (
     {"in_view", "segmented_tree", "solver"},
     # Floor 2: all kinds of data in, solutions out.
     {"cholesky_solver", "eigen_solver"},
-    {"accumulator", "folds", "inputs", "memory", "nesting", "solvers", "targets"},
-    {"row_chunks"},
+    {"accumulator", "folds", "inputs", "memory", "nesting", "solvers"},
+    {"row_chunks", "targets"},
     {"hdf5_writing", "learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
     {"loo_factors", "ranking"},
     # Floor 3: one pass over the rows.

@@ -558,7 +558,9 @@ def test_predictions_never_overwrite_their_input(tmp_path):
 
 @pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf, "a"])
 def test_class_weights_are_numbers(weight):
-    with pytest.raises(ParameterError, match="class_weight must hold finite numbers >= 0; got .* for"):
+    with pytest.raises(
+        ParameterError, match="class_weight must hold numbers that are 0, or between 1e-50 and .*; got .* for"
+    ):
         classifier(class_weight={False: weight}).fit(X, Y > 0)
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from collections import defaultdict
 
 import dask.array as da
 import dask.dataframe as dd
@@ -274,6 +275,149 @@ def test_epoch_nanoseconds_as_inputs():
     y = np.sin(np.arange(600) / 100)
     score = ELMRegressor(50, random_state=0).fit(time[:, None], y).score(time[:, None], y)
     assert score == pytest.approx(1.0, abs=1e-6)
+
+
+# Targets and weights
+
+
+def learners(folder):
+    """Each way to give y, by name."""
+
+    def started():
+        return ELMRegressor(20, random_state=0).initialize(X)
+
+    return {
+        "fit": ELMRegressor(20).fit,
+        "curve": lambda x, y, **w: ELMRegressor(20, tol=1e-3).fit(x, y, **w),
+        "partial_fit": ELMRegressor(20).partial_fit,
+        "accumulate": lambda x, y, **w: started().accumulate(x, y, **w),
+        "into": lambda x, y, **w: started().accumulate(x, y, into=folder / "sums.h5", **w),
+        "gcv": ELMRegressorCV(20).fit,
+        "folds": ELMRegressorCV(20, cv=3).fit,
+        "loo": ELMRegressorCV(20, cv="loo").fit,
+        "validation": lambda x, y, **w: ELMRegressorCV(20).fit(
+            X, Y, X_val=x, y_val=y, **({"sample_weight_val": w["sample_weight"]} if w else {})
+        ),
+        "score": ELMRegressor(20, random_state=0).fit(X, Y).score,
+    }
+
+
+# What errors begin with.
+PREFIX = defaultdict(str, validation=r"validation rows \(X_val, y_val, sample_weight_val\): ")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_targets_whose_squares_overflow_are_refused(container, tmp_path):
+    y = Y.copy()
+    y[321] = -1e154
+    put = CONTAINERS[container]
+    x, y = put(X, tmp_path, "X"), put(y, tmp_path, "y")
+    for name, learn in learners(tmp_path).items():
+        place = "" if name == "score" else ".*row 321" if not container.startswith("dask") else ".*row"
+        with pytest.raises(
+            DataError, match=rf"^{PREFIX[name]}y must be smaller than 1e\+100 in magnitude.*got -1e\+154{place}"
+        ):
+            learn(x, y)
+    assert not (tmp_path / "sums.h5").exists()
+
+
+def test_of_rows_of_weight_zero_targets_may_be_anything():
+    y, weights = Y.copy(), np.ones(600)
+    y[::7], weights[::7] = 1e200, 0
+    model = ELMRegressor(20, random_state=0).fit(X, y, sample_weight=weights)
+    assert model.score(X, y, sample_weight=weights) == model.score(X[weights > 0], Y[weights > 0])
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e-200, 1e-310])
+def test_targets_whose_squares_vanish_are_refused(size, tmp_path):
+    for name, learn in learners(tmp_path).items():
+        if name in ("score", "validation"):
+            continue
+        with pytest.raises(
+            DataError, match="y must vary by more than about 1e-140, or not at all.*Divide y by a number"
+        ):
+            learn(X, Y * size)
+    for constant in (0.0, size, 1e-3, 1e9, 1e99):
+        model = ELMRegressor(20, random_state=0).fit(X, np.full(600, constant))
+        np.testing.assert_allclose(model.predict(X), constant, rtol=1e-12)
+
+
+def test_a_power_of_two_in_the_targets_is_one_in_the_predictions():
+    plain = ELMRegressor(50, random_state=0).fit(X, Y)
+    for factor in (2.0**-400, 2.0**300):
+        model = ELMRegressor(50, random_state=0).fit(X, Y * factor)
+        assert model.alpha_ == plain.alpha_
+        np.testing.assert_array_equal(model.predict(X), plain.predict(X) * factor)
+        assert model.score(X, Y * factor) == plain.score(X, Y)
+
+
+@pytest.mark.parametrize("container", ["array", "dask array", "path"])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_integers_that_float64_merges_are_refused(dtype, container, tmp_path):
+    put = CONTAINERS[container]
+    near = (np.arange(600) % 100 + (2**63 - 200)).astype(dtype)
+    x = put(X, tmp_path, "X")
+    around = str(2**63)[:-4]
+    message = (
+        rf"y must keep its differences in float64, which holds multiples of 1024 only around {around}.*got u?int64"
+    )
+    for name, learn in learners(tmp_path).items():
+        with pytest.raises(DataError, match=rf"^{PREFIX[name]}{message}"):
+            learn(x, put(near, tmp_path, "near"))
+    # Sorted, so that whole blocks are one number.
+    with pytest.raises(DataError, match=message):
+        ELMRegressor(20).fit(x, put(np.full(600, 2**63 - 200, dtype), tmp_path, "one"))
+    # Nothing is lost of what float64 holds, nor where rounding is small beside the range.
+    step = (np.arange(600) % 100 * 2**20 + 2**62).astype(dtype)
+    far = (np.arange(600) * 10**15 + 2**62 + 1).astype(dtype)
+    for fine in (step, far, (near - dtype(2**63 - 200)).astype(dtype)):
+        ELMRegressor(20, random_state=0).fit(x, put(fine, tmp_path, f"fine{fine[1]}"))
+
+
+def test_epoch_nanoseconds_as_targets_in_blocks_of_any_size():
+    time = 1_700_000_000_000_000_001 + np.arange(600) * 1_000_000
+    model = ELMRegressor([(1, "lin")], alpha=0.0).initialize(np.arange(600.0)[:, None])
+    for rows in (slice(0, 1), slice(1, 3), slice(3, 600)):
+        model.partial_fit(np.arange(600.0)[rows, None], time[rows])
+    np.testing.assert_allclose(model.predict(np.arange(600.0)[:, None]) - 1.7e18, time - 1.7e18, atol=1000)
+
+
+def test_long_doubles_are_taken_as_integers_are():
+    y = np.longdouble(2) ** 60 + np.arange(600) % 7
+    if y[1] == y[0]:
+        y = y.astype(np.float64)
+        ELMRegressor(20).fit(X, y)
+    else:
+        with pytest.raises(DataError, match="y must keep its differences in float64"):
+            ELMRegressor(20).fit(X, y)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_weights_beyond_all_bounds_are_refused(size, container, tmp_path):
+    put = CONTAINERS[container]
+    x, y = put(X, tmp_path, "X"), put(Y, tmp_path, "y")
+    weights = put(RNG.uniform(1, 2, 600) * size, tmp_path, "w")
+    if container == "frame":
+        weights = weights.to_numpy()
+    for learn in learners(tmp_path).values():
+        with pytest.raises(
+            DataError, match=r"must be 0, or between 1e-50 and 1e\+50.*Divide the weights by their mean"
+        ):
+            learn(x, y, sample_weight=weights)
+    for label in (size, np.inf, -1.0):
+        with pytest.raises(
+            ParameterError, match=r"class_weight must hold numbers that are 0, or between 1e-50 and 1e\+50"
+        ):
+            ELMClassifier(20, class_weight={1: label}).fit(X, LABELS)
+
+
+def test_the_unit_of_the_weights_changes_nothing_within_the_bounds():
+    weights = RNG.uniform(1, 2, 600)
+    plain = ELMRegressorCV(20, random_state=0, cv=3).fit(X, Y, sample_weight=weights)
+    for factor in (2.0**-160, 2.0**160):
+        model = ELMRegressorCV(20, random_state=0, cv=3).fit(X, Y, sample_weight=weights * factor)
+        assert model.best_score_ == pytest.approx(plain.best_score_, rel=1e-9)
 
 
 # Switches
