@@ -24,12 +24,12 @@ from daskelm.layer import Layer, Scale
 from daskelm.neurons import KINDS
 
 X = np.random.default_rng(5).integers(-2**40, 2**40, (5000, 7)) * 2.0**-37
-normal = standard_normal(np.random.default_rng(3), (500_000, 2))
+normal = standard_normal(np.random.default_rng(3), (200_000, 2))
 drawn = {"normal": hashlib.sha256(normal.tobytes()).hexdigest()}
 scales = {"": Scale.of(X), " weighted": Scale.of(X, abs(X[:, 0])), " by columns": Scale.of(X.copy("F"))}
 for name, scale in scales.items():
     for kind in (*KINDS, np.sin):
-        drawn[str(kind) + name] = Layer.draw([(7 if kind == "lin" else 3000, kind)], 7, 3, "f8", scale).fingerprint
+        drawn[str(kind) + name] = Layer.draw([(7 if kind == "lin" else 500, kind)], 7, 3, "f8", scale).fingerprint
 print(json.dumps(drawn))
 """
 # What NumPy chooses among on this processor; of the first, nothing is taken away.
