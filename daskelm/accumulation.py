@@ -65,7 +65,7 @@ class _Gram:
     def __init__(self, layer, targets, origins):
         self.layer, self.targets, self.notes = layer, targets, Notes(origins)
         self.sums = Accumulator(
-            layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning, layer.gram_dtype
+            layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype
         )
 
     def add(self, first_row, X, y, weights):
@@ -80,10 +80,9 @@ def add_block(
     sums: Accumulator, layer: Layer, targets: Targets, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
 ) -> None:
     """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
-    H = layer(X, out=sums.room(len(X)))
     # Class weights say how much a row matters, not how many rows it stands for.
-    counts = float(len(H)) if weights is None else float(weights.sum())
-    sums.add(H, targets.encode(y), targets.row_weights(y, weights), counts)
+    counts = float(len(X)) if weights is None else float(weights.sum())
+    sums.add_outputs(layer, X, targets.encode(y), targets.row_weights(y, weights), counts)
 
 
 def accumulate(

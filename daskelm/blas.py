@@ -1,4 +1,4 @@
-"""BLAS in place and without the interpreter's lock: HH += H'H on one triangle, and H U^-1 for a triangular U."""
+"""BLAS in place and without the interpreter's lock: H'H and xy' + yx' added to one triangle, H - 1r', H U^-1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.linalg import cython_blas
 
 from .unlocked import unlocked
 
-__all__ = ["add_gram", "divide_rows", "is_joined"]
+__all__ = ["add_gram", "add_outer", "add_outer_packed", "divide_rows", "is_joined", "subtract_row"]
 
 
 _INT, _CHAR, _ARRAY = ctypes.POINTER(ctypes.c_int), ctypes.c_char_p, ctypes.c_void_p
@@ -17,6 +17,8 @@ _INT, _CHAR, _ARRAY = ctypes.POINTER(ctypes.c_int), ctypes.c_char_p, ctypes.c_vo
 
 _ONE = ctypes.POINTER(ctypes.c_double)
 _dtrsm = unlocked(cython_blas, "dtrsm", _CHAR, _CHAR, _CHAR, _CHAR, _INT, _INT, _ONE, _ARRAY, _INT, _ARRAY, _INT)
+_dsyr2 = unlocked(cython_blas, "dsyr2", _CHAR, _INT, _ONE, _ARRAY, _INT, _ARRAY, _INT, _ARRAY, _INT)
+_dspr2 = unlocked(cython_blas, "dspr2", _CHAR, _INT, _ONE, _ARRAY, _INT, _ARRAY, _INT, _ARRAY)
 
 
 def _syrk(name, number):
@@ -25,18 +27,26 @@ def _syrk(name, number):
     return call, number(1.0)
 
 
+def _ger(name, number):
+    factor = ctypes.POINTER(number)
+    return unlocked(cython_blas, name, _INT, _INT, factor, _ARRAY, _INT, _ARRAY, _INT, _ARRAY, _INT), number(-1.0)
+
+
+_GER = {np.dtype(np.float64): _ger("dger", ctypes.c_double), np.dtype(np.float32): _ger("sger", ctypes.c_float)}
 _SYRK = {np.dtype(np.float64): _syrk("dsyrk", ctypes.c_double), np.dtype(np.float32): _syrk("ssyrk", ctypes.c_float)}
 
 
-def add_gram(H: np.ndarray, HH: np.ndarray) -> None:
-    """Add H'H to the upper triangle of HH, in place.
+def add_gram(H: np.ndarray, HH: np.ndarray, *, lower: bool = False) -> None:
+    """Add H'H to the upper triangle of HH, or to the lower one, in place.
 
     Parameters
     ----------
     H : ndarray of shape (rows, n_neurons), float64 or float32, C-contiguous
         Hidden-layer outputs.
     HH : ndarray of shape (n_neurons, n_neurons), of the same type, C-contiguous
-        Accumulator; its lower triangle is neither read nor written.
+        Accumulator; its other triangle is neither read nor written.
+    lower : bool, default=False
+        Whether it is the lower triangle that is added to.
     """
     rows, n = H.shape
     for array in (H, HH):
@@ -50,7 +60,70 @@ def add_gram(H: np.ndarray, HH: np.ndarray) -> None:
         return
     size, (syrk, one) = ctypes.c_int(n), _SYRK[H.dtype]
     # Read by columns, as BLAS does, H is H' and the upper triangle of HH is the lower one.
-    syrk(b"L", b"N", size, ctypes.c_int(rows), one, H.ctypes.data, size, one, HH.ctypes.data, size)
+    syrk(b"U" if lower else b"L", b"N", size, ctypes.c_int(rows), one, H.ctypes.data, size, one, HH.ctypes.data, size)
+
+
+def add_outer(x: np.ndarray, y: np.ndarray, S: np.ndarray) -> None:
+    """Add xy' + yx' to the upper triangle of S, in place.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (n,), float64, contiguous
+        The vectors.
+    S : ndarray of shape (n, n), float64, C-contiguous
+        Its lower triangle is neither read nor written.
+    """
+    _check_outer("add_outer", x, y, S, (len(x), len(x)))
+    size, one, step = ctypes.c_int(len(x)), ctypes.c_double(1.0), ctypes.c_int(1)
+    _dsyr2(b"L", size, one, x.ctypes.data, step, y.ctypes.data, step, S.ctypes.data, size)
+
+
+def add_outer_packed(x: np.ndarray, y: np.ndarray, packed: np.ndarray, sign: float = 1.0) -> None:
+    """Add xy' + yx', or that times `sign`, to an upper triangle that is packed row by row, in place.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (n,), float64, contiguous
+        The vectors.
+    packed : ndarray of shape (n * (n + 1) / 2,), float64, contiguous
+        The triangle.
+    sign : float, default=1
+        A factor.
+    """
+    _check_outer("add_outer_packed", x, y, packed, (len(x) * (len(x) + 1) // 2,))
+    size, factor, step = ctypes.c_int(len(x)), ctypes.c_double(sign), ctypes.c_int(1)
+    _dspr2(b"L", size, factor, x.ctypes.data, step, y.ctypes.data, step, packed.ctypes.data)
+
+
+def _check_outer(name, x, y, S, shape):
+    if any(a.dtype != np.float64 or not a.flags.c_contiguous for a in (x, y, S)) or x.ndim != 1 or x.shape != y.shape:
+        raise TypeError(f"{name} takes contiguous float64 arrays, x and y of one length; got {x.shape} and {y.shape}.")
+    if S.shape != shape or not S.flags.writeable:
+        raise TypeError(f"{name} adds to a writable array of shape {shape}; got {S.shape}.")
+
+
+def subtract_row(row: np.ndarray, H: np.ndarray) -> None:
+    """Subtract a row from each row of H, in place: three times as fast as NumPy where H is a part of wider rows.
+
+    Parameters
+    ----------
+    row : ndarray of shape (n,), of the type of H, contiguous
+        What is subtracted.
+    H : ndarray of shape (rows, n), float64 or float32
+        Its rows are contiguous; there may be something between them.
+    """
+    rows, n = H.shape
+    apart, step = H.strides
+    if H.dtype not in _GER or row.dtype != H.dtype or row.shape != (n,) or not row.flags.c_contiguous:
+        raise TypeError(f"subtract_row takes a row of {n} as {H.dtype}; got {row.shape} as {row.dtype}.")
+    if not rows or not n:
+        return
+    if step != H.itemsize or apart % H.itemsize or apart < n * H.itemsize or not H.flags.writeable:
+        raise TypeError(f"subtract_row: H must be writable with contiguous rows; got strides {H.strides}.")
+    ger, factor = _GER[H.dtype]
+    ones, one, size = np.ones(rows, H.dtype), ctypes.c_int(1), ctypes.c_int(apart // H.itemsize)
+    # Read by columns, as BLAS does, H is H'.
+    ger(ctypes.c_int(n), ctypes.c_int(rows), factor, row.ctypes.data, one, ones.ctypes.data, one, H.ctypes.data, size)
 
 
 def divide_rows(H: np.ndarray, U: np.ndarray) -> None:

@@ -178,7 +178,7 @@ class _Collector:
         if part not in self.sums:
             layer, targets = self.layer, self.targets
             self.sums[part] = Accumulator(
-                layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning, layer.gram_dtype
+                layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype
             )
         return self.sums[part]
 

@@ -9,8 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+from .blas import subtract_row
 from .exceptions import DataError
-from .neurons import Neurons, draw_neurons, is_bounded, kind_from_name, kind_name, parse_neurons
+from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neurons
 
 __all__ = ["Layer", "Scale"]
 
@@ -139,19 +140,19 @@ class Layer:
         drawn = draw_neurons(groups, n_features, seed)
         return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
 
-    def __call__(self, X: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Outputs H (rows, n_neurons) of the layer's dtype for X (rows, n_features); `out` may be of a wider one."""
+    def __call__(self, X: np.ndarray, out: np.ndarray | None = None, minus: np.ndarray | None = None) -> np.ndarray:
+        """Outputs H (rows, n_neurons) of the layer's dtype for X (rows, n_features); `out` may be of a wider one.
+
+        `minus` (n_neurons,), of the dtype of what is written, is taken off each row.
+        """
         H = np.empty((len(X), self.n_neurons), self.dtype) if out is None else out
         # A few rows at a time, so that their outputs stay in the processor's cache from the product to the activation.
         step = max(_CACHED_BYTES // (self.dtype.itemsize * self.n_neurons), 64)
         for start in range(0, len(X), step):
             rows = H[start : start + step]
-            if H.dtype == self.dtype:
-                self._fill(X[start : start + step], rows)
-            else:
-                narrow = np.empty(rows.shape, self.dtype)
-                self._fill(X[start : start + step], narrow)
-                rows[:] = narrow
+            self._fill(X[start : start + step], rows)
+            if minus is not None:
+                subtract_row(minus, rows)
         return H
 
     def _fill(self, X, H):
@@ -159,14 +160,14 @@ class Layer:
         scaled = as_is if self.scale is None else self.scale(X).astype(self.dtype, copy=False)
         start = 0
         for group, raw in zip(self.groups, self.raw, strict=True):
-            columns = slice(start, start + len(group))
-            group(as_is if raw else scaled, out=H[:, columns])
-            start = columns.stop
-
-    @cached_property
-    def unbounded(self) -> np.ndarray:
-        """Mask (n_neurons,) of the columns of H that can be large, and so are summed about a reference row."""
-        return np.repeat([not is_bounded(g.kind) for g in self.groups], [len(g) for g in self.groups])
+            columns = H[:, start : start + len(group)]
+            start += len(group)
+            inputs = as_is if raw else scaled
+            if group.passes_inputs or (columns.flags.c_contiguous and columns.dtype == self.dtype):
+                group(inputs, out=columns)
+            else:
+                # Ufuncs of NumPy take twice as long on rows with something between them.
+                columns[:] = group(inputs)
 
     @property
     def nbytes(self) -> int:

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from .drawing import exp, log, ndtr, ndtri, standard_normal
 from .exceptions import ParameterError
 
-__all__ = ["KINDS", "Neurons", "draw_neurons", "is_bounded", "kind_from_name", "kind_name", "parse_neurons"]
+__all__ = ["KINDS", "Neurons", "draw_neurons", "kind_from_name", "kind_name", "parse_neurons"]
 
 # Chosen by measurement (docs/design.md, "Defaults"): every input passed through, and this many tanh neurons.
 DEFAULT_N_TANH = 200
@@ -73,13 +73,11 @@ class Kind:
     """One row of the table of kinds.
 
     `combine(X, W, b, out)` fills out (rows, n) from X (rows, d), W (d, n), b (n,); `activate(out, out=out)` acts in
-    place. `bounded` kinds need no reference row in the sums. `weights(Z, d)` turns standard normal numbers, one row
-    (d weights, a bias, a scale) per neuron, into W and b.
+    place. `weights(Z, d)` turns standard normal numbers, one row (d weights, a bias, a scale) per neuron, into W and b.
     """
 
     combine: Callable
     activate: Callable
-    bounded: bool
     weights: Callable
 
 
@@ -111,13 +109,13 @@ _UFUNC_WEIGHTS = _projection_weights(0.5, 2.0, 1.0)
 
 # A new kind is one row here. The scales were measured: docs/design.md, "Defaults".
 KINDS: dict[str, Kind] = {
-    "lin": Kind(_project, _identity, False, lambda Z, d: (np.eye(d)[:, : len(Z)], np.zeros(len(Z)))),
-    "sigm": Kind(_project, scipy.special.expit, True, _projection_weights(1.0, 4.0, 2.0)),
-    "tanh": Kind(_project, np.tanh, True, _projection_weights(0.25, 1.0, 0.7)),
-    "relu": Kind(_project, _relu, False, _projection_weights(0.5, 0.5, 0.5)),
-    "rbf_l1": Kind(_squared_metric("cityblock"), np.exp, True, _centre_weights(_median_l1, 0.5, 5.0)),
-    "rbf_l2": Kind(_squared_l2, np.exp, True, _centre_weights(_median_l2, 0.5, 5.0)),
-    "rbf_linf": Kind(_squared_metric("chebyshev"), np.exp, True, _centre_weights(_median_linf, 0.5, 5.0)),
+    "lin": Kind(_project, _identity, lambda Z, d: (np.eye(d)[:, : len(Z)], np.zeros(len(Z)))),
+    "sigm": Kind(_project, scipy.special.expit, _projection_weights(1.0, 4.0, 2.0)),
+    "tanh": Kind(_project, np.tanh, _projection_weights(0.25, 1.0, 0.7)),
+    "relu": Kind(_project, _relu, _projection_weights(0.5, 0.5, 0.5)),
+    "rbf_l1": Kind(_squared_metric("cityblock"), np.exp, _centre_weights(_median_l1, 0.5, 5.0)),
+    "rbf_l2": Kind(_squared_l2, np.exp, _centre_weights(_median_l2, 0.5, 5.0)),
+    "rbf_linf": Kind(_squared_metric("chebyshev"), np.exp, _centre_weights(_median_linf, 0.5, 5.0)),
 }
 
 _UFUNC_HOMES = {"numpy": np, "scipy.special": scipy.special}
@@ -159,11 +157,6 @@ def kind_from_name(name: str) -> str | np.ufunc:
     kind = getattr(_UFUNC_HOMES.get(home), attribute, name)
     kind_name(kind)
     return kind
-
-
-def is_bounded(kind: str | np.ufunc) -> bool:
-    """Whether outputs of the kind lie within [-1, 1] whatever the inputs."""
-    return isinstance(kind, str) and KINDS[kind].bounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +226,11 @@ class Neurons:
         first, last = int(inputs[0]), int(inputs[-1])
         # Columns that stand together need no list of them, which would be copied one number at a time.
         return slice(first, last + 1) if np.array_equal(inputs, np.arange(first, last + 1)) else inputs
+
+    @property
+    def passes_inputs(self) -> bool:
+        """Whether the outputs are inputs as they are, so that nothing is computed."""
+        return self._passed_inputs is not None
 
     def __repr__(self):
         return f"Neurons({kind_name(self.kind)!r}, W of shape {self.W.shape}, b of shape {self.b.shape})"

@@ -11,7 +11,8 @@ import numpy as np
 from .exceptions import CancellationWarning, IncompatibleSumsError
 from .files import next_generation, read_sealed, write_sealed
 from .ledger import Ledger
-from .moments import UNRESOLVED, Moments, rounding
+from .moments import UNRESOLVED, Moments, rounding, varies
+from .reference_rows import common_reference, move_packed, other_sums
 from .triangles import unpack
 
 __all__ = ["NormalEquations"]
@@ -26,8 +27,8 @@ class NormalEquations:
 
     ``a + b`` is the sums of the rows of both, ``sum([a, b, c])`` those of all, ``a - b`` those of `a` without the rows
     of `b`. Estimators make them (`normal_equations_`); the parameters are for those who store them themselves. Sums
-    are about a reference row r = (reference_H, reference_T), so that a target around 1e9 does not drown its residuals;
-    `HH` and `HT` are about zero.
+    are about a reference row r = (reference_H, reference_T) near the means, so that neither a target around 1e9 nor a
+    neuron that hardly varies loses its digits; `HH` and `HT` are about zero.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class NormalEquations:
     sum_TT : ndarray of shape (n_targets,)
         sum w (t - r)^2.
     reference_H : ndarray of shape (n_neurons,)
-        r for the neurons; zero for bounded ones.
+        r for the neurons.
     reference_T : ndarray of shape (n_targets,)
         r for the targets.
     n_samples : int
@@ -168,19 +169,28 @@ class NormalEquations:
         -------
         Moments
         """
+        shift_H, shift_T = self.reference_H, self.reference_T
+        mean_H, mean_T = np.zeros(self.n_neurons), np.zeros(self.n_targets)
         if centred and self.sum_weights > 0:
-            about = self._about(
-                self.reference_H + self.sum_H / self.sum_weights, self.reference_T + self.sum_T / self.sum_weights
-            )
-        else:
-            about = self._about(np.zeros(self.n_neurons), np.zeros(self.n_targets))
+            # Not by way of the means, which cannot hold what lies between two numbers around 1e9.
+            shift_H, shift_T = -self.sum_H / self.sum_weights, -self.sum_T / self.sum_weights
+            mean_H, mean_T = self.reference_H - shift_H, self.reference_T - shift_T
+        packed, rest = self.packed.copy(), other_sums(self, shift_H, shift_T)
+        move_packed(self, packed, shift_H)
+        HH, HT = unpack(packed, self.n_neurons), rest["cross"]
+        constant = ~varies(np.diag(HH), self.sum_weights, mean_H)
+        if constant.any():
+            # Else a solution without penalty would be made of what rounding left of them.
+            HH[constant], HH[:, constant] = 0, 0
+            HT = np.where(constant[:, None], 0, HT)
         return Moments(
-            unpack(about.packed, self.n_neurons),
-            about.cross,
-            about.sum_TT,
-            about.reference_H,
-            about.reference_T,
+            HH,
+            HT,
+            rest["sum_TT"],
+            mean_H,
+            mean_T,
             self.sum_counts,
+            varies(rest["sum_TT"], self.sum_weights, mean_T),
             centred,
             UNRESOLVED[self.precision],
             self.least_alpha,
@@ -218,31 +228,10 @@ class NormalEquations:
 
     def _about(self, reference_H, reference_T) -> NormalEquations:
         """The same sums about another reference row; exact in exact arithmetic."""
-        shift_H, shift_T = self.reference_H - reference_H, self.reference_T - reference_T
-        if not (shift_H.any() or shift_T.any()):
-            return self
-        n, L = self.sum_weights, self.n_neurons
-        packed, start = self.packed, 0
-        if shift_H.any():
-            packed = packed.copy()
-            for i in range(L):
-                row = packed[start : start + L - i]
-                if shift_H[i]:
-                    row += shift_H[i] * (self.sum_H[i:] + n * shift_H[i:])
-                if self.sum_H[i]:
-                    row += self.sum_H[i] * shift_H[i:]
-                start += L - i
-        cross = self.cross + np.outer(shift_H, self.sum_T + n * shift_T) + np.outer(self.sum_H, shift_T)
-        return replace(
-            self,
-            packed=packed,
-            cross=cross,
-            sum_H=self.sum_H + n * shift_H,
-            sum_T=self.sum_T + n * shift_T,
-            sum_TT=self.sum_TT + shift_T * (2 * self.sum_T + n * shift_T),
-            reference_H=np.asarray(reference_H, dtype=np.float64),
-            reference_T=np.asarray(reference_T, dtype=np.float64),
-        )
+        packed, shift_H, shift_T = self.packed.copy(), self.reference_H - reference_H, self.reference_T - reference_T
+        move_packed(self, packed, shift_H)
+        sums = other_sums(self, shift_H, shift_T)
+        return replace(self, packed=packed, reference_H=reference_H, reference_T=reference_T, **sums)
 
     def _check_compatible(self, other, verb):
         for what, remedy in (
@@ -296,17 +285,27 @@ class NormalEquations:
         if not self.sum_weights:
             # Nothing is summed about this reference: zero would drown a target around 1e9.
             self = self._about(other.reference_H, other.reference_T)
-        other = other._about(self.reference_H, self.reference_T)
-        combine = np.add if sign > 0 else np.subtract
-        sums: dict = {
-            name: combine(getattr(self, name), getattr(other, name))
-            for name in ("packed", "cross", "sum_H", "sum_T", "sum_TT", "n_samples", "sum_weights", "sum_counts")
-        }
-        sums["n_samples"] = int(sums["n_samples"])
-        for name in ("sum_weights", "sum_counts"):
-            sums[name] = float(sums[name])
-        precision = min(self.precision, other.precision)
-        return replace(self, **sums, ledger=ledger, target_dtype=target_dtype, precision=precision)
+        H, T = common_reference(self, other) if sign > 0 else (self.reference_H, self.reference_T)
+        packed = self.packed + other.packed if sign > 0 else self.packed - other.packed
+        move_packed(self, packed, self.reference_H - H)
+        move_packed(other, packed, other.reference_H - H, sign)
+        sums = other_sums(self, self.reference_H - H, self.reference_T - T)
+        others = other_sums(other, other.reference_H - H, other.reference_T - T)
+        for name in ("cross", "sum_H", "sum_T", "sum_TT"):
+            sums[name] = sums[name] + sign * others[name]
+        return replace(
+            self,
+            packed=packed,
+            reference_H=H,
+            reference_T=T,
+            n_samples=self.n_samples + sign * other.n_samples,
+            sum_weights=self.sum_weights + sign * other.sum_weights,
+            sum_counts=self.sum_counts + sign * other.sum_counts,
+            ledger=ledger,
+            target_dtype=target_dtype,
+            precision=min(self.precision, other.precision),
+            **sums,
+        )
 
     def __repr__(self):
         rows = f"rows of {len(self.ledger.sources)} source(s)"

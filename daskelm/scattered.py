@@ -137,7 +137,7 @@ class BlockTask:
     def __call__(self, layer: Layer) -> NormalEquations:
         """The sums."""
         targets, notes = self.targets, Notes(self.origins)
-        sums = Accumulator(layer.fingerprint, layer.unbounded, targets.n_targets, targets.meaning, layer.gram_dtype)
+        sums = Accumulator(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype)
         with ExitStack() as stack:
             X, y = self.X.open(stack, "X"), self.y.open(stack, "y")
             weights = None if self.weights is None else self.weights.open(stack, "sample_weight")

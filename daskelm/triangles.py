@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["add_triangle", "crop_packed", "pack_in_place", "unpack"]
+__all__ = ["add_triangle", "crop_packed", "move_transposed", "pack_in_place", "unpack"]
+
+# Rows and columns of a square that is transposed in cache.
+_TILE = 128
 
 
 def pack_in_place(S: np.ndarray, n: int) -> np.ndarray:
     """Upper triangle of the leading n rows and columns of S as a vector (n (n + 1) / 2,), row by row.
 
-    S must own its memory and be C-contiguous; it is used up, and what is not needed of its memory is given back, so
-    that two triangles and not three are held at once.
+    S must own its memory and be C-contiguous; it may have more rows than columns. It is used up, and what is not needed
+    of its memory is given back, so that two triangles and not three are held at once.
     """
-    width, flat, start = len(S), S.reshape(-1), 0
+    width, flat, start = S.shape[1], S.reshape(-1), 0
     for i in range(n):
         flat[start : start + n - i] = flat[i * width + i : i * width + n]
         start += n - i
@@ -38,6 +41,25 @@ def add_triangle(S: np.ndarray, packed: np.ndarray) -> None:
     for i in range(n):
         packed[start : start + n - i] += S[i, i:]
         start += n - i
+
+
+def move_transposed(lower: np.ndarray, upper: np.ndarray) -> None:
+    """Add the lower triangle of one square (n, n), transposed, to the upper triangle of another, and clear it.
+
+    The other triangles stay as they are; the two may lie in them.
+    """
+    n = len(lower)
+    for i in range(0, n, _TILE):
+        rows = slice(i, i + _TILE)
+        tile = lower[rows, rows]
+        own = np.tri(len(tile), dtype=bool)
+        upper[rows, rows] += np.where(own, tile, 0).T
+        tile[own] = 0
+        for j in range(i + _TILE, n, _TILE):
+            columns = slice(j, j + _TILE)
+            tile = lower[columns, rows]
+            upper[rows, columns] += tile.T
+            tile[:] = 0
 
 
 def unpack(packed: np.ndarray, n: int) -> np.ndarray:

@@ -26,7 +26,7 @@ FLOORS = (
     {"remote_rows"},
     {"hdf5_part"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook", "refusals"},
-    {"hdf5", "neurons", "other_arrays", "progress", "row_digests", "text", "triangles"},
+    {"hdf5", "neurons", "other_arrays", "progress", "reference_rows", "row_digests", "text", "triangles"},
     {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
     {"client", "hdf5_arrays", "layer", "normal_equations", "parameters"},

@@ -112,7 +112,3 @@ def test_a_layer_is_shown_in_one_line():
     assert repr(layer()) == f"{start}{layer().fingerprint[:12]})"
     other = repr(Layer.draw([(1, "tanh"), (1, "lin"), (1, "tanh")], 3, 0, "f4", None))
     assert other.startswith("Layer(3 inputs, 2 tanh + 1 lin, float32, unscaled, fingerprint=")
-
-
-def test_unbounded_columns():
-    assert layer().unbounded.tolist() == [True] * 2 + [False] * 7 + [True] * 5

@@ -21,7 +21,7 @@ T = H @ RNG.standard_normal((8, 2)) + RNG.standard_normal((200, 2)) + 3
 
 
 def sums(H=H, T=T, weights=None):
-    accumulator = Accumulator("f", np.ones(H.shape[1], bool), T.shape[1])
+    accumulator = Accumulator("f", H.shape[1], T.shape[1])
     accumulator.add(H.copy(), T.copy(), weights)
     return accumulator.result("float64", None)
 
