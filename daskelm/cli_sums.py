@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+import numpy as np
 
 from .cli_arguments import (
     ALPHA,
@@ -149,9 +150,9 @@ def solve(model, sums, out, alpha):
         "mean squared error": f"{errors.mean() / held.sum_weights:.6g}",
     }
     if is_regressor(estimator):
-        totals = held.moments().TT
-        ratios = [error / total if total else 0.0 for error, total in zip(errors, totals, strict=True)]
-        facts["R2"] = f"{1 - sum(ratios) / len(ratios):.6g}"
+        moments = held.moments()
+        ratios = np.divide(errors, moments.TT, where=moments.informative, out=np.zeros(len(errors)))
+        facts["R2"] = f"{1 - ratios.mean():.6g}"
     click.echo(f"{out or model}: solved")
     for name, value in facts.items():
         click.echo(f"  {name:<20}{value}")

@@ -12,6 +12,7 @@ import numpy as np
 from .exceptions import ParameterError
 from .inputs import Source
 from .layer import Layer
+from .moments import varies
 from .nesting import nested_order
 from .normal_equations import NormalEquations
 from .ranking import ranked
@@ -153,7 +154,6 @@ def score_from_squares(squares: np.ndarray, test: NormalEquations, name: str) ->
         return -(np.sqrt(errors) if "root" in name else errors).mean(axis=-1)
     moments = test.moments()
     # As scikit-learn: a target that is constant on the rows scores 1 if it is met, else 0; here, to rounding.
-    rounding = 1e-28 * test.sum_weights * np.square(moments.mean_T)
-    ratio = (squares > rounding).astype(float)
-    np.divide(squares, moments.TT, out=ratio, where=rounding < moments.TT)
+    ratio = varies(squares, test.sum_weights, moments.mean_T).astype(float)
+    np.divide(squares, moments.TT, out=ratio, where=moments.informative)
     return (1 - ratio).mean(axis=-1)

@@ -75,7 +75,7 @@ class EigenFactor:
             return 1.0
         grid = GCV_GRID * trace / len(self.values)
         squares = np.square(self.vectors.T @ moments.HT)
-        informative = moments.TT > 0
+        informative = moments.informative
         squares = (squares[:, informative] / moments.TT[informative]).sum(axis=1)
         total = max(int(np.count_nonzero(informative)), 1)
         shifted = self.values + grid[:, None]

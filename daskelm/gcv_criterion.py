@@ -63,7 +63,7 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
         )
     if name == "r2":
         # Targets that are constant tell nothing, as in alpha="gcv".
-        told = moments.TT > 0
+        told = moments.informative
         relative = errors.inflated[:, :, told] / moments.TT[told]
         return 1 - (relative.mean(axis=2) if told.any() else errors.inflation)[None]
     per_row = errors.inflated / moments.n

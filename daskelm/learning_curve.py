@@ -9,17 +9,16 @@ from numbers import Real
 import numpy as np
 
 from .exceptions import ParameterError
+from .moments import varies
 from .normal_equations import NormalEquations
 from .solvers import Solution, check_alpha, solve
 
-__all__ = ["CurveMaker", "EarlyStop", "LearningCurvePoint", "Step", "check_callbacks", "check_tol", "r2_of"]
+__all__ = ["CurveMaker", "EarlyStop", "LearningCurvePoint", "Step", "check_callbacks", "check_tol"]
 
 # Points that must show no change: each is measured, and one alone may be small by chance.
 _LEAST_CHANGES = 2
 # Segments end with whole blocks: half of the rows is half but for those.
 _NEARLY = 1.05
-# A target whose standard deviation is below this part of its mean is constant but for rounding.
-_CONSTANT = 10 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -100,22 +99,28 @@ class CurveMaker:
             return Step(self.total)
         # What an ill-conditioned point would warn of, the solution of all rows does, if it is so there still.
         solution = solve(before, self.alpha, fit_intercept=self.fit_intercept, warn=False)
-        score, gain = r2_of(sums, solution), None
+        scores, gain = _r2_of_targets(sums, solution), None
         if earlier := [model for n, model in self.models if n <= before.n_samples / 2 * _NEARLY]:
-            gain = score - r2_of(sums, earlier[-1])
+            # Over the targets that vary here: what cannot gain must not make the gain of others look small.
+            gains = (scores - _r2_of_targets(sums, earlier[-1]))[_vary(sums)[2]]
+            gain = float(gains.mean()) if len(gains) else 0.0
         self.models.append((before.n_samples, solution))
-        return Step(self.total, before.n_samples, score, solution.alpha, gain)
+        return Step(self.total, before.n_samples, float(scores.mean()), solution.alpha, gain)
 
 
-def r2_of(sums: NormalEquations, solution: Solution) -> float:
-    """R2 of a model on the rows of any sums of its layer, the mean over targets, as `scoring.r2` has it."""
+def _r2_of_targets(sums: NormalEquations, solution: Solution) -> np.ndarray:
+    """R2 (n_targets,) of a model on the rows of any sums of its layer, of which `scoring.r2` has the mean."""
     errors = sums.squared_error(solution.coef, solution.intercept)
+    mean, squares, resolved = _vary(sums)
+    ratio = varies(errors, sums.sum_weights, mean).astype(np.float64)
+    return 1 - np.divide(errors, squares, where=resolved, out=ratio)
+
+
+def _vary(sums):
+    """Of each target the mean, the sum of squares about it, and whether it varies."""
     mean = sums.reference_T + sums.sum_T / sums.sum_weights
     squares = np.maximum(sums.sum_TT - np.square(sums.sum_T) / sums.sum_weights, 0)
-    noise = sums.sum_weights * np.square(_CONSTANT * mean)
-    resolved = squares > noise
-    ratio = np.divide(errors, squares, where=resolved, out=(errors > noise).astype(np.float64))
-    return float(np.mean(1 - ratio))
+    return mean, squares, varies(squares, sums.sum_weights, mean)
 
 
 class EarlyStop:

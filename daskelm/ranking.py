@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .exceptions import ParameterError
+from .moments import varies
 from .normal_equations import NormalEquations
 from .ridge_path import nested
 
 __all__ = ["RANKINGS", "check_ranking", "ranked"]
-
-# What varies by less than this part of its squared mean is constant, to rounding.
-_CONSTANT = 1e-28
 
 
 def check_ranking(ranking, n_targets: int) -> str | None:
@@ -74,17 +72,16 @@ class _SparseModel:
         variances = np.diag(moments.HH)
         # Of a constant column there is rounding of its squares as they were summed: about zero, or a reference.
         squares = sums.packed[np.cumsum([0, *range(n, 1, -1)])][order]
-        constant_H, constant_T = (_CONSTANT * moments.n * np.square(m) for m in (moments.mean_H, moments.mean_T))
-        varies = variances > np.maximum(moments.unresolved * squares, constant_H)
-        told = constant_T < moments.TT
-        scale = np.where(varies, 1 / np.sqrt(np.where(varies, variances, 1.0)), 0.0)
+        resolved = varies(variances, sums.sum_weights, moments.mean_H) & (variances > moments.unresolved * squares)
+        told = moments.informative
+        scale = np.where(resolved, 1 / np.sqrt(np.where(resolved, variances, 1.0)), 0.0)
         self.products = moments.HH * scale * scale[:, None]
         self.correlations = moments.HT[:, told] * scale[:, None] / np.sqrt(moments.TT[told])
         self.fitted = np.zeros_like(self.correlations)
         self.unresolved = moments.unresolved
         self.taken: list[int] = []
         # Of each column what those taken leave of it, as a part of its variance; and the same of all targets.
-        self.left = varies.astype(float)
+        self.left = resolved.astype(float)
         self.unexplained = float(np.count_nonzero(told))
         self.least = self.unexplained * self.unresolved
         # Products of all columns with the orthogonal ones.

@@ -9,6 +9,7 @@ import numpy as np
 
 from .exceptions import DataError
 from .inputs import Source, check_finite, check_weights, n_columns
+from .moments import varies
 from .progress import RowProgress
 from .row_chunks import apply_to_chunks
 from .targets import check_targets
@@ -43,11 +44,11 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None, verbose: i
 
 def r2_of(squares: tuple) -> float:
     """The coefficient of determination from what `squares_of` gave."""
-    total, _, about_mean, errors = squares
+    total, mean, about_mean, errors = squares
     if not total:
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
-    resolved = about_mean > 0
-    ratio = np.divide(errors, about_mean, where=resolved, out=(errors > 0).astype(float))
+    ratio = varies(errors, total, mean).astype(float)
+    np.divide(errors, about_mean, where=varies(about_mean, total, mean), out=ratio)
     return float(np.mean(1 - ratio))
 
 
