@@ -80,9 +80,11 @@ class Need:
     def per_task(self) -> int:
         """One Gram matrix of [H, 1, T], one block of these, of X as read and scaled, and the chunks of input."""
         L, d, c = self.n_neurons, self.n_features, self.n_targets
-        width = L + 1 + (c if is_joined(L, c) else 0)
+        joined = is_joined(L, c)
+        width = L + 1 + (c if joined else 0)
         row = 8 * (width + 3 * d + 3 * c)
-        return int(8 * width**2 + 8 * L * c + self.block * row + self.input_bytes)
+        # HT beside the matrix: the total, the sum of a run, and what a block adds to it.
+        return int(8 * width * (width + 1) + 8 * L * c * (1 if joined else 3) + self.block * row + self.input_bytes)
 
     @property
     def partial(self) -> int:

@@ -1,15 +1,20 @@
 """A target that does not vary, beside others, changes nothing of them: no penalty, no weights, no choice."""
 
 import warnings
+from dataclasses import replace
 
 import dask.array as da
 import numpy as np
 import pytest
 
 from daskelm import ELMRegressor, ELMRegressorCV
+from daskelm.criterion import score_from_squares
 from daskelm.exceptions import DataError, IllConditionedWarning
+from daskelm.gcv_criterion import gcv_scores
 from daskelm.learning_curve import CurveMaker
 from daskelm.moments import varies
+from daskelm.ranking import ranked
+from daskelm.solvers import solve
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 3))
@@ -141,6 +146,29 @@ def test_merged_and_subtracted(constant):
     for sums in (whole, whole - first, (whole - first) + first, sum(part for part, _ in parts)):
         assert sums.moments().informative.tolist() == [True, False]
         assert sums.moments(centred=False).informative.all()
+
+
+def test_sums_in_which_rounding_is_left_of_it():
+    # As about a mean that is off by rounding, in sums that were not made here: 1e-15 of the mean in each row.
+    c = 730_000.1
+    model = ELMRegressor(30, alpha=1.0, random_state=0).fit(X, beside(Y, c), WEIGHTS)
+    clean = model.normal_equations_
+    TT, cross = clean.sum_TT.copy(), clean.cross.copy()
+    TT[1] = clean.sum_weights * (1e-15 * c) ** 2
+    cross[:, 1] = 0.5 * np.sqrt(TT[1] * np.diag(clean.moments().HH)) * np.random.default_rng(2).normal(size=30)
+    left = replace(clean, sum_TT=TT, cross=cross)
+    alone = ELMRegressor(30, alpha=1.0, random_state=0).fit(X, Y, WEIGHTS).normal_equations_
+    assert left.moments().TT[1] > 0
+    assert solve(left, "gcv").alpha == pytest.approx(solve(alone, "gcv").alpha, rel=1e-9)
+    alphas, sizes = np.logspace(-3, 3, 13), [10, 30]
+    scores = [gcv_scores(sums.moments(), alphas, sizes, "r2") for sums in (left, alone)]
+    np.testing.assert_allclose(*scores, rtol=1e-9)
+    squares = np.array([[0.4 * TT[0], TT[1]], [0.5 * TT[0], 0.0]])
+    expected = (score_from_squares(squares[:, :1], alone, "r2") + 1) / 2
+    np.testing.assert_allclose(score_from_squares(squares, left, "r2"), expected, rtol=1e-6)
+    for ranking in ("omp", "mrsr"):
+        orders = [ranked(sums, np.arange(30), ranking) for sums in (left, alone)]
+        np.testing.assert_array_equal(*orders)
 
 
 def test_all_constant_is_still_something_that_can_be_solved():
