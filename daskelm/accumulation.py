@@ -168,7 +168,7 @@ def run_pass(
     if in_memory_X:
         y, weights = in_memory(y=y, sample_weight=weights)
     given = [source for source in (X, y, weights) if source is not None]
-    check_visible([source for source in given if isinstance(source, Hdf5Rows)], client)
+    check_visible([source for source in given if isinstance(source, Hdf5Rows)], client, ranges)
     hooks["done"] = progress.advance
     tasks_hooks = hooks | {"started": progress.started}
     if read_by_tasks(X, y, weights):

@@ -8,11 +8,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from .cli_arguments import kind_of
 from .exceptions import FileFormatError
-from .hdf5 import files_named, open_rows
-from .hdf5_part import datasets_in, file_sizes, opened
+from .hdf5 import files_named, open_rows, some
+from .hdf5_layout import outsides_of, unwritten_rows
+from .hdf5_links import datasets_in, dtype_of, links_in
+from .hdf5_part import file_sizes, opened
 from .model_file import read_model
 from .neurons import kind_name
 from .normal_equations import NormalEquations
@@ -37,11 +40,9 @@ def describe(name: str) -> dict:
     path, dataset = split_dataset(name)
     kind = kind_of(path)
     facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
-    if dataset:
-        # Says which datasets there are, where there is none of this name.
-        dataset = open_rows(path, dataset).parts[0].dataset.lstrip("/")
+    part = open_rows(path, dataset).parts[0] if dataset else None
     if kind == "data":
-        return facts | {"datasets": [item for item in _datasets(path) if not dataset or dataset == item["name"]]}
+        return facts | (_all_datasets(path) if part is None else _one_dataset(part, path, dataset))
     if kind == "model":
         return facts | _model(path)
     if kind == "sums":
@@ -49,21 +50,40 @@ def describe(name: str) -> dict:
     raise FileFormatError(f"{path} is neither a daskelm file nor HDF5. Text and .npy are converted with make-hdf5.")
 
 
-def _datasets(path):
+def _all_datasets(path):
+    def facts(file):
+        found = {"datasets": [_facts(name, item) for name, item in datasets_in(file).items()]}
+        links = [{"name": name, "to": link.target, "there": link.there} for name, link in links_in(file).items()]
+        return found | ({"links": links} if links else {})
+
     with opened(path) as (file, remote):
-        return _facts(file) if remote is None else remote.call(_facts, file)
+        return facts(file) if remote is None else remote.call(facts, file)
 
 
-def _facts(file):
-    found = []
-    for name, item in datasets_in(file).items():
-        shape, chunks = list(item.shape or ()), None if item.chunks is None else list(item.chunks)
-        facts = {"name": name, "shape": shape, "dtype": str(item.dtype), "chunks": chunks}
-        made = item.id.get_create_plist()
-        # Names of filters go on with where to find them.
-        filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
-        found.append(facts | {"filters": filters})
-    return found
+def _one_dataset(part, path, name):
+    with opened(part.path) as (file, remote):
+        get = file.get if remote is None else partial(remote.call, file.get)
+        facts = partial(_facts, name.lstrip("/"), get(part.dataset))
+        found = facts() if remote is None else remote.call(facts)
+    return {"datasets": [found | ({} if part.path == path else {"in": f"{part.path}::{part.dataset.lstrip('/')}"})]}
+
+
+def _facts(name, item):
+    dtype, chunks = dtype_of(item), None if item.chunks is None else list(item.chunks)
+    facts = {
+        "name": name,
+        "shape": list(item.shape or ()),
+        "dtype": "unknown to NumPy" if dtype is None else str(dtype),
+    }
+    made = item.id.get_create_plist()
+    # Names of filters go on with where to find them.
+    filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
+    facts |= {"chunks": chunks, "filters": filters}
+    if item.shape and (sources := list(dict.fromkeys(outside.file for outside in outsides_of(item)))):
+        facts["reads_from"] = sources
+    if item.shape and (holes := unwritten_rows(item)):
+        facts["unwritten"] = [list(run) for run in holes]
+    return facts
 
 
 def layer_facts(layer) -> dict:
@@ -119,13 +139,26 @@ def _sums(path):
     }
 
 
+def _remarks(item):
+    """What is out of the ordinary of a dataset."""
+    if "in" in item:
+        yield f"in {item['in']}"
+    if "reads_from" in item:
+        yield f"read from {some(item['reads_from'])}"
+    if runs := [f"{start}:{stop}" for start, stop in item.get("unwritten", [])]:
+        yield f"rows never written: {some(runs)}"
+
+
 def lines(facts: dict) -> Iterator[str]:
     """The facts as text."""
     facts = dict(facts)
     yield f"{facts.pop('file')}: {facts.pop('kind')}, {facts.pop('bytes'):,} bytes"
     for item in facts.pop("datasets", []):
         chunks = "not chunked" if item["chunks"] is None else f"chunks {tuple(item['chunks'])}"
-        yield f"  {item['name']}  {tuple(item['shape'])} {', '.join([item['dtype'], chunks, *item['filters']])}"
+        told = [item["dtype"], chunks, *item["filters"], *_remarks(item)]
+        yield f"  {item['name']}  {tuple(item['shape'])} {', '.join(told)}"
+    for link in facts.pop("links", []):
+        yield f"  {link['name']}  link to {link['to']}{', which is not there' if link['there'] is False else ''}"
     kinds = facts.pop("kinds", None)
     if kinds is not None:
         facts["neurons"] = f"{facts['neurons']} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"

@@ -13,7 +13,7 @@ from dask.utils import format_bytes
 
 from .client import n_local_threads
 from .cluster_facts import facts_here, samples_of
-from .exceptions import InsufficientMemoryError
+from .exceptions import FileFormatError, InsufficientMemoryError
 from .hdf5 import Hdf5Rows, some
 from .memory import Need, block_rows, check_memory, rows_per_task
 from .pass_tasks import held_bytes
@@ -83,9 +83,9 @@ def check_job(job: Job, client=None) -> list[Finding]:
     list of Finding
         In the order of the checks; at least one of each.
     """
-    paths = sorted({part.path for source in job.sources for part, _, _ in source.ranges()})
+    parts = list(dict.fromkeys(part for source in job.sources for part, _, _ in source.ranges()))
     samples = samples_of(job.sources)
-    here = facts_here(paths, samples)
+    here = facts_here(parts, samples)
     if client is None:
         from distributed.system import MEMORY_LIMIT
 
@@ -93,7 +93,7 @@ def check_job(job: Job, client=None) -> list[Finding]:
         workers = [_Worker("This process", n_local_threads(), MEMORY_LIMIT, here | {"blas_threads": 1})]
         others, broken = {}, {}
     else:
-        workers, broken = _ask_workers(client, paths, samples)
+        workers, broken = _ask_workers(client, parts, samples)
         others = {worker.name: worker.facts for worker in workers}
     return [
         *_check_workers(workers, broken),
@@ -105,11 +105,11 @@ def check_job(job: Job, client=None) -> list[Finding]:
     ]
 
 
-def _ask_workers(client, paths, samples):
+def _ask_workers(client, parts, samples):
     """The workers with their facts, and the errors of those that have none."""
     known = client.scheduler_info(n_workers=-1)["workers"]
     workers, broken = [], {}
-    for address, facts in client.run(facts_here, paths, samples, on_error="return", workers=list(known)).items():
+    for address, facts in client.run(facts_here, parts, samples, on_error="return", workers=list(known)).items():
         name, told = f"Worker {address}", known[address]
         if isinstance(facts, Exception):
             broken[name] = facts
@@ -165,11 +165,18 @@ def _check_data(job, here, others):
         return [Finding("data", None, "not checked: no X was given.")]
     samples = samples_of(job.sources)
     wrong = defaultdict(list)
+    failures = []
+    for source in job.sources:
+        try:
+            source.check_written()
+        except FileFormatError as error:
+            failures.append(str(error))
     for name, facts in {"this process": here, **others}.items():
         for complaint in _about_data(samples, here, facts):
             wrong[complaint].append(name)
-    failures = [f"{what} (on {some(names)}). {remedy}" for (what, remedy), names in wrong.items()]
-    n, n_bytes = len(here["sizes"]), sum(here["sizes"].values())
+    failures += [f"{what} (on {some(names)}). {remedy}" for (what, remedy), names in wrong.items()]
+    sizes = [size for size in here["sizes"].values() if not isinstance(size, str)]
+    n, n_bytes = len(sizes), sum(sizes)
     read = f"read the same on {len(others)} worker(s)" if others else "can be read"
     passed = f"{n} file(s), {format_bytes(n_bytes)}; the rows sampled in {len(samples)} of them {read}."
     return _findings("data", failures, passed)
@@ -177,11 +184,11 @@ def _check_data(job, here, others):
 
 def _about_data(samples, here, facts) -> Iterator[tuple[str, str]]:
     """(What is wrong, what to do) with data as it is for one process."""
-    other = {path for path, size in facts["sizes"].items() if size != here["sizes"][path]}
+    other = {path for path, size in here["sizes"].items() if size != facts["sizes"].get(path)}
     for path in sorted(other):
-        got = facts["sizes"][path] if isinstance(facts["sizes"][path], str) else f"{facts['sizes'][path]:,} bytes"
+        right, got = _size(here["sizes"][path]), _size(facts["sizes"].get(path, "no file"))
         remedy = _SETTINGS if is_url(path) else _SHARE
-        yield f"{path} must be visible on every worker with {here['sizes'][path]:,} bytes; got {got}", remedy
+        yield f"{path} must be visible on every worker with {right}; got {got}", remedy
     for rows, mine, found in zip(samples, here["samples"], facts["samples"], strict=True):
         (part,) = rows.parts
         if part.path in other:
@@ -190,6 +197,10 @@ def _about_data(samples, here, facts) -> Iterator[tuple[str, str]]:
             yield f"{part.path} must be readable everywhere; got this error", found["error"]
         elif "digest" in mine and found != mine:
             yield f"{part.path} must hold the same numbers everywhere; got others in {part.dataset!r}", _SHARE
+
+
+def _size(found):
+    return found if isinstance(found, str) else f"{found:,} bytes"
 
 
 def _check_memory(job, workers):

@@ -10,6 +10,7 @@ import importlib.metadata
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from threadpoolctl import threadpool_info
 from . import blas  # noqa: F401  (Loads SciPy's BLAS, whose threads are counted here.)
 from .exceptions import DaskelmError
 from .hdf5 import Hdf5Rows
-from .hdf5_part import file_sizes
+from .hdf5_layout import intersection
+from .hdf5_part import Part, sizes_of_parts
 
 __all__ = ["facts_here", "samples_of"]
 
@@ -29,22 +31,23 @@ _PACKAGES = ("daskelm", "dask", "distributed", "numpy", "scipy", "scikit-learn",
 _SAMPLED_FILES = 64
 # And of each the first, the last, and some runs of rows between.
 _RUNS, _RUN_ROWS, _RUN_BYTES = 8, 32, 2**16
+_NEVER = 2**63
 
 
-def facts_here(paths: Sequence[str], samples: Sequence[Hdf5Rows]) -> dict:
+def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
     """Plain facts about this process.
 
     Parameters
     ----------
-    paths : sequence of str
-        Files, of which the size is wanted.
+    parts : sequence of Part
+        What is read from, of which the sizes of all files are wanted.
     samples : sequence of Hdf5Rows
         Whole tables, of which a few rows are read.
 
     Returns
     -------
     dict
-        "host", "cores" that this process may use, "blas_threads", "versions" by name; "sizes" by path, or what
+        "host", "cores" that this process may use, "blas_threads", "versions" by name; "sizes" of files by name, or what
         keeps it from seeing the file; "samples", of each table the digest of its rows, or the error that came of
         reading them.
     """
@@ -54,7 +57,7 @@ def facts_here(paths: Sequence[str], samples: Sequence[Hdf5Rows]) -> dict:
         "cores": CPU_COUNT,
         "blas_threads": max(pools, default=1),
         "versions": _versions(),
-        "sizes": file_sizes(paths),
+        "sizes": sizes_of_parts(parts),
         "samples": [_digest(rows) for rows in samples],
     }
 
@@ -85,6 +88,10 @@ def _digest(rows):
     # As the tasks will read it: by path, through the filters of the file.
     n = max(1, min(_RUN_ROWS, _RUN_BYTES // max(rows.n_columns * rows.dtype.itemsize, 1), rows.n_rows))
     starts = sorted({i * (rows.n_rows - n) // (_RUNS - 1) for i in range(_RUNS)})
+    # What was never written is no sample; and a copy may be of any date, since it is compared.
+    (part,) = rows.parts
+    starts = [start for start in starts if not intersection(part.holes, start, start + n)]
+    rows = rows.of_part(replace(part, looked_at=_NEVER))
     content = hashlib.sha256()
     try:
         for block in rows.read_runs([(start, start + n) for start in starts]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,8 +15,10 @@ import numpy as np
 from dask.utils import natural_sort_key
 
 from .exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
-from .hdf5_part import Part, cache_bytes, datasets_in, missing_file, opened
+from .hdf5_links import dataset_named, datasets_in, dtype_of, home_of, links_in, listing, place_of_dataset
+from .hdf5_part import Part, missing_file, opened
 from .hdf5_reader import Hdf5Reader
+from .hdf5_sources import check_prefixes, status_of, surveyed
 from .netcdf import check_unpacked, is_scale, missing_values
 from .remote_files import RemoteFile, urls_matching
 from .remote_rows import check_kept_inside, fetched_bytes
@@ -25,6 +28,8 @@ __all__ = ["Hdf5Rows", "files_named", "open_rows", "row_range", "some"]
 
 # Files at URLs that are described side by side.
 _N_THREADS = 16
+# A row of packed chunks of more bytes is unpacked by one task: all that shared it would unpack and hold it.
+_SHARED_BYTES = 256 * 2**20
 
 
 def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
@@ -113,11 +118,15 @@ class Hdf5Rows:
         return bounds
 
     def runs_of_blocks(self, target_rows: int, n_rows: int) -> list[tuple[int, int]]:
-        """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less."""
+        """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less.
+
+        Where a row of packed chunks is large, none ends within one.
+        """
         # Found without going through the blocks, of which there are millions in 10^10 rows.
         runs, start, here = [], 0, 0
         for part, first, last in self.ranges():
-            step = _step(part, target_rows)
+            large = part.unpacking_bytes and part.cache_bytes > _SHARED_BYTES
+            step = part.chunk_rows if large else _step(part, target_rows)
             a = first
             while a < last:
                 lacking = start + n_rows - here
@@ -128,6 +137,14 @@ class Hdf5Rows:
                     runs.append((start, here))
                     start = here
         return runs + [(start, here)] * (start < here)
+
+    def check_written(self, ranges: Sequence[tuple[int, int]] | None = None) -> None:
+        """Refuse ranges (start, stop) of these rows if some were never written; all of them if none are given."""
+        if not any(part.holes for part in self.parts):
+            return
+        for start, stop in [(0, self.n_rows)] if ranges is None else ranges:
+            for part, first, last in self.between(start, stop).ranges():
+                part.check_written(first, last)
 
     def where(self, row: int) -> tuple[str, int]:
         """File and row in it, of a row counted from the first one here."""
@@ -178,7 +195,7 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
     if isinstance(path, Hdf5Rows):
         return path.rows(rows)
     if isinstance(path, h5py.Dataset):
-        path, dataset = _path_of(path), path.name
+        path, dataset = _place_of(path)
     described = _describe_all(files_named(path), dataset)
     parts = tuple(part for part, _, _ in described)
     first_shape = described[0][1]
@@ -194,7 +211,7 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
     return Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype).rows(rows)
 
 
-def _path_of(dataset):
+def _place_of(dataset):
     if not dataset:
         raise FileFormatError("the h5py dataset's file is closed; give its path, or open the file again.")
     if dataset.file.mode != "r":
@@ -202,7 +219,8 @@ def _path_of(dataset):
             f"{dataset.file.filename} is open for writing (mode {dataset.file.mode!r}), and nobody else can read it "
             "then. Close it and give its path, or open it with mode 'r'."
         )
-    return dataset.file.filename
+    check_prefixes(dataset, dataset.file.filename)
+    return place_of_dataset(dataset)
 
 
 def files_named(path) -> list[str]:
@@ -234,57 +252,100 @@ def _describe_all(paths, name):
 
 
 def _describe(path, remote, name) -> tuple[Part, tuple[int, ...], np.dtype]:
-    with opened(path, remote) as (file, _):
-        if remote is not None:
+    if remote is not None:
+        with opened(path, remote) as (file, _):
             found = remote.call(_describe_in, file, path, name, remote.seen)
             remote.forget()
             return found
-        status = os.stat(path)
-        return _describe_in(file, path, name, (status.st_size, status.st_mtime_ns))
+    # Before the first look: what changes from here on has a later time.
+    now = time.time_ns()
+    with opened(path) as (file, _):
+        status = status_of(path)
+        dataset = _found(file, path, name)
+        home = home_of(dataset, file)
+        if home is None:
+            found = _description(dataset, path, (status.st_size, status.st_mtime_ns), now)
+    if home is not None:
+        return _describe(home[0], None, home[1])
+    after = status_of(path)
+    if (after.st_ino, after.st_size, after.st_mtime_ns) != (status.st_ino, status.st_size, status.st_mtime_ns):
+        raise FileFormatError(f"{path} changed while it was opened. Start again when it is complete.")
+    return found
 
 
 def _describe_in(file, path, name, version):
-    dataset = _choose(file, path) if name is None else file.get(name)
-    if not isinstance(dataset, h5py.Dataset):
-        raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {some(datasets_in(file))}.")
-    if dataset.dtype.kind not in "fiub":
+    """The description of a dataset in a file at a URL."""
+    dataset = _found(file, path, name)
+    check_kept_inside(file, dataset, path)
+    return _description(dataset, path, version, 0)
+
+
+def _found(file, path, name):
+    dataset = _choose(file, path) if name is None else dataset_named(file, path, name)
+    if (dtype := dtype_of(dataset)) is None or dtype.kind not in "fiub":
+        what = "a type that NumPy does not have" if dtype is None else f"{dtype} (text or records)"
         raise InputTypeError(
-            f"{path}: dataset {dataset.name!r} must hold numbers; got {dataset.dtype} (text or records). Code text "
-            "columns as numbers first."
+            f"{path}: dataset {dataset.name!r} must hold numbers; got {what}. Code text columns as numbers first."
         )
     if dataset.ndim not in (1, 2):
         raise DataError(
             f"{path}: dataset {dataset.name!r} must be 2-D (rows, columns) or 1-D; got shape {dataset.shape}. "
             "Reshape it to one row per sample first."
         )
-    fetched = 0
-    if is_url(path):
-        check_kept_inside(file, dataset, path)
-        fetched = fetched_bytes(dataset)
     check_unpacked(dataset, path)
-    chunk_rows = dataset.chunks[0] if dataset.chunks else 1
-    size, modified = version
-    held, missing = cache_bytes(dataset), missing_values(dataset)
-    part = Part(path, dataset.name, len(dataset), chunk_rows, size, modified, held, fetched, missing)
+    return dataset
+
+
+def _description(dataset, path, version, now):
+    missing = missing_values(dataset)
+    survey = surveyed(dataset, path, missing)
+    part = Part(
+        path,
+        dataset.name,
+        len(dataset),
+        dataset.chunks[0] if dataset.chunks else 1,
+        size=version[0],
+        modified=version[1],
+        cache_bytes=survey.cache_bytes,
+        fetched_bytes=fetched_bytes(dataset) if is_url(path) else 0,
+        missing=missing,
+        unpacking_bytes=survey.unpacking_bytes,
+        holes=tuple(survey.holes),
+        sources=tuple(survey.versions),
+        looked_at=now,
+    )
     return part, dataset.shape, dataset.dtype.newbyteorder("=")
 
 
 def _choose(file, path):
-    found = datasets_in(file)
-    # Single numbers are no rows, and leave nothing to choose.
-    numeric = [dataset for dataset in found.values() if dataset.dtype.kind in "fiub" and dataset.ndim]
+    own = list(datasets_in(file).values())
+    links = links_in(file).values()
+    chosen = _only_table(own)
+    if chosen is None and not any(map(_is_table, own)) and all(link.there for link in links):
+        # Of a file of links alone, to other files: what they lead to.
+        chosen = _only_table([link.item for link in links if isinstance(link.item, h5py.Dataset)])
+    if chosen is not None:
+        return chosen
+    raise DatasetNotFoundError(
+        f"{path} must hold exactly one 2-D numeric dataset, or a 1-D one alone, when none is named; got "
+        f"{', '.join(listing(file)) or 'nothing'}. Name one: from_hdf5(path, dataset=...)."
+    )
+
+
+def _is_table(dataset):
+    """Whether a dataset has rows of numbers; single numbers are none, and leave nothing to choose."""
+    dtype = dtype_of(dataset)
+    return dtype is not None and dtype.kind in "fiub" and bool(dataset.ndim)
+
+
+def _only_table(datasets):
+    numeric = [dataset for dataset in datasets if _is_table(dataset)]
     fitting = [dataset for dataset in numeric if dataset.ndim == 2]
     if len(fitting) == 1:
         return fitting[0]
     # The axis of a vector is none itself, where there is anything else.
     vectors = [dataset for dataset in numeric if not is_scale(dataset)] or numeric
-    if len(vectors) == 1 and vectors[0].ndim == 1:
-        return vectors[0]
-    listed = ", ".join(f"{name} {data.shape} {data.dtype}" for name, data in found.items()) or "nothing"
-    raise DatasetNotFoundError(
-        f"{path} must hold exactly one 2-D numeric dataset, or a 1-D one alone, when none is named; got {listed}. "
-        "Name one: from_hdf5(path, dataset=...)."
-    )
+    return vectors[0] if len(vectors) == 1 and vectors[0].ndim == 1 else None
 
 
 def some(names: Iterable) -> str:

@@ -14,7 +14,7 @@ from dask.utils import parse_bytes
 from .cluster_loss import telling_loss
 from .exceptions import FileMissingError, ParameterError
 from .hdf5 import Hdf5Rows, open_rows, some
-from .hdf5_part import file_sizes
+from .hdf5_part import sizes_of_parts
 from .urls import is_url
 
 __all__ = ["check_visible", "from_hdf5", "source_of"]
@@ -58,13 +58,14 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     Raises
     ------
     FileMissingError
-        No such file here.
+        No such file here, or no source of a virtual dataset, or no external raw file.
     FileAccessError
         The server of a URL cannot be reached, or gives no permission.
     MissingExtraError
         A URL needs a package that is not installed, such as s3fs.
     FileFormatError
-        It is not HDF5, is truncated, or needs a filter that is not installed.
+        It is not HDF5, is truncated, or needs a filter that is not installed; a source of a virtual dataset or an
+        external raw file is not whole. When rows are read: they were never written, or a file changed since.
     DatasetNotFoundError
         No dataset of that name; none of numbers, or several to choose from.
     DataError
@@ -107,8 +108,10 @@ def source_of(array: da.Array) -> Hdf5Rows | None:
     return getattr(layers.get(array.name), "source", None)
 
 
-def check_visible(sources: Sequence[Hdf5Rows], client) -> None:
-    """Refuse before any work if some worker does not see some file, or sees another of that name.
+def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:
+    """Refuse before any work if rows were never written, or if some worker does not see some file, or another one.
+
+    Sources of virtual datasets and external raw files are files too.
 
     Parameters
     ----------
@@ -116,26 +119,34 @@ def check_visible(sources: Sequence[Hdf5Rows], client) -> None:
         What tasks are going to read.
     client : distributed.Client or None
         None: files are read in this process, which opened them already.
+    ranges : sequence of (start, stop), optional
+        Rows of all the sources that are read, if not all.
 
     Raises
     ------
+    FileFormatError
+        Rows that were never written.
     FileMissingError
         Names the files and the workers.
     ClusterError
         A worker does not answer.
     """
-    sizes = {part.path: part.size for source in sources for part, _, _ in source.ranges()}
-    if client is None or not sizes:
+    for source in sources:
+        source.check_written(ranges)
+    parts = list(dict.fromkeys(part for source in sources for part, _, _ in source.ranges()))
+    if client is None or not parts:
         return
+    sizes = sizes_of_parts([part for part in parts if part.sources]) | {part.path: part.size for part in parts}
     blind: dict[str, list[str]] = {}
     told: dict[str, str] = {}
     with telling_loss(client):
-        answers = client.run(file_sizes, list(sizes))
+        answers = client.run(sizes_of_parts, parts)
     for worker, seen in answers.items():
         for path, size in sizes.items():
-            if seen[path] != size:
+            got = seen.get(path, "no file")
+            if got != size:
                 blind.setdefault(worker, []).append(path)
-                told.setdefault(path, seen[path] if isinstance(seen[path], str) else f"{seen[path]:,} bytes.")
+                told.setdefault(path, got if isinstance(got, str) else f"{got:,} bytes.")
     if not blind:
         return
     files, workers = sorted(told), some(sorted(blind))

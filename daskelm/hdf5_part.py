@@ -7,25 +7,38 @@ import glob
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 
 import h5py
 import numpy as np
 
 from .exceptions import DaskelmError, FileFormatError, FileMissingError
+from .hdf5_layout import Outside, intersection, outsides_of, unwritten
+from .hdf5_sources import SourceFiles, own_holes, status_of
 from .netcdf import mark_missing
 from .remote_files import RemoteFile, Version, versions_of
 from .remote_rows import RemoteRows
 from .urls import is_url
 
-__all__ = ["OpenPart", "Part", "cache_bytes", "datasets_in", "file_sizes", "is_hdf5", "missing_file", "opened"]
+__all__ = [
+    "OpenPart",
+    "Part",
+    "file_sizes",
+    "files_of",
+    "is_hdf5",
+    "missing_file",
+    "opened",
+    "sizes_of_parts",
+]
 
 # What pathlib and the like make of one.
 _SQUEEZED_URL = re.compile(r"(^|/)[a-z][a-z0-9]+:/[^/]")
-# Most bytes of the cache of file chunks, which spares unpacking a chunk once per block where chunks are tall.
-_CACHE_BYTES = 256 * 2**20
+# By how much the time of a file may lag behind the clock: the kernel's own is coarse.
+_CLOCK_NS = 20 * 10**6
+# What stays the same of a file while it is open.
+_IDENTITY = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,9 @@ class Part:
     """One dataset of one file: where it is, its rows, the rows of its chunks, the file's size and date.
 
     `cache_bytes` is what reading it block by block needs of memory for chunks, `fetched_bytes` for what is fetched
-    from a URL; `missing` are numbers that stand for missing values.
+    from a URL, `unpacking_bytes` while a chunk is unpacked; `missing` are numbers that stand for missing values.
+    `holes` are runs of rows that were never written; `sources` are size and date of what is read from other files, in
+    the order of `outsides_of`. `looked_at` is when all that was found, in nanoseconds.
     """
 
     path: str
@@ -45,56 +60,137 @@ class Part:
     cache_bytes: int
     fetched_bytes: int = 0
     missing: tuple[float | int, ...] = ()
+    unpacking_bytes: int = 0
+    holes: tuple[tuple[int, int], ...] = ()
+    sources: tuple[tuple[int, int], ...] = ()
+    looked_at: int = field(default=0, compare=False)
+
+    def __dask_tokenize__(self):
+        # The same table has the same name, whenever it is looked at.
+        return [getattr(self, one.name) for one in fields(self) if one.compare]
+
+    @property
+    def held_bytes(self) -> int:
+        """Most bytes that reading it block by block holds besides the blocks."""
+        return self.cache_bytes + self.unpacking_bytes + self.fetched_bytes
+
+    def check_written(self, first: int, last: int) -> None:
+        """Refuse rows first to last - 1 if some were never written."""
+        check_holes(self, self.holes, first, last)
 
 
-def cache_bytes(dataset: h5py.Dataset) -> int:
-    """Bytes of the cache of chunks that reading consecutive rows of a dataset takes; 0 where it is read in place."""
-    chunks, shape = dataset.chunks, dataset.shape
-    if not chunks or (chunks[1:] == shape[1:] and not dataset.id.get_create_plist().get_nfilters()):
-        # Without a cache HDF5 reads such chunks right to where they belong: one copy less, and no memory of its own,
-        # which Dask's workers give back and take again for each chunk.
-        return 0
-    row_bytes = dataset.dtype.itemsize * (shape[1] if len(shape) == 2 else 1)
-    return min(max(chunks[0] * row_bytes, 2**20), _CACHE_BYTES)
+def check_holes(part: Part, holes: Sequence[tuple[int, int]], first: int, last: int) -> None:
+    """Refuse rows first to last - 1 of a part if some lie in holes, runs of rows that HDF5 would fill."""
+    hole = next((hole for hole in holes if intersection([hole], first, last)), None)
+    if hole is not None:
+        raise unwritten(part.path, part.dataset, hole, (first, last))
+
+
+def is_version(size: int, modified: int, looked_at: int, files: Iterable[os.stat_result]) -> bool:
+    """Whether files have the sizes and dates, in sum, of those that were looked at then.
+
+    A copy on another machine's disk has another date. It passes where it lay there, untouched, before that time; what
+    was written or renamed later is another file.
+    """
+    files = list(files)
+    if sum(status.st_size for status in files) != size:
+        return False
+    if sum(status.st_mtime_ns for status in files) == modified:
+        return True
+    return all(max(status.st_mtime_ns, status.st_ctime_ns) < looked_at - _CLOCK_NS for status in files)
 
 
 class OpenPart:
-    """The open file of a part, with what it takes to read rows of its dataset; for one thread."""
+    """The open file of a part, with what it takes to read rows of its dataset; for one thread.
 
-    def __init__(self, part: Part, ndim: int):
+    With `cached`, what is left of a chunk is kept for the next read.
+    """
+
+    def __init__(self, part: Part, ndim: int, cached: bool = True):
         self.part = part
         self._stack = contextlib.ExitStack()
-        self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=part.cache_bytes))
+        cache_bytes = part.cache_bytes if cached else 0
+        self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=cache_bytes))
         try:
             self._dataset = dataset = self._call(self._file.get, part.dataset)
-            if dataset is None or dataset.ndim != ndim or len(dataset) < part.n_rows:
-                raise _changed(part, "no dataset" if dataset is None else dataset.shape)
+            if not isinstance(dataset, h5py.Dataset) or dataset.ndim != ndim or len(dataset) < part.n_rows:
+                raise _changed(part, getattr(dataset, "shape", "no dataset"))
             _need_filters(dataset, part.path)
+            self._files: dict[str, os.stat_result] = {}
             self._check_version(at_opening=True)
+            self._holes = list(part.holes)
+            self._looked: dict[int, Outside] = {}
+            self._outsides = outsides_of(dataset) if self._remote is None else []
+            if len(self._outsides) != len(part.sources):
+                raise _changed(part, "other sources")
+            self._sources = self._stack.enter_context(SourceFiles(rdcc_nbytes=cache_bytes))
+            if self._remote is None and self._files[part.path].st_mtime_ns != part.modified:
+                self._holes += own_holes(dataset, self._outsides, part.missing)
         except BaseException:
             self._stack.close()
             raise
-        self._rows = None if self._remote is None else RemoteRows(self._remote, dataset)
+        self._rows = None if self._remote is None else RemoteRows(self._remote, dataset, part.missing)
 
     def _call(self, function, *args):
         return function(*args) if self._remote is None else self._remote.call(function, *args)
 
     def _check_version(self, at_opening=False):
-        """Refuse a file at a URL that was written anew since it was described."""
-        if self._remote is None:
+        """Refuse a file that was written anew since it was described, or since it was opened."""
+        part = self.part
+        if self._remote is not None:
+            seen = self._remote.seen if at_opening else self._remote.look()
+            if seen != (part.size, part.modified):
+                raise _changed(part, "another version of the file")
             return
-        seen = self._remote.seen if at_opening else self._remote.look()
-        if seen != (self.part.size, self.part.modified):
-            raise _changed(self.part, "another version of the file")
+        if at_opening:
+            try:
+                self._files[part.path] = status = status_of(part.path)
+            except OSError as error:
+                raise _changed(part, error.strerror) from None
+            if not is_version(part.size, part.modified, part.looked_at, [status]):
+                raise _changed(part, "another version of the file")
+            return
+        for path, before in self._files.items():
+            try:
+                now = status_of(path)
+            except OSError as error:
+                raise _changed(part, f"{path}: {error.strerror}") from None
+            if any(getattr(now, name) != getattr(before, name) for name in _IDENTITY):
+                raise _changed(part, f"another version of {path}")
+
+    def is_past(self, first: int, last: int) -> bool:
+        """Whether rows first to last - 1 lie in other sources than those that are open, which would stay open."""
+        return any(outside.last <= first or outside.first >= last for outside in self._looked.values()) and any(
+            i not in self._looked and outside.first < last and outside.last > first
+            for i, outside in enumerate(self._outsides)
+        )
+
+    def _check_sources(self, first, last):
+        """Open the sources of rows first to last - 1, and see that they are what they were."""
+        part = self.part
+        for i, outside in enumerate(self._outsides):
+            if i in self._looked or outside.last <= first or outside.first >= last:
+                continue
+            seen = self._sources.look(outside, self._dataset, part.path, outside.first, outside.last)
+            if not is_version(*part.sources[i], part.looked_at, seen.files.values()):
+                raise _changed(part, f"another version of {', '.join(seen.files) or outside.file}")
+            self._files |= seen.files
+            if seen.version != part.sources[i]:
+                self._holes += seen.holes
+            self._looked[i] = outside
 
     def close(self, check: bool) -> None:
         """Close the file; with `check`, see to it that all was read from one version of it."""
-        self._stack.close()
-        if check:
-            self._check_version()
+        try:
+            if check:
+                self._check_version()
+        finally:
+            self._stack.close()
 
     def read(self, first: int, last: int, out: np.ndarray, coming: Callable) -> None:
         """Rows first to last - 1 of the dataset to `out`; `coming` is for RemoteRows."""
+        self._check_sources(first, last)
+        check_holes(self.part, self._holes, first, last)
 
         def read(a, b):
             if self._dataset.dtype == out.dtype:
@@ -110,6 +206,8 @@ class OpenPart:
         except DaskelmError:
             raise
         except OSError as error:
+            if self._remote is None:
+                self._check_version()
             raise FileFormatError(
                 f"{self.part.path}: rows {first} to {last - 1} of {self.part.dataset!r} cannot be read; the file is "
                 f"truncated or damaged ({error}). Copy or convert it again."
@@ -147,16 +245,14 @@ def opened(path: str, remote: RemoteFile | None = None, **options) -> Iterator[t
         yield file, remote
 
 
-def datasets_in(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The datasets of a file by name; one with several names by the first of these."""
-    names: list[str] = []
-    # By links: with each object, HDF5 would tell how large its index is, and go through all of that.
-    file.visititems_links(lambda name, link: names.append(name) if isinstance(link, h5py.HardLink) else None)
-    found: dict[h5py.Dataset, str] = {}
-    for name in names:
-        if isinstance(item := file.get(name), h5py.Dataset):
-            found.setdefault(item, name)
-    return {name: dataset for dataset, name in found.items()}
+def files_of(dataset: h5py.Dataset, path: str | None = None) -> list[str]:
+    """All files that a dataset is read from: its own, then sources of a virtual dataset and external raw files.
+
+    Sources that are not there are an error; see `SourceFiles.look`.
+    """
+    path = os.path.join(os.getcwd(), dataset.file.filename) if path is None else path
+    with SourceFiles() as sources:
+        return list(dict.fromkeys([path, *sources.survey(dataset, path, 0, len(dataset)).files]))
 
 
 def file_sizes(paths: Sequence[str]) -> dict[str, int | str]:
@@ -168,6 +264,29 @@ def file_sizes(paths: Sequence[str]) -> dict[str, int | str]:
     for url, seen in zip(urls, versions_of(urls), strict=True):
         found[url] = seen.size if isinstance(seen, Version) else str(seen)
     return found
+
+
+def sizes_of_parts(parts: Sequence[Part]) -> dict[str, int | str]:
+    """The same of all files that parts are read from, sources and raw files by the names that the parts have for them.
+
+    In each process HDF5 looks for these by rules of its own, so that each is asked where they are.
+    """
+    found = file_sizes(list(dict.fromkeys(part.path for part in parts)))
+    for part in parts:
+        if part.sources and not isinstance(found[part.path], str):
+            found |= _sizes_outside(part)
+    return found
+
+
+def _sizes_outside(part):
+    try:
+        with opened(part.path) as (file, _), SourceFiles() as sources:
+            if not isinstance(dataset := file.get(part.dataset), h5py.Dataset):
+                return {}
+            seen = sources.survey(dataset, part.path, 0, len(dataset))
+            return {name: os.path.getsize(place) for name, place in seen.names}
+    except (OSError, DaskelmError) as error:
+        return {f"what {part.path} is put together of": str(error)}
 
 
 def is_hdf5(path: str) -> bool:

@@ -55,7 +55,7 @@ class Hdf5Reader:
             was.close(check)
 
     def expect(self, runs: Sequence[tuple[int, int]]) -> None:
-        """Say which ranges of rows are going to be read, in order, and no others."""
+        """Say which ranges of rows are going to be read, in order, each at once, and no others."""
         self._runs = runs
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -89,9 +89,10 @@ class Hdf5Reader:
         return self._memory[:n_rows]
 
     def _read(self, part, first, last, out, runs):
-        if self._open is None or part is not self._open.part:
+        if self._open is None or part is not self._open.part or self._open.is_past(first, last):
             self._close()
-            self._open = OpenPart(part, 1 + len(self._row_shape))
+            # Of what is read at once, nothing of a chunk is left for another read.
+            self._open = OpenPart(part, 1 + len(self._row_shape), cached=len(self._runs) != 1)
         self._open.read(
             first, last, out, lambda: [(a, b) for run in runs for there, a, b in self._pieces(*run) if there is part]
         )

@@ -58,7 +58,7 @@ def make_hdf5(
     data : array-like, dask array, dask dataframe, array of zarr or xarray, path, or tuple of int
         Numbers of shape (n_samples, n_features), or (n_samples,) for one column; the path of a ``.npy``, ``.csv``,
         ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; or a shape (n_samples,
-        n_features), for zeros to be filled in later.
+        n_features), to be filled with h5py later; chunks that were not filled are an error when they are read.
     path : str or path-like
         File to write; an existing one is replaced when the new one is complete, and not before.
     dataset : str, default="data"

@@ -124,6 +124,12 @@ def normalize_hdf5(h5file, mean=None, std=None, batch: int | None = None) -> tup
             f"{h5file} must hold rows of floats to be normalised in place; got {rows.n_rows} rows of {rows.dtype}. "
             "Write it as float64, with make_hdf5."
         )
+    if rows.parts[0].sources:
+        raise DataError(
+            f"{h5file} must hold its rows itself to be normalised in place; got one that is read from other files. "
+            "Write it to a file of its own: to_hdf5(from_hdf5(path), new_path)."
+        )
+    rows.check_written()
     if mean is not None:
         mean, std = (_vector(name, v, rows.n_columns) for name, v in (("mean", mean), ("std", std)))
         std = np.where(std == 0, 1.0, std)

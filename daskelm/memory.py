@@ -13,6 +13,8 @@ __all__ = ["BASE_BYTES", "Need", "block_rows", "check_memory", "rows_per_task", 
 # and more up to 8,000 neurons), small beside HH where that is large, and small where a task is soon done: memory that
 # is touched first costs 0.7 us per page, at 200 neurons 8 % of the time with 32 MiB and 1 % with 8 MiB.
 _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 8 * 2**20, 32 * 2**20
+# Input in one task that is told where memory is short.
+_LARGE_INPUT_BYTES = 64 * 2**20
 # Partial sums from this size on are merged by two.
 _LARGE_BYTES = 8 * 2**20
 # What a worker process holds before any work: the interpreter, NumPy, SciPy, scikit-learn, Dask and its buffers.
@@ -56,7 +58,7 @@ class Need:
     waiting : int
         Packed partial sums that may wait there to be merged.
     input_bytes : int
-        Bytes of input chunks that a task holds besides its blocks (dask arrays; zero for files).
+        Bytes that a task holds besides its blocks: chunks of dask arrays, unpacked chunks of files.
     """
 
     n_neurons: int
@@ -115,9 +117,15 @@ def check_memory(need: Need, available: int, where: str) -> None:
         The projection is larger than what is available; the message holds both numbers.
     """
     if available and need.total > available:
+        remedy = ""
+        if need.input_bytes >= _LARGE_INPUT_BYTES:
+            remedy = (
+                f" Each task holds {need.input_bytes / 2**30:.2f} GiB of input: rechunk files whose packed chunks are "
+                "that large, to_hdf5(from_hdf5(path), new_path) where there is more memory."
+            )
         raise InsufficientMemoryError(
             f"{where} needs about {need.total / 2**30:.2f} GiB for {need.n_neurons} neurons and {need.n_tasks} gram "
             f"task(s) at once, and has {available / 2**30:.2f} GiB. Use fewer neurons, fewer threads per worker "
             "(each runs a task with a sum of its own; without a cluster DASK_NUM_WORKERS says how many), smaller "
-            "chunks of dask arrays, or workers with more memory."
+            f"chunks of dask arrays, or workers with more memory.{remedy}"
         )

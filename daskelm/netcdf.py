@@ -9,7 +9,7 @@ import numpy as np
 
 from .exceptions import DataError, InputTypeError
 
-__all__ = ["check_unpacked", "is_scale", "mark_missing", "missing_values"]
+__all__ = ["check_unpacked", "fill_is_missing", "is_scale", "mark_missing", "missing_values"]
 
 # What the netCDF library fills variables with that nobody gave a value, by dtype.
 _FILLS = {
@@ -51,10 +51,23 @@ def missing_values(dataset: h5py.Dataset) -> tuple[float | int, ...]:
     declared = [dataset.attrs[name] for name in ("_FillValue", "missing_value") if name in dataset.attrs]
     values = [value for group in declared for value in np.ravel(group)]
     own = _FILLS.get(dataset.dtype.str[1:])
-    if own is not None and dataset.fillvalue == dataset.dtype.type(own):
+    if own is not None and (fill := _fill(dataset)) is not None and fill == dataset.dtype.type(own):
         values.append(own)
     stored = (_as_stored(value, dataset.dtype) for value in values)
     return tuple(dict.fromkeys(value for value in stored if value is not None))
+
+
+def _fill(dataset):
+    """What HDF5 fills in; None where that is anything."""
+    # Old files may have no fill value at all, for which h5py has an error.
+    defined = dataset.id.get_create_plist().fill_value_defined() != h5py.h5d.FILL_VALUE_UNDEFINED
+    return dataset.fillvalue if defined else None
+
+
+def fill_is_missing(dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()) -> bool:
+    """Whether rows that were never written read as missing values: NaN, or what stands for it."""
+    fill = _fill(dataset)
+    return fill is not None and bool(np.isnan(fill) or fill in missing)
 
 
 def _as_stored(value, dtype):

@@ -36,7 +36,7 @@ def read_by_tasks(X: Source, y: Source, weights: Source | None) -> bool:
 def held_bytes(*sources: Source | None) -> int:
     """Most bytes that a task holds of files besides its blocks: unpacked chunks, and what was fetched from URLs."""
     files = [source for source in sources if isinstance(source, Hdf5Rows)]
-    return sum(max((p.cache_bytes + p.fetched_bytes for p in source.parts), default=0) for source in files)
+    return sum(max((part.held_bytes for part in source.parts), default=0) for source in files)
 
 
 def task_graph(calls: Sequence[tuple[int, tuple]], chunks: Mapping, layer: Layer, work) -> tuple[HighLevelGraph, dict]:

@@ -10,6 +10,8 @@ from functools import partial
 import h5py
 
 from .exceptions import FileFormatError
+from .hdf5_layout import unwritten
+from .netcdf import fill_is_missing
 from .remote_files import PAGE_BYTES, RemoteFile
 
 __all__ = ["RemoteRows", "check_kept_inside", "fetched_bytes"]
@@ -37,8 +39,8 @@ def check_kept_inside(file: h5py.File, dataset: h5py.Dataset, url: str) -> None:
 class RemoteRows:
     """Reads rows of a dataset of an open file; for one thread."""
 
-    def __init__(self, remote: RemoteFile, dataset: h5py.Dataset):
-        self._remote, self._dataset = remote, dataset
+    def __init__(self, remote: RemoteFile, dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()):
+        self._remote, self._dataset, self._missing = remote, dataset, missing
         self._row_bytes, self._chunk_rows = _sizes(dataset)
         self._held: list[tuple[int, int]] = []
 
@@ -76,10 +78,27 @@ class RemoteRows:
             if room <= 0 or stop < last:
                 break
         if self._dataset.chunks:
-            self._remote.gather([partial(self._dataset.id.read_direct_chunk, start) for start in self._chunks()])
+            written: set[tuple[int, ...]] = set()
+            starts = list(self._chunks())
+            self._remote.gather([partial(self._get, start, written) for start in starts])
+            self._check_written([start for start in starts if start not in written])
         elif (start := self._dataset.id.get_offset()) is not None:
             ends = [(start + a * self._row_bytes, start + b * self._row_bytes) for a, b in self._held]
             self._remote.fetch(page for a, b in ends for page in range(a // PAGE_BYTES, -(-b // PAGE_BYTES)))
+
+    def _get(self, start, written):
+        """Take a chunk, as it is in the file; and note that it is there."""
+        self._dataset.id.read_direct_chunk(start)
+        written.add(start)
+
+    def _check_written(self, starts):
+        """Refuse chunks that were never written, among those that could not be taken; the others are damaged."""
+        info = self._dataset.id.get_chunk_info_by_coord
+        for start in starts:
+            if self._remote.call(info, start).byte_offset is None and not fill_is_missing(self._dataset, self._missing):
+                last = min(start[0] + self._chunk_rows, len(self._dataset))
+                asked = self._held[0][0], self._held[-1][1]
+                raise unwritten(self._remote.url, self._dataset.name, (start[0], last), asked)
 
     def _chunks(self):
         """Where the chunks of the rows begin."""

@@ -279,8 +279,12 @@ def _anchors(X, n_rows) -> dict[int, int]:
     step = 2 ** max(int(np.ceil(np.log2(n_rows / _SPREAD_ROWS))), 0)
     powers = [1 << power for power in range(6, n_rows.bit_length())]
     numbers = sorted({row for row in (*_FIRST_ROWS, *powers, *range(0, n_rows, step)) if row < n_rows})
+    # A file that is being filled is known by what is there already.
+    holes = [run for part in X.parts for run in part.holes]
+    ends = [stop for _, stop in holes if stop < n_rows]
+    numbers = [row for row in numbers if not any(start <= row < stop for start, stop in holes)] or ends[:1] or [0]
     # The first ones at once.
-    first = min(_FIRST_ROWS[-1] + 1, n_rows)
+    first = 0 if holes else min(_FIRST_ROWS[-1] + 1, n_rows)
     head, *others = X.read_runs([(0, first), *((row, row + 1) for row in numbers if row >= first)])
     rows = [head[row] for row in numbers if row < first] + [row for (row,) in others]
     # In single precision, so that a table is known again when it was written anew in another precision; and without the

@@ -272,7 +272,7 @@ def test_of_many_files_some_are_sampled_the_first_and_the_last_among_them(folder
     assert [os.path.basename(names[i]) for i in (0, 63, 64)] == ["part0.h5", "part149.h5", "T.h5"]
     assert "150 file(s), " in check("'part*.h5'")[1]["data"][0][1]
     # But the size of all is looked at.
-    assert len(facts_here(rows.paths, [])["sizes"]) == 150
+    assert len(facts_here(rows.parts, [])["sizes"]) == 150
 
 
 # Memory
@@ -392,6 +392,6 @@ def test_what_goes_to_workers_travels(folder):
     rows = open_rows("X.h5")
     function, samples = pickle.loads(pickle.dumps((facts_here, samples_of([rows]))))
     assert function is facts_here
-    facts = function(rows.paths, samples)
+    facts = function(rows.parts, samples)
     assert pickle.loads(pickle.dumps(facts)) == facts
     assert facts["sizes"] == {rows.paths[0]: os.path.getsize("X.h5")}

@@ -21,8 +21,8 @@ MAX_LINES = 400
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"block_order", "drawing", "exceptions", "unlocked"},
-    {"netcdf", "urls"},
-    {"remote_files"},
+    {"hdf5_layout", "hdf5_links", "netcdf", "urls"},
+    {"hdf5_sources", "remote_files"},
     {"remote_rows"},
     {"hdf5_part"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook", "refusals"},

@@ -3,14 +3,17 @@
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 from sklearn.model_selection import KFold
 
-from daskelm import ELMRegressor, ELMRegressorCV, make_hdf5
+from daskelm import ELMRegressor, ELMRegressorCV, hdf5, make_hdf5
 from daskelm.fold_sums import FoldNeed
+from daskelm.hdf5 import open_rows
 from daskelm.memory import Need, block_rows, split_every
+from daskelm.pass_tasks import held_bytes
 
 D, C = 20, 2
 
@@ -34,6 +37,34 @@ def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
         ELMRegressor([(n_neurons, "tanh")], alpha=1.0, random_state=0).initialize(x).accumulate(x, t)
         (measured,) = client.run(peak_bytes).values()
     need = Need(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons))
+    assert measured <= need.total <= 1.3 * measured, (measured / 2**20, need.total / 2**20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypatch, shuffled):
+    rows, n_neurons = 400_000, 100
+    X = np.random.default_rng(0).standard_normal((rows, D))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        data = file.create_dataset(
+            "data", (3 * rows, D), "f8", chunks=(rows, D), compression="gzip", compression_opts=1, shuffle=shuffled
+        )
+        for i in range(3):
+            data[i * rows : (i + 1) * rows] = X
+    x, t = str(tmp_path / "x.h5"), make_hdf5(np.resize(X[:, :C], (3 * rows, C)), tmp_path / "t.h5")
+    # As a larger chunk is, these are read by one task each.
+    monkeypatch.setattr(hdf5, "_SHARED_BYTES", 0)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit="2GiB"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        ELMRegressor([(n_neurons, "tanh")], alpha=1.0, random_state=0).initialize(X[:1000]).accumulate(x, t)
+        (measured,) = client.run(peak_bytes).values()
+    held = held_bytes(open_rows(x), open_rows(t))
+    assert held == 3 * X.nbytes
+    need = Need(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons), held)
     assert measured <= need.total <= 1.3 * measured, (measured / 2**20, need.total / 2**20)
 
 
