@@ -567,6 +567,7 @@ def linked():
     """A master file of links, each to X, beside a dataset of another kind with the same name."""
     write("far/raw.h5", X, name="g/data")
     write("far/raw.h5", X, name="data")
+    write("far/raw.h5", X + 5, name="decoy")
     write("other.h5", X + 1, name="x/data")
     with h5py.File("far/raw.h5", "a") as file:
         file["soft"] = h5py.SoftLink("/g/data")
@@ -580,7 +581,7 @@ def linked():
         file["to_soft"] = h5py.ExternalLink("far/raw.h5", "soft")
         file["to_link"] = h5py.ExternalLink("far/raw.h5", "on")
         file["group"] = h5py.ExternalLink("far/raw.h5", "/g")
-        file["soft"] = h5py.SoftLink("/group/data")
+        file["soft"] = file["decoy"] = h5py.SoftLink("/group/data")
         file["entry/link"] = h5py.ExternalLink("far/raw.h5", "g/data")
         file["self"] = h5py.ExternalLink("master.h5", "/own/data")
         file["away"] = h5py.ExternalLink("nothere.h5", "/d")
@@ -595,6 +596,8 @@ LINKS = {
     "to_link": "far/third.h5:/deep/data",
     "group/data": "far/raw.h5:/g/data",
     "soft": "far/raw.h5:",
+    # Of a name that another dataset has there.
+    "decoy": "far/raw.h5:/g/data",
     "entry/link": "far/raw.h5:/g/data",
 }
 

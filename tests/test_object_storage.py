@@ -181,8 +181,9 @@ def test_files_with_a_user_block_or_without_any_rows_are_read(s3):
     np.testing.assert_array_equal(from_hdf5(put(s3, "paged.h5")).compute(), X)
     url = put(s3, "user.h5")
     np.testing.assert_array_equal(from_hdf5(url, dataset="data").compute(), X)
-    assert not from_hdf5(url, dataset="never-written").compute().any()
-    assert not from_hdf5(url, dataset="nothing").compute().any()
+    for name in ("never-written", "nothing"):
+        with pytest.raises(FileFormatError, match=f"user.h5: rows 0 to .* of '/{name}' were never written"):
+            from_hdf5(url, dataset=name).compute()
 
 
 def test_globs_and_lists_are_one_table_in_the_natural_order(s3):
