@@ -242,7 +242,8 @@ def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
     if not n_rows or not math.prod(dataset.shape[1:]) or layout in (h5py.h5d.COMPACT, h5py.h5d.VIRTUAL):
         return []
     if layout == h5py.h5d.CONTIGUOUS:
-        return [(0, n_rows)] if dataset.id.get_offset() is None and not dataset.external else []
+        # Not by its offset, to which HDF5 adds the size of a user block, even where there is none.
+        return [(0, n_rows)] if not dataset.external and not dataset.id.get_storage_size() else []
     if dataset.file.driver == "fileobj":
         # At a URL: whether a chunk is there is seen when it is fetched, without all of the index.
         return []

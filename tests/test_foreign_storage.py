@@ -293,6 +293,11 @@ def never_allocated():
         file.create_dataset("data", X.shape, "f8")
 
 
+def never_allocated_behind_a_user_block():
+    with h5py.File("v.h5", "w", userblock_size=512) as file:
+        file.create_dataset("data", X.shape, "f8")
+
+
 MISSING = (
     r"b\.h5, from which rows 200 to 399 of virtual dataset '/data' in .*v\.h5 are read, is not there on .*HDF5_VDS"
 )
@@ -324,6 +329,10 @@ FAULTS = {
     "unwritten columns": (unwritten_column, r"v\.h5: rows 400 to 599 of '/data' were never written"),
     "unwritten source": (unwritten_source, r"v\.h5: rows 400 to 599 of '/data' were never written"),
     "never filled": (never_filled, r"v\.h5: rows 0 to 599 of '/data' were never written"),
+    "never allocated, user block": (
+        never_allocated_behind_a_user_block,
+        r"v\.h5: rows 0 to 599 of '/data' were never written",
+    ),
     "never allocated": (never_allocated, r"v\.h5: rows 0 to 599 of '/data' were never written"),
 }
 
