@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from functools import reduce
@@ -24,6 +25,8 @@ __all__ = ["LockedSums", "add_to_file", "each_sums", "files_of", "locked", "merg
 
 # How long to wait for the file that the lock file tells of, where a network file system shows an older one.
 _STALE_SECONDS = 5.0
+# Most bytes of a lock file: twenty digits and the end of a line.
+_LOCK_BYTES = 32
 
 
 class LockedSums:
@@ -71,9 +74,14 @@ class LockedSums:
     def _expected(self):
         if self._lock is None:
             return 0
-        self._lock.seek(0)
-        text = self._lock.read(32).strip()
-        return int(text) if text.isdigit() else 0
+        text = os.pread(self._lock.fileno(), _LOCK_BYTES + 1, 0)
+        if text and not (len(text) <= _LOCK_BYTES and text.strip().isdigit()):
+            # Whoever may write to the folder could have made a link to another file here.
+            raise FileWriteError(
+                f"{self.path}.lock must be empty or hold the number of times that {self.path} was written; got "
+                "something else, which is left as it is. Find out whose file that is, move it away, then start again."
+            )
+        return int(text) if text else 0
 
     def write(self, sums: NormalEquations) -> None:
         """Replace the file, which must have been read under this lock."""
@@ -90,11 +98,18 @@ class LockedSums:
         write_sealed(self.path, "sums", sums.state(), self._generation, alone=True)
         if self._lock is None:
             return
-        self._lock.seek(0)
-        # Shorter than a sector, and in place: never half written.
-        self._lock.write(b"%020d\n" % self._generation)
-        self._lock.flush()
-        os.fsync(self._lock.fileno())
+        try:
+            # Shorter than a sector, and in place: never half written. Without a buffer, which would be written again
+            # when the file is closed.
+            os.pwrite(self._lock.fileno(), b"%020d\n" % self._generation, 0)
+            os.fsync(self._lock.fileno())
+        except OSError as error:
+            # A file that is newer than its lock says is taken as it is.
+            raise FileWriteError(
+                error.errno,
+                f"{self.path} was written whole, but not its number to {self.path}.lock: {error.strerror}. The rows "
+                "are counted; make room there, then start again with those that are missing.",
+            ) from None
 
 
 @contextlib.contextmanager
@@ -123,20 +138,13 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
     name = f"{path}.lock"
     while True:
         try:
-            os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o666))
-        except OSError as error:
-            raise FileWriteError(
-                error.errno, f"{name} cannot be written: {error.strerror}. The folder must be writable for the lock."
-            ) from None
-        try:
-            held = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE)
+            held = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE, opener=_open_lock)
             handle = held.acquire()
             # Somebody may have removed the file while this waited, and others lock a new one now.
-            if os.fstat(handle.fileno()).st_ino == os.stat(name).st_ino:
-                break
+            with contextlib.suppress(FileNotFoundError):
+                if os.fstat(handle.fileno()).st_ino == os.lstat(name).st_ino:
+                    break
             held.release()
-        except FileNotFoundError:
-            continue
         except portalocker.exceptions.LockException as error:
             raise FileWriteError(
                 errno.ENOLCK,
@@ -148,6 +156,30 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
         yield LockedSums(path, handle)
     finally:
         held.release()
+
+
+def _open_lock(name: str, flags: int) -> int:
+    """Open a lock file, made when missing; never what a link leads to, which may be a file of somebody else."""
+    try:
+        # Without blocking, a named pipe opens at once and can be refused.
+        lock = os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileWriteError(
+                error.errno,
+                f"{name} must be a regular file of its own, or none yet; got a symbolic link, and what it leads to may "
+                "be a file of somebody else. Remove the link, then start again.",
+            ) from None
+        raise FileWriteError(
+            error.errno, f"{name} cannot be written: {error.strerror}. The folder must be writable for the lock."
+        ) from None
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise FileWriteError(
+            f"{name} must be a regular file of its own, or none yet; got a pipe or a device. Remove it, then start "
+            "again."
+        )
+    return lock
 
 
 def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
