@@ -15,6 +15,7 @@ from .cli_arguments import (
     DATA,
     NEURONS,
     Written,
+    force_option,
     load_estimator,
     model_argument,
     quiet_option,
@@ -69,19 +70,21 @@ def main():
 @click.command("make-hdf5", cls=Command)
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET", type=Written("data"))
-@click.option("--dataset", default="data", show_default=True, help="Name of the dataset.")
+@click.option("--dataset", default="data", show_default=True, is_eager=True, help="Name of the dataset.")
 @click.option("--delimiter", help="Of a text file; found from its first line if not given.")
 @click.option(
     "--header/--no-header", default=None, help="Whether its first line names the columns; found if not given."
 )
 @click.option("--dtype", help="Type of the numbers, such as float32; that of SOURCE if not given, float64 for text.")
 @click.option("--compression", metavar="FILTER", help="gzip, lzf, or a filter of the package hdf5plugin such as zstd.")
+@force_option
 @quiet_option
-def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, quiet):
+def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, force, quiet):
     """Convert a table of numbers to HDF5, in bounded memory.
 
     SOURCE  .csv, .txt, .tsv or .dat, these also as .gz or .bz2; or .npy
-    TARGET  HDF5 file, replaced when the new one is complete
+    TARGET  HDF5 file; one that was written so before is replaced when the
+            new one is complete
 
     Example:
       daskelm make-hdf5 dataX.csv dataX.h5
@@ -98,6 +101,7 @@ def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, qu
         header=header,
         dtype=dtype,
         compression=_filter(compression),
+        overwrite=force,
         verbose=not quiet,
     )
     _tell_data(target, dataset)
@@ -157,6 +161,7 @@ def _filter(name):
 )
 @weights_option
 @scheduler_option
+@force_option
 def init(
     x,
     model,
@@ -173,12 +178,13 @@ def init(
     seed,
     weights,
     scheduler,
+    force,
 ):
     """Draw neurons, take the scale of the inputs, save the model.
 
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes;
            of many rows, up to 100,000 are looked at
-    MODEL  model file to write; one that exists is replaced
+    MODEL  model file to write; a model that exists is replaced
 
     Example:
       daskelm init dataX.h5 model.h5 --neurons 10:lin,5:tanh,15:sigm
@@ -208,6 +214,9 @@ def init(
             "a regressor has no --classes, --labels or --class-weight; leave them out, or name the classes without "
             "--regressor."
         )
+    from .outputs import check_not_an_input
+
+    check_not_an_input(model, "MODEL", X=x, labels=labels, weights=weights)
     with connected(scheduler):
         if classifier:
             from .classifier import ELMClassifier
@@ -218,7 +227,7 @@ def init(
             from .regressor import ELMRegressor
 
             estimator = ELMRegressor(**params).initialize(x, sample_weight=weights)
-    estimator.save(model)
+    estimator.save(model, overwrite=force)
     _tell_info(model)
 
 
@@ -228,8 +237,9 @@ def init(
 @click.option("--out", metavar="FILE", type=Written("data"), required=True, help="HDF5 file to write.")
 @click.option("--proba", is_flag=True, help="Probabilities of the classes instead of labels.")
 @scheduler_option
+@force_option
 @quiet_option
-def predict(model, x, out, proba, scheduler, quiet):
+def predict(model, x, out, proba, scheduler, force, quiet):
     """Predict from HDF5 to HDF5, in bounded memory.
 
     MODEL  solved model file
@@ -240,18 +250,14 @@ def predict(model, x, out, proba, scheduler, quiet):
 
     Next: daskelm info predictedY.h5; in Python from_hdf5("predictedY.h5").
     """
-    from .hdf5_writing import to_hdf5
+    from .outputs import check_not_an_input
 
+    check_not_an_input(out, "--out", MODEL=model, X=x)
     estimator = load_estimator(model, verbose=not quiet)
-    if os.path.abspath(out) in x.paths:
-        raise click.BadParameter(f"{out} is one of the files that X is read from.", param_hint="'--out'")
     if proba and not hasattr(estimator, "predict_proba"):
         raise click.BadParameter(f"{model} is a regressor, which has no classes.", param_hint="'--proba'")
     with connected(scheduler):
-        if proba:
-            to_hdf5(estimator.predict_proba(x), out, verbose=not quiet)
-        else:
-            estimator.predict(x, out=out)
+        (estimator.predict_proba if proba else estimator.predict)(x, out=out, overwrite=force)
     _tell_data(out, "data")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ __all__ = [
     "ROWS",
     "SIZES",
     "Written",
+    "force_option",
     "kind_of",
     "load_estimator",
     "lock_option",
@@ -45,7 +45,8 @@ class Form(click.ParamType):
 class Written(click.ParamType):
     """A file to write, of the kind "model", "data", or "table" (text, with a name that ends in .csv).
 
-    One that exists must be of that kind or empty: a glob that the shell filled in must not cost a file of data.
+    One that exists must be of that kind or empty, unless there is --force: a glob that the shell filled in, or a slip
+    of a number, must not cost a file of data.
     """
 
     name = "file"
@@ -55,23 +56,18 @@ class Written(click.ParamType):
 
     def convert(self, value, param, ctx):
         """The path."""
-        found = kind_of(value) if os.path.isfile(value) and os.path.getsize(value) else self.kind
-        if self.kind == "table":
-            if not value.endswith(".csv"):
-                raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
-            found = found or "table"
-        if found != self.kind:
-            raise click.BadParameter(
-                f"{value} exists and is not {_a(self.kind)}, but {_a(found)}; nothing was written. Give a new name, or "
-                "remove it first."
-            )
+        from .exceptions import DaskelmError
+        from .files import check_replaceable
+
+        if self.kind == "table" and not value.endswith(".csv"):
+            raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
+        # Both are read before the others.
+        force, dataset = ctx.params.get("force", False), ctx.params.get("dataset", "data")
+        try:
+            check_replaceable(value, self.kind, force, dataset)
+        except DaskelmError as error:
+            raise click.BadParameter(str(error)) from None
         return value
-
-
-def _a(kind):
-    return {None: "something else", "data": "an HDF5 file of data", "table": "a file of text"}.get(
-        kind, f"a {kind} file"
-    )
 
 
 def kind_of(path) -> str | None:
@@ -177,6 +173,9 @@ SIZES = Form("sizes", _sizes)
 CLASS_WEIGHT = Form("weights", _class_weight)
 
 
+force_option = click.option(
+    "--force", is_flag=True, is_eager=True, help="Replace a file of another kind too, but never an input."
+)
 lock_option = click.option(
     "--lock/--no-lock",
     default=True,

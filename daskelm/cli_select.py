@@ -6,7 +6,7 @@ import csv
 
 import click
 
-from .cli_arguments import NUMBERS, SIZES, Written, load_estimator, model_argument, quiet_option
+from .cli_arguments import NUMBERS, SIZES, Written, force_option, load_estimator, model_argument, quiet_option
 from .cli_errors import Command
 
 __all__ = ["select"]
@@ -46,8 +46,9 @@ _SHOWN = 5
     help="What is largest for the best.",
 )
 @click.option("--table", metavar="FILE.csv", type=Written("table"), help="Text file to write all scores to.")
+@force_option
 @quiet_option
-def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, quiet):
+def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, force, quiet):
     """Choose penalty and number of neurons from sums, and solve.
 
     MODEL  model file that the rows were added with
@@ -76,6 +77,14 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         raise click.UsageError(
             f"{given} needs --out MODEL2, since a model of fewer neurons takes no more sums of MODEL's."
         )
+    from .outputs import check_not_an_input
+    from .sums_file import files_of
+
+    read = {"SUMS": files_of(list(sums)), "--validation": files_of(list(validation)) if validation else None}
+    if out is not None:
+        check_not_an_input(out, "--out", **read)
+    if table is not None:
+        check_not_an_input(table, "--table", **read, MODEL=model)
     estimator = load_estimator(model)
     verbose = estimator.verbose
     # For this process alone.
@@ -93,8 +102,8 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
     estimator.set_params(verbose=verbose)
     results = estimator.cv_results_
     if table is not None:
-        _write(table, results)
-    estimator.save(out or model)
+        _write(table, results, force)
+    estimator.save(out or model, overwrite=force)
     held, n = estimator.normal_equations_, len(results["params"])
     how = "on --validation" if validation else "mean over folds" if folds else "by GCV"
     click.echo(f"{out or model}: solved with the best of {n} candidates")
@@ -123,12 +132,16 @@ def _told(score):
     return f"{score:.6g}" if score == score else "refused"
 
 
-def _write(path, results):
+def _write(path, results, force):
     """All scores as text, the best first; nothing where there is no score."""
-    from .files import replacing
+    from .files import replacing, writing_to
 
     names = [name for name in results if name != "params"]
-    with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path, "table", overwrite=force) as beside,
+        writing_to(beside),
+        open(beside, "w", newline="", encoding="utf-8") as file,
+    ):
         lines = csv.writer(file)
         lines.writerow(name.removeprefix("param_") for name in names)
         for i in _order(results):

@@ -8,6 +8,7 @@ import numpy as np
 from .cli_arguments import (
     ALPHA,
     Written,
+    force_option,
     load_estimator,
     lock_option,
     model_argument,
@@ -115,7 +116,8 @@ def merge(sums, into, lock):
 @click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
 @click.option("--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL if not given.")
 @click.option("--alpha", metavar="gcv|FLOAT", type=ALPHA, help="Another penalty than the model's own.")
-def solve(model, sums, out, alpha):
+@force_option
+def solve(model, sums, out, alpha, force):
     """Solve for the output weights, and save the model.
 
     MODEL  model file that the rows were added with
@@ -134,11 +136,16 @@ def solve(model, sums, out, alpha):
     """
     from sklearn.base import is_regressor
 
+    from .outputs import check_not_an_input
+    from .sums_file import files_of
+
+    if out is not None:
+        check_not_an_input(out, "--out", SUMS=files_of(list(sums)))
     estimator = load_estimator(model)
     if alpha is not None:
         estimator.set_params(alpha=alpha)
     estimator.solve(list(sums))
-    estimator.save(out or model)
+    estimator.save(out or model, overwrite=force)
     held = estimator.normal_equations_
     errors = held.squared_error(estimator.coef_, estimator.intercept_)
     facts = {

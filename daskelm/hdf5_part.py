@@ -18,6 +18,7 @@ from .exceptions import DaskelmError, FileFormatError, FileMissingError
 from .hdf5_layout import Outside, intersection, outsides_of, unwritten
 from .hdf5_sources import SourceFiles, own_holes, status_of
 from .netcdf import mark_missing
+from .paths import check_regular
 from .remote_files import RemoteFile, Version, versions_of
 from .remote_rows import RemoteRows
 from .urls import is_url
@@ -292,6 +293,7 @@ def _sizes_outside(part):
 def is_hdf5(path: str) -> bool:
     """Whether a file that is there is HDF5, as far as its beginning tells; at a URL, whether it can be opened."""
     if not is_url(path):
+        check_regular(path)
         return h5py.is_hdf5(path)
     try:
         with opened(path):
@@ -301,6 +303,10 @@ def is_hdf5(path: str) -> bool:
 
 
 def _open_file(path, **options):
+    if os.path.isdir(path):
+        raise FileFormatError(f"{path} is a folder; give a file, a list of files, or a glob.")
+    # HDF5 would wait for whoever writes to a named pipe.
+    check_regular(path)
     try:
         # Files are only read here; where a file system has no locks, reading needs none.
         return h5py.File(path, "r", locking="best-effort", **options)
@@ -309,8 +315,6 @@ def _open_file(path, **options):
     except PermissionError:
         raise
     except OSError as error:
-        if os.path.isdir(path):
-            raise FileFormatError(f"{path} is a folder; give a file, a list of files, or a glob.") from None
         raise _not_hdf5(path, error) from None
 
 

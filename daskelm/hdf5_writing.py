@@ -18,9 +18,12 @@ from threadpoolctl import threadpool_limits
 from .client import current_client, n_local_threads
 from .cluster_loss import telling_loss
 from .exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
-from .files import replacing
+from .files import check_replaceable
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
+from .hdf5_target import new_hdf5
 from .other_arrays import as_known
+from .outputs import check_not_an_input
+from .paths import check_regular
 from .progress import RowProgress
 from .refusals import checked
 from .text import is_text_path, read_text
@@ -49,6 +52,7 @@ def make_hdf5(
     skiprows: int = 0,
     dtype=None,
     compression=None,
+    overwrite: bool = False,
     verbose: int | bool = 0,
 ) -> str:
     """Write data to an HDF5 file as one 2-D dataset; in bounded memory, and all of it or nothing.
@@ -60,7 +64,8 @@ def make_hdf5(
         ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; or a shape (n_samples,
         n_features), to be filled with h5py later; chunks that were not filled are an error when they are read.
     path : str or path-like
-        File to write; an existing one is replaced when the new one is complete, and not before.
+        File to write. One that daskelm wrote, with this dataset and nothing else in it, or an empty one, is replaced
+        when the new one is complete, and not before; any other only with `overwrite`.
     dataset : str, default="data"
         Name of the dataset.
     delimiter : str, optional
@@ -73,6 +78,8 @@ def make_hdf5(
         Of the dataset; that of the data if not given, float64 for text.
     compression : str or mapping, optional
         ``"gzip"``, ``"lzf"``, or a filter of the package hdf5plugin, such as ``hdf5plugin.Zstd()``.
+    overwrite : bool, default=False
+        Whether to replace any regular file, such as one with other contents; never an input.
     verbose : int or bool, default=0
         Whether to show progress.
 
@@ -88,9 +95,11 @@ def make_hdf5(
     InputTypeError
         Text columns, records, or sparse matrices.
     ParameterError
-        A path with the ending of another format.
+        A path with the ending of another format, or one that the data is read from.
     FileMissingError
         No such file, or no such folder to write to.
+    FileWriteError
+        Something is there that daskelm did not write as such a table, and no `overwrite`; or the disk takes no more.
 
     Examples
     --------
@@ -108,12 +117,15 @@ def make_hdf5(
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
         if len(data) != 2 or min(data) < 0:
             raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {data}.")
-        with replacing(path) as beside, h5py.File(beside, "w") as file:
+        with new_hdf5(path, _name(dataset), overwrite=overwrite) as (file, _):
             _create(file, dataset, data, dtype or np.dtype(np.float64), compression, data[0])
         return os.fspath(path)
     data = as_known(data, "data")
     if dask.is_dask_collection(data):
-        return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
+        return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, overwrite=overwrite, verbose=verbose)
+    if isinstance(data, str | os.PathLike | np.ndarray | h5py.Dataset):
+        check_not_an_input(path, "path", data=data)
+    check_replaceable(path, "data", overwrite, _name(dataset))
     blocks: Iterable[np.ndarray]
     total = None
     if isinstance(data, str | os.PathLike):
@@ -126,11 +138,20 @@ def make_hdf5(
     else:
         array = _as_numbers(data)
         blocks, total = _row_blocks(array), len(array)
-    _write(blocks, path, dataset, dtype, compression, RowProgress(total, verbose, "make_hdf5"))
+    _write(blocks, path, dataset, dtype, compression, overwrite, RowProgress(total, verbose, "make_hdf5"))
     return os.fspath(path)
 
 
-def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None, verbose: int | bool = 0) -> str:
+def to_hdf5(
+    array,
+    path,
+    dataset: str = "data",
+    *,
+    dtype=None,
+    compression=None,
+    overwrite: bool = False,
+    verbose: int | bool = 0,
+) -> str:
     """Stream a dask array to one HDF5 file as a 2-D dataset, in bounded memory, from any scheduler, all or nothing.
 
     A few chunks more than there are threads are computed at a time, and written here in the order of their rows.
@@ -140,13 +161,16 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
     array : dask array or dataframe, or array of zarr or xarray, of shape (n_samples, n_features) or (n_samples,)
         Numbers; lengths of chunks may be unknown.
     path : str or path-like
-        File to write; an existing one is replaced when the new one is complete, and not before.
+        File to write. One that daskelm wrote, with this dataset and nothing else in it, or an empty one, is replaced
+        when the new one is complete, and not before; any other only with `overwrite`.
     dataset : str, default="data"
         Name of the dataset.
     dtype : dtype, optional
         Of the dataset; that of the array if not given.
     compression : str or mapping, optional
         ``"gzip"``, ``"lzf"``, or a filter of the package hdf5plugin.
+    overwrite : bool, default=False
+        Whether to replace any regular file, such as one with other contents; never an input.
     verbose : int or bool, default=0
         Whether to show progress.
 
@@ -162,7 +186,9 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
     InputTypeError
         Not a dask array or dataframe, or one of text.
     ParameterError
-        A path with the ending of another format.
+        A path with the ending of another format, or one that the array is read from.
+    FileWriteError
+        Something is there that daskelm did not write as such a table, and no `overwrite`; or the disk takes no more.
 
     Examples
     --------
@@ -173,11 +199,19 @@ def to_hdf5(array, path, dataset: str = "data", *, dtype=None, compression=None,
     >>> from_hdf5("ones.h5").shape
     (1000, 3)
     """
-    return stream_hdf5(array, path, dataset, dtype=dtype, compression=compression, verbose=verbose)
+    return stream_hdf5(array, path, dataset, dtype=dtype, compression=compression, overwrite=overwrite, verbose=verbose)
 
 
 def stream_hdf5(
-    array, path, dataset="data", *, dtype=None, compression=None, verbose: int | bool = 0, label="to_hdf5"
+    array,
+    path,
+    dataset="data",
+    *,
+    dtype=None,
+    compression=None,
+    overwrite: bool = False,
+    verbose: int | bool = 0,
+    label="to_hdf5",
 ) -> str:
     """`to_hdf5`, with the first word of its progress."""
     check_ending(path, "path")
@@ -190,13 +224,15 @@ def stream_hdf5(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
         )
     _check_kind(array.dtype, array.ndim, array.shape)
+    check_not_an_input(path, "path", array=array)
+    check_replaceable(path, "data", overwrite, _name(dataset))
     array = checked(array, "array")
     if array.ndim == 2 and array.numblocks[1] > 1:
         array = array.rechunk({1: -1})
     total = None if np.isnan(array.shape[0]) else array.shape[0]
     progress = RowProgress(total, verbose, label)
-    blocks = _computed(array)
-    _write(blocks, path, dataset, _number_dtype(dtype) or array.dtype, compression, progress)
+    dtype = _number_dtype(dtype) or array.dtype
+    _write(_computed(array), path, dataset, dtype, compression, overwrite, progress)
     return os.fspath(path)
 
 
@@ -245,8 +281,8 @@ def _result(future):
         return future.result()
 
 
-def _write(blocks, path, dataset, dtype, compression, progress):
-    with replacing(path) as beside, h5py.File(beside, "w") as file:
+def _write(blocks, path, dataset, dtype, compression, overwrite, progress):
+    with new_hdf5(path, _name(dataset), overwrite=overwrite) as (file, check):
         target, n_rows = None, 0
         for block in blocks:
             block = block[:, None] if block.ndim == 1 else block
@@ -255,6 +291,7 @@ def _write(blocks, path, dataset, dtype, compression, progress):
                 target = _create(file, dataset, (0, block.shape[1]), dtype, compression, progress.total)
             target.resize(n_rows + len(block), axis=0)
             target[n_rows:] = _cast(block, target.dtype, n_rows)
+            check()
             n_rows += len(block)
             progress.advance(len(block))
 
@@ -281,14 +318,19 @@ def _create(file, dataset, shape, dtype, compression, n_rows):
     rows = min(rows, n_rows or rows)
     options = {"compression": compression} if isinstance(compression, str) else dict(compression or {})
     chunks = (rows, max(shape[1], 1))
-    if not isinstance(dataset, str) or not dataset.strip("/"):
-        raise ParameterError(f"dataset must be a name, such as 'data'; got {dataset!r}.")
     try:
         return file.create_dataset(dataset, shape, dtype, chunks=chunks, maxshape=(None, shape[1] or None), **options)
     except ValueError as error:
         raise ParameterError(
             f"compression must be None, 'gzip', 'lzf' or a filter of hdf5plugin; got {compression!r} ({error})."
         ) from None
+
+
+def _name(dataset):
+    """The name of a dataset, checked."""
+    if not isinstance(dataset, str) or not dataset.strip("/"):
+        raise ParameterError(f"dataset must be a name, such as 'data'; got {dataset!r}.")
+    return dataset
 
 
 def _row_blocks(array):
@@ -310,6 +352,7 @@ def _number_dtype(dtype):
 
 
 def _load_npy(path):
+    check_regular(path)
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:

@@ -93,17 +93,21 @@ class HiddenLayer(LayerEstimator):
         self._keep_layer(self._draw(source, weights))
         return self
 
-    def save(self, path) -> None:
+    def save(self, path, overwrite: bool = False) -> None:
         """Write the transformer to one HDF5 file that holds numbers and strings only; `daskelm.load` reads it.
 
         Parameters
         ----------
         path : str or path-like
-            File to write, replaced at once.
+            File to write; a model that is there is replaced at once.
+        overwrite : bool, default=False
+            Whether any regular file may be replaced; else only a model, or an empty file.
 
         Raises
         ------
         ParameterError
             A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
+        FileWriteError
+            There is no model but something else, and no `overwrite`; or the disk takes no more.
         """
-        write_model(path, self._state())
+        write_model(path, self._state(), overwrite=overwrite)

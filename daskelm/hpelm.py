@@ -18,7 +18,7 @@ from .hpelm_classes import OneHotTargets, balancing_weights, scores
 from .hpelm_model import FLAGS, Model, convert_model
 from .hpelm_modules import make_hdf5, normalize_hdf5
 from .hpelm_network import positive, solve_corr
-from .hpelm_rows import row_range, table, write_rows
+from .hpelm_rows import check_file, row_range, table, write_rows
 from .hpelm_sums import CorrelationFiles
 from .inputs import check_lengths, take_rows
 from .prediction import apply
@@ -220,7 +220,7 @@ class HPELM(Model):
         self.nnet.prune(int(Ls[best]), weights[best])
         return Ls, errs, list(confs) if self.classification else []
 
-    def predict(self, fX, fY=None, istart=0, icount=np.inf):
+    def predict(self, fX, fY=None, istart=0, icount=np.inf, overwrite=False):
         """Outputs of the model, for classes too: the largest, or those above one half, are the predicted ones.
 
         Parameters
@@ -231,15 +231,18 @@ class HPELM(Model):
             HDF5 file to write, in bounded memory, or array to fill from its first row.
         istart, icount : int
             First row and number of rows.
+        overwrite : bool, default=False
+            Whether the file may replace any regular file that is no input; without, only an earlier result, or an empty
+            file.
 
         Returns
         -------
         ndarray or dask array of shape (rows, outputs), or None
             An array for arrays and files, lazy for dask arrays; None with `fY`.
         """
-        return self._write(self.nnet.prediction(), fX, fY, "predict", istart, icount)
+        return self._write(self.nnet.prediction(), fX, fY, "predict", "fY", istart, icount, overwrite)
 
-    def project(self, fX, fH=None, istart=0, icount=np.inf):
+    def project(self, fX, fH=None, istart=0, icount=np.inf, overwrite=False):
         """Outputs H of the hidden layer.
 
         Parameters
@@ -250,13 +253,16 @@ class HPELM(Model):
             HDF5 file to write, in bounded memory, or array to fill from its first row.
         istart, icount : int
             First row and number of rows.
+        overwrite : bool, default=False
+            Whether the file may replace any regular file that is no input; without, only an earlier result, or an empty
+            file.
 
         Returns
         -------
         ndarray or dask array of shape (rows, L), or None
             An array for arrays and files, lazy for dask arrays; None with `fH`.
         """
-        return self._write(self.nnet.projection(), fX, fH, "transform", istart, icount)
+        return self._write(self.nnet.projection(), fX, fH, "transform", "fH", istart, icount, overwrite)
 
     def error(self, fT, fY, istart=0, icount=np.inf) -> float:
         """Error of predictions; true targets come first.
@@ -351,13 +357,14 @@ class HPELM(Model):
             self.classification, self.wc, take_rows(T, "T", rows), take_rows(Y, "Y", rows), verbose=self._verbose
         )
 
-    def _write(self, function, fX, out, name, istart, icount):
+    def _write(self, function, fX, out, name, argument, istart, icount, overwrite):
         """Results of a function of the rows of X, to where they are wanted."""
         X = table(fX, "fX", self.nnet.inputs)
+        check_file(out, X, argument, overwrite)
         result = apply(function, take_rows(X, "X", slice(*row_range(X.shape[0], istart, icount))), name, self._verbose)
         if out is None:
             return result if dask.is_dask_collection(fX) else np.asarray(result)
-        write_rows(result, out, X, self._verbose)
+        write_rows(result, out, overwrite, self._verbose)
         return None
 
 
@@ -378,10 +385,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="make a model that HP-ELM saved one that daskelm loads")
     convert.add_argument("old", metavar="OLD", help="file that HP-ELM's save wrote")
-    convert.add_argument("new", metavar="NEW", help="file to write")
+    convert.add_argument("new", metavar="NEW", help="file to write; a model of HPELM that is there is replaced")
+    convert.add_argument("--force", action="store_true", help="replace any file but OLD")
     options = parser.parse_args(arguments)
     try:
-        convert_model(options.old, options.new)
+        convert_model(options.old, options.new, overwrite=options.force)
     except DaskelmError as error:
         parser.exit(1, f"{error}\n")
 

@@ -8,10 +8,12 @@ from numbers import Integral, Real
 import numpy as np
 
 from .exceptions import FileFormatError, ParameterError
-from .files import read_sealed, write_sealed
+from .files import check_replaceable, read_sealed, write_sealed
 from .hpelm_network import FUNCTIONS, SLFN, positive
 from .hpelm_pickle import looks_pickled, read_pickle
 from .neurons import kind_from_name, kind_name
+from .outputs import check_not_an_input
+from .paths import open_regular
 
 __all__ = ["FLAGS", "Model", "convert_model"]
 
@@ -133,13 +135,20 @@ class Model:
         if number:
             self.nnet.add_neurons(func, W, B)
 
-    def save(self, fname) -> None:
+    def save(self, fname, overwrite: bool = False) -> None:
         """Write the model, without its sums, to one file that holds numbers and strings only.
 
         Parameters
         ----------
         fname : str or path-like
-            File to write, replaced at once.
+            File to write; a model that this wrote is replaced at once.
+        overwrite : bool, default=False
+            Whether any regular file may be replaced.
+
+        Raises
+        ------
+        FileWriteError
+            There is no such model but something else, and no `overwrite`; or the disk takes no more.
         """
         nnet = self.nnet
         arrays = {"B": nnet.B, "w": self.wc}
@@ -152,7 +161,8 @@ class Model:
             "norm": nnet.norm,
             "kinds": [kind_name(kind) for _, kind, _, _ in nnet.neurons],
         }
-        write_sealed(fname, _FORMAT, plain | {name: array for name, array in arrays.items() if array is not None})
+        state = plain | {name: array for name, array in arrays.items() if array is not None}
+        write_sealed(fname, _FORMAT, state, overwrite=overwrite)
 
     def load(self, fname) -> None:
         """Take over a model that `save` wrote: sizes, neurons, norm, classes and output weights; runs no code from it.
@@ -175,7 +185,7 @@ class Model:
             state = read_sealed(fname, _FORMAT)
         except FileFormatError:
             if os.path.isfile(fname):
-                with open(fname, "rb") as file:
+                with open_regular(fname) as file:
                     pickled = looks_pickled(file.read(2))
                 if pickled:
                     raise FileFormatError(
@@ -227,7 +237,7 @@ def _drawn(number, func, inputs, W, B):
     return number, np.asarray(W), np.asarray(B)
 
 
-def convert_model(source, target) -> None:
+def convert_model(source, target, overwrite: bool = False) -> None:
     """Make a model that HP-ELM saved, which is a pickle, a file that `HPELM.load` reads; runs no code from it.
 
     Parameters
@@ -236,16 +246,24 @@ def convert_model(source, target) -> None:
         HP-ELM's file.
     target : str or path-like
         File to write, another one.
+    overwrite : bool, default=False
+        Whether it may replace any other regular file; without, only a model that `HPELM.save` wrote, or an empty file.
 
     Raises
     ------
+    ParameterError
+        The target is the source.
+    FileWriteError
+        There is something else at the target, and no `overwrite`.
     FileMissingError
         There is no such file.
     FileFormatError
         It is no such model, or holds anything but numbers, strings and arrays.
     """
+    check_not_an_input(target, "target", source=source)
+    check_replaceable(target, _FORMAT, overwrite)
     state = read_pickle(source)
     precision = np.result_type(np.float32, *(array for _, *arrays in state["neurons"] for array in arrays))
     model = Model(state["inputs"], state["outputs"], precision=precision)
     model._restore(state)
-    model.save(target)
+    model.save(target, overwrite)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from numbers import Integral
 
 import dask
@@ -11,9 +10,9 @@ import h5py
 import numpy as np
 
 from .exceptions import DataError, ParameterError
-from .files import replacing
 from .hdf5 import Hdf5Rows, open_rows
 from .hdf5_arrays import from_hdf5
+from .hdf5_target import changing_hdf5
 from .hdf5_writing import make_hdf5 as write_hdf5
 from .inputs import check_finite
 from .memory import block_rows
@@ -24,7 +23,15 @@ __all__ = ["make_hdf5", "normalize_hdf5"]
 _APPLIED = "daskelm_normalized"
 
 
-def make_hdf5(data, h5file, dtype=np.float64, delimiter: str = " ", skiprows: int = 0, comp_level: int = 0) -> str:
+def make_hdf5(
+    data,
+    h5file,
+    dtype=np.float64,
+    delimiter: str = " ",
+    skiprows: int = 0,
+    comp_level: int = 0,
+    overwrite: bool = False,
+) -> str:
     """Write data to an HDF5 file as the one 2-D dataset ``data``; all of it or nothing.
 
     Parameters
@@ -33,7 +40,7 @@ def make_hdf5(data, h5file, dtype=np.float64, delimiter: str = " ", skiprows: in
         Numbers of shape (rows, columns), or (rows,) for one column; a file named ``.npy``, ``.csv`` or ``.txt``, the
         text ones also as ``.gz`` or ``.bz2``; or a shape, for zeros.
     h5file : str or path-like
-        File to write; an existing one is replaced when the new one is complete.
+        File to write; one that this wrote is replaced when the new one is complete.
     dtype : dtype, default=float64
         Of the dataset.
     delimiter : str, default=" "
@@ -42,6 +49,8 @@ def make_hdf5(data, h5file, dtype=np.float64, delimiter: str = " ", skiprows: in
         Lines to leave out at the beginning of text files, such as a header.
     comp_level : int, default=0
         0 does not compress, 1 to 9 do, with gzip.
+    overwrite : bool, default=False
+        Whether to replace any regular file, such as one with other contents; never an input.
 
     Returns
     -------
@@ -55,7 +64,9 @@ def make_hdf5(data, h5file, dtype=np.float64, delimiter: str = " ", skiprows: in
     InputTypeError
         Text among the numbers, such as a header that was not skipped.
     ParameterError
-        `comp_level` or `skiprows` out of range.
+        `comp_level` or `skiprows` out of range; a file that the data is read from.
+    FileWriteError
+        Something is there that this did not write, and no `overwrite`; or the disk takes no more.
 
     Examples
     --------
@@ -69,7 +80,14 @@ def make_hdf5(data, h5file, dtype=np.float64, delimiter: str = " ", skiprows: in
     compression = {"compression": "gzip", "compression_opts": int(comp_level), "shuffle": True} if comp_level else None
     found = None if delimiter == " " else delimiter
     return write_hdf5(
-        data, h5file, delimiter=found, header=False, skiprows=skiprows, dtype=dtype, compression=compression
+        data,
+        h5file,
+        delimiter=found,
+        header=False,
+        skiprows=skiprows,
+        dtype=dtype,
+        compression=compression,
+        overwrite=overwrite,
     )
 
 
@@ -183,13 +201,11 @@ def _moments(rows, batch):
 
 
 def _apply(rows: Hdf5Rows, path, name, mean, std, step):
-    with replacing(path) as beside:
-        # With all else that is in the file.
-        shutil.copyfile(path, beside)
-        with h5py.File(beside, "r+") as file:
-            dataset = file[name]
-            for start in range(0, rows.n_rows, step):
-                block = dataset[start : start + step]
-                check_finite(block, os.fspath(path), start)
-                dataset[start : start + step] = (block.astype(np.float64) - mean) / std
-            dataset.attrs["mean"], dataset.attrs["std"], dataset.attrs[_APPLIED] = mean, std, True
+    with changing_hdf5(path) as (file, check):
+        dataset = file[name]
+        for start in range(0, rows.n_rows, step):
+            block = dataset[start : start + step]
+            check_finite(block, os.fspath(path), start)
+            dataset[start : start + step] = (block.astype(np.float64) - mean) / std
+            check()
+        dataset.attrs["mean"], dataset.attrs["std"], dataset.attrs[_APPLIED] = mean, std, True

@@ -15,6 +15,7 @@ import numpy as np
 
 from .exceptions import FileFormatError, FileMissingError
 from .hpelm_network import FUNCTIONS, TINY
+from .paths import open_regular
 from .urls import refuse_url
 
 __all__ = ["looks_pickled", "read_pickle"]
@@ -162,11 +163,10 @@ def read_pickle(path) -> dict:
     )
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     except FileNotFoundError:
         raise FileMissingError(f"{path}: no such file (looked in {path.resolve().parent}).") from None
-    except IsADirectoryError:
-        raise FileFormatError(f"{path} is a folder, not a model that HP-ELM saved.") from None
     if not looks_pickled(data[:2]):
         raise FileFormatError(f"{path} is not a model that HP-ELM saved: it does not begin as a pickle does.")
     try:

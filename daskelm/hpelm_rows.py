@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 from numbers import Real
 
 import dask.array as da
 import numpy as np
 
 from .exceptions import DataError, InputTypeError, ParameterError
+from .files import check_replaceable
 from .hdf5 import Hdf5Rows
-from .hdf5_writing import make_hdf5
+from .hdf5_writing import check_ending, make_hdf5
 from .inputs import Source, n_columns, open_input
+from .outputs import check_not_an_input
 from .urls import refuse_written
 
-__all__ = ["row_range", "table", "write_rows"]
+__all__ = ["check_file", "row_range", "table", "write_rows"]
 
 
 def table(value, name: str, columns: int) -> Source:
@@ -43,7 +44,19 @@ def row_range(n_rows: int, istart, icount) -> tuple[int, int]:
     return int(istart), int(min(istart + icount, n_rows))
 
 
-def write_rows(result: np.ndarray | da.Array, out, X: Source, verbose: int) -> None:
+def check_file(out, X: Source, name: str, overwrite: bool) -> None:
+    """Refuse a file for results of rows of X, before there are any; an array, or None, is no file."""
+    if out is None or isinstance(out, np.ndarray):
+        if overwrite:
+            raise ParameterError(f"overwrite: it goes with a file to write; got {overwrite!r} without one.")
+        return
+    refuse_written(out)
+    check_ending(out, name)
+    check_not_an_input(out, name, fX=X)
+    check_replaceable(out, "data", overwrite)
+
+
+def write_rows(result: np.ndarray | da.Array, out, overwrite: bool, verbose: int) -> None:
     """Results (rows, n) for rows of X to an array, from its first row on, or to an HDF5 file."""
     if isinstance(out, np.ndarray):
         rows = out[:, None] if out.ndim == 1 else out
@@ -51,7 +64,4 @@ def write_rows(result: np.ndarray | da.Array, out, X: Source, verbose: int) -> N
             raise DataError(f"the array to fill must have shape {result.shape}, or more rows; got {out.shape}.")
         rows[: len(result)] = result
         return
-    refuse_written(out)
-    if isinstance(X, Hdf5Rows) and os.path.realpath(out) in map(os.path.realpath, X.paths):
-        raise ParameterError(f"{out} is the file that the inputs are read from. Give another name.")
-    make_hdf5(result, out, verbose=verbose)
+    make_hdf5(result, out, overwrite=overwrite, verbose=verbose)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from urllib.parse import quote
 
-import h5py
 import numpy as np
 
 from .exceptions import DataError, FileMissingError, IncompatibleSumsError, ParameterError
-from .files import replacing
+from .files import check_replaceable
 from .hdf5 import open_rows
+from .hdf5_target import new_hdf5
 from .hpelm_network import with_norm
 from .inputs import Source, check_finite
 from .layer import Layer
 from .normal_equations import NormalEquations
+from .outputs import check_not_an_input
+from .paths import check_regular
 from .resumption import add_rows
 from .sums_file import locked
 from .targets import Targets
@@ -57,7 +59,12 @@ class CorrelationFiles:
         verbose: int,
     ) -> None:
         """Add rows of X and T that are not counted yet, and write HH and HT anew from all that are."""
+        for name, path in (("fHH", self.HH), ("fHT", self.HT)):
+            check_not_an_input(path, name, fX=X, fT=T)
+            check_regular(path)
         self._refuse_others()
+        for path in (self.HH, self.HT):
+            check_replaceable(path, "data")
         add_rows(self.sums, layer, targets, X, T, None, rows, verbose=verbose)
         with locked(self.sums) as file:
             sums = file.read()
@@ -65,7 +72,7 @@ class CorrelationFiles:
                 raise FileMissingError(f"{self.sums} was removed while rows were added to it. Add them again.")
             for path, values in zip((self.HH, self.HT), with_norm(sums, norm), strict=True):
                 # The lock is held, so that whatever is beside was left by somebody who was killed.
-                with replacing(path, alone=True) as beside, h5py.File(beside, "w") as new:
+                with new_hdf5(path, alone=True) as (new, _):
                     new["data"] = values.astype(dtype, copy=False)
 
     def _refuse_others(self):

@@ -29,8 +29,8 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
     _made_of = (*TableEstimator._made_of, "class_weight")
 
     # Where a result goes is no metadata of the rows.
-    __metadata_request__predict_proba = {"out": metadata_routing.UNUSED}
-    __metadata_request__decision_function = {"out": metadata_routing.UNUSED}
+    __metadata_request__predict_proba = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
+    __metadata_request__decision_function = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
 
     @property
     def classes_(self) -> np.ndarray:
@@ -114,7 +114,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             tail = tail if multi or n > 2 else ()
         return self._outputs(what, finish, tail, dtype)
 
-    def predict(self, X, out=None):
+    def predict(self, X, out=None, overwrite=False):
         """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
 
         Parameters
@@ -123,6 +123,9 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             Inputs.
         out : str or path-like, optional
             HDF5 file to stream the labels to, which must be numbers.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
 
         Returns
         -------
@@ -133,10 +136,14 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         ------
         NotSolvedError
             Before anything was fitted.
+        ParameterError
+            `out` that X is read from.
+        FileWriteError
+            `out` has something else in it, and no `overwrite`; or the disk takes no more.
         """
-        return self._apply(self._function("predict"), X, "predict", out)
+        return self._apply(self._function("predict"), X, "predict", out, overwrite)
 
-    def predict_proba(self, X, out=None):
+    def predict_proba(self, X, out=None, overwrite=False):
         """Probabilities of the classes, as good as a squared error makes them; they are not calibrated.
 
         Where the border between classes is sharp they rise too slowly across it, and some are exactly 0 or 1 away from
@@ -148,15 +155,18 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             Inputs.
         out : str or path-like, optional
             HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples, n_classes), or str
             Rows sum to 1; of multi-label targets, each column is a probability of its own. With `out`, its path.
         """
-        return self._apply(self._function("predict_proba"), X, "predict_proba", out)
+        return self._apply(self._function("predict_proba"), X, "predict_proba", out, overwrite)
 
-    def decision_function(self, X, out=None):
+    def decision_function(self, X, out=None, overwrite=False):
         """Outputs before they become probabilities.
 
         Parameters
@@ -165,6 +175,9 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             Inputs.
         out : str or path-like, optional
             HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
 
         Returns
         -------
@@ -172,7 +185,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             For two classes and for labels of multi-label targets positive where predicted, from -1 to 1 or so; else
             one output per class. With `out`, its path.
         """
-        return self._apply(self._function("decision_function"), X, "decision_function", out)
+        return self._apply(self._function("decision_function"), X, "decision_function", out, overwrite)
 
     def score(self, X, y, sample_weight=None) -> float:
         """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.

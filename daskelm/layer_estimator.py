@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 import warnings
@@ -23,6 +22,7 @@ from sklearn.utils.validation import (
 
 from .client import sharing
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError, ScaleWarning
+from .files import check_replaceable
 from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
 from .hdf5_writing import check_ending, make_hdf5, stream_hdf5
@@ -31,6 +31,7 @@ from .inputs import Source, check_finite, check_lengths, familiar, is_lazy, n_co
 from .layer import Layer, Scale
 from .neurons import Neurons, parse_neurons
 from .other_arrays import header_of
+from .outputs import check_not_an_input
 from .parameters import changed, check_bool, snapshot
 from .plain_state import from_plain, to_plain
 from .prediction import LayerOutput, apply
@@ -170,26 +171,28 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
             )
         return layer
 
-    def _apply(self, function, X, name, out=None):
-        if out is not None:
-            refuse_written(out)
-            check_ending(out, "out")
-        source = self._open_X(X, reset=False)
+    def _apply(self, function, X, name, out=None, overwrite=False):
         verbose = getattr(self, "verbose", 0)
-        result = apply(function, source, name, verbose)
         if out is None:
-            return result
-        if isinstance(source, Hdf5Rows) and os.path.abspath(os.fspath(out)) in source.paths:
-            raise ParameterError(f"out: {out} is one of the files that X is read from. Give another name.")
+            if overwrite:
+                raise ParameterError(f"overwrite: it goes with out=, a file to write; got {overwrite!r} without one.")
+            return apply(function, self._open_X(X, reset=False), name, verbose)
+        refuse_written(out)
+        check_ending(out, "out")
+        source = self._open_X(X, reset=False)
+        # Before the work, which may take hours.
+        check_not_an_input(out, X=source)
+        check_replaceable(out, "data", overwrite)
         if function.dtype.kind not in "fiub":
             raise InputTypeError(
                 f"out: HDF5 files hold numbers here, and labels of type {function.dtype} are none. Write "
                 "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
+        result = apply(function, source, name, verbose)
         if isinstance(result, da.Array):
             with sharing(function.layer.nbytes):
-                return stream_hdf5(result, out, verbose=verbose, label=name)
-        return make_hdf5(result, out, verbose=verbose)
+                return stream_hdf5(result, out, overwrite=overwrite, verbose=verbose, label=name)
+        return make_hdf5(result, out, overwrite=overwrite, verbose=verbose)
 
     @contextlib.contextmanager
     def _unchanged_on_error(self):

@@ -17,16 +17,18 @@ from .solvers import Solution
 __all__ = ["read_model", "write_model"]
 
 
-def write_model(path, state: Mapping) -> None:
+def write_model(path, state: Mapping, *, overwrite: bool = False) -> None:
     """Write a model's state.
 
     Parameters
     ----------
     path : str or path-like
-        File to write, replaced at once.
+        File to write; a model that is there is replaced at once.
     state : mapping
         "class" (str), "params" (dict of an estimator's parameters), and what else there is of "layer" (Layer),
         "solution" (Solution), "sums" (NormalEquations), "classes" (ndarray), and "facts" (dict of what JSON holds).
+    overwrite : bool, default=False
+        Whether any regular file may be replaced.
     """
     arrays: dict = {}
     flat: dict = {"class": state["class"], "facts": state.get("facts", {})}
@@ -47,7 +49,7 @@ def write_model(path, state: Mapping) -> None:
         arrays["solution.numbers"] = np.array([solution.alpha, solution.condition_number])
     if state.get("classes") is not None:
         _encode_classes(state["classes"], flat, arrays)
-    write_sealed(path, "model", flat | arrays)
+    write_sealed(path, "model", flat | arrays, overwrite=overwrite)
 
 
 def read_model(path) -> dict:

@@ -344,15 +344,22 @@ class NormalEquations:
         plain = {item.name: state[item.name] for item in fields(cls) if item.name in state}
         return cls(**(plain | {"ledger": Ledger.from_state(state)}))
 
-    def save(self, path) -> None:
-        """Write the sums to one HDF5 file, replacing it at once.
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the sums to one HDF5 file.
 
         Parameters
         ----------
         path : str or path-like
-            File to write.
+            File to write; sums that are there are replaced at once.
+        overwrite : bool, default=False
+            Whether any regular file may be replaced; else only sums, or an empty file.
+
+        Raises
+        ------
+        FileWriteError
+            There are no sums but something else, and no `overwrite`; or the disk takes no more.
         """
-        write_sealed(path, "sums", self.state(), next_generation(path, "sums"))
+        write_sealed(path, "sums", self.state(), next_generation(path, "sums"), overwrite=overwrite)
 
     @classmethod
     def load(cls, path) -> NormalEquations:

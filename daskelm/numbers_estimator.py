@@ -46,7 +46,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         if sums.targets != RegressionTargets.meaning:
             raise IncompatibleSumsError(f"{name}: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
 
-    def predict(self, X, out=None, return_std=False):
+    def predict(self, X, out=None, return_std=False, overwrite=False):
         """Predicted targets, and on request how far new observations may lie from them.
 
         Parameters
@@ -60,6 +60,9 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
             Bayesian linear model on H, conditional on the layer and the penalty, with the same noise everywhere:
             s sqrt(1 + 1 / n + h~' (HH + alpha I)^-1 h~). Inputs are clipped, so that they do not grow without bound
             beyond the training range.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
 
         Returns
         -------
@@ -72,20 +75,22 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         NotSolvedError
             Before anything was fitted; `return_std` of a model that was saved without its sums.
         ParameterError
-            `out` with `return_std`, which has two results.
+            `out` with `return_std`, which has two results; `out` that X is read from.
+        FileWriteError
+            `out` has something else in it, and no `overwrite`; or the disk takes no more.
         DataError
             `return_std` of a model with as many degrees of freedom as rows.
         """
         function = self._prediction("predict")
         if not return_std:
-            return self._apply(function, X, "predict", out)
+            return self._apply(function, X, "predict", out, overwrite)
         if out is not None:
             raise ParameterError(
                 f"out: it takes one result, and return_std=True gives two; got {out}. Leave it out and write each: "
                 "mean, std = predict(X, return_std=True); to_hdf5(std, path) (make_hdf5 for arrays in memory)."
             )
         plain = replace(function, finish=_numbers, tail=(len(function.coef),))
-        both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict")
+        both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict", overwrite=overwrite)
         mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
         if isinstance(both, np.ndarray):
             mean, std = np.ascontiguousarray(mean), np.ascontiguousarray(std)

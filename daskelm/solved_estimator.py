@@ -23,7 +23,7 @@ class SolvedEstimator(LayerEstimator):
     """An estimator that has sums, or a solution, or both."""
 
     # Where a result goes is no metadata of the rows.
-    __metadata_request__predict = {"out": metadata_routing.UNUSED}
+    __metadata_request__predict = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
 
     fit_intercept: bool
     verbose: Any
@@ -85,16 +85,18 @@ class SolvedEstimator(LayerEstimator):
     def _output_dtype(self) -> np.dtype:
         return np.result_type(self.hidden_layer_.dtype, self._target_dtype)
 
-    def save(self, path, sums: bool = False) -> None:
+    def save(self, path, sums: bool = False, overwrite: bool = False) -> None:
         """Write the model to one HDF5 file that holds numbers and strings only; `daskelm.load` reads it.
 
         Parameters
         ----------
         path : str or path-like
-            File to write, replaced at once.
+            File to write; a model that is there is replaced at once.
         sums : bool, default=False
             Whether to keep the sums inside, for another penalty or more rows later. Sums that are not solved yet are
             always kept.
+        overwrite : bool, default=False
+            Whether any regular file may be replaced; else only a model, or an empty file.
 
         Raises
         ------
@@ -102,9 +104,11 @@ class SolvedEstimator(LayerEstimator):
             A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
         FileMissingError
             There is no such folder.
+        FileWriteError
+            There is no model but something else, and no `overwrite`; or the disk takes no more.
         """
         state = self._state()
-        write_model(path, state if sums or state["solution"] is None else state | {"sums": None})
+        write_model(path, state if sums or state["solution"] is None else state | {"sums": None}, overwrite=overwrite)
 
     def _state(self) -> dict:
         state = super()._state()

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+from .exceptions import FileFormatError
 from .files import sealed_format
 
 __all__ = ["complaints_about", "file_bytes"]
@@ -24,7 +25,7 @@ def complaints_about(path: str, lock: bool) -> Iterator[str]:
     import portalocker
 
     folder = os.path.dirname(path)
-    if os.path.exists(path) and (os.path.isdir(path) or sealed_format(path) != "sums"):
+    if os.path.exists(path) and not _holds_sums(path):
         yield f"{path} must be a new file, or one of sums; got something else. Give another name."
         return
     try:
@@ -41,3 +42,10 @@ def complaints_about(path: str, lock: bool) -> Iterator[str]:
             f"{folder} must be a folder that can be written to; got: {error.strerror}. Create it, get permission "
             "there, or choose another one."
         )
+
+
+def _holds_sums(path):
+    try:
+        return sealed_format(path) == "sums"
+    except FileFormatError:
+        return False

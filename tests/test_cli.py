@@ -218,7 +218,7 @@ def test_options_of_make_hdf5(folder, compression):
     assert (found["name"], found["shape"], found["dtype"]) == ("inner/d", [2, 2], "int16")
     assert bool(found["filters"]) == (compression is not None)
     assert np.asarray(from_hdf5("odd.h5")).tolist() == [[1, 2], [3, 4]]
-    run("make-hdf5 odd.csv odd.h5 --delimiter '|'")
+    run("make-hdf5 odd.csv odd.h5 --delimiter '|' --force")
     assert "line 1: column '0' must hold numbers" in refused("make-hdf5 odd.csv odd.h5 --no-header --delimiter '|'")
 
 
@@ -468,13 +468,24 @@ MISTAKES = {
     "remove model.h5 X.h5 T.h5 --from none.h5": "none.h5: no such file",
     "predict model.h5 X.h5 --out Y.h5": "nothing was added since",
     "predict model.h5 X.h5 --out Y.h5 --proba": "'--proba': model.h5 is a regressor",
-    "predict model.h5 X.h5 --out X.h5": "'--out': X.h5 is one of the files that X is read from",
-    "predict model.h5 X.h5 --out model.h5": "'--out': model.h5 exists and is not an HDF5 file of data, but a model",
-    "make-hdf5 a.csv b.csv": "'TARGET': b.csv exists and is not an HDF5 file of data, but something else",
+    "predict model.h5 X.h5 --out X.h5": "--out: X.h5 is one of the files that X is read from, .* Give another name",
+    "predict model.h5 X.h5 --out X.h5 --force": "--out: X.h5 is one of the files that X is read from",
+    "predict model.h5 X.h5 --out model.h5": "'--out': model.h5 exists and is not replaced: it is a daskelm model file",
+    "predict model.h5 X.h5 --out model.h5 --force": "--out: model.h5 is one of the files that MODEL is read from",
+    "predict model.h5 X.h5 --out two.h5": "'--out': two.h5 exists .*: it holds a, b, not written by daskelm, .*--force",
+    "make-hdf5 a.csv a.csv --force": "path: what is written is HDF5",
+    "make-hdf5 a.csv b.csv": "'TARGET': b.csv exists and is not replaced: it is no HDF5 file, and not written by",
+    "make-hdf5 a.csv X.h5 --dataset X": "'TARGET': X.h5 exists and is not replaced: it holds data, not 'X'",
     "make-hdf5 a.csv c.h5 --compression rot13": "'--compression': must be gzip, lzf, .* got 'rot13'",
     "make-hdf5 a.csv c.h5 --dtype text": "dtype must be one of numbers",
     "make-hdf5 none.csv c.h5": "none.csv: no such file",
-    "init X.h5 T.h5": "'MODEL': T.h5 exists and is not a model file, but an HDF5 file of data; nothing was written",
+    "init X.h5 T.h5": "'MODEL': T.h5 exists and is not replaced: it is an HDF5 file of data, and a model file is to be",
+    "init X.h5 X.h5 --force": "MODEL: X.h5 is one of the files that X is read from",
+    "init X.h5 T.h5 --force --labels T.h5": "MODEL: T.h5 is one of the files that labels is read from",
+    "init X.h5 T.h5 --force --weights T.h5": "MODEL: T.h5 is one of the files that weights is read from",
+    "init X.h5 .": r"'MODEL': \. is a folder; give the name of a file in it",
+    "solve model.h5 sums.h5 --out sums.h5": "'--out': sums.h5 exists and is not replaced: it is a daskelm sums file",
+    "solve model.h5 sums.h5 --out sums.h5 --force": "--out: sums.h5 is one of the files that SUMS is read from",
     "init a.csv c.h5": "a.csv cannot be read as HDF5",
     "init X.h5::none c.h5": "has no dataset 'none'; it holds data. On the command line that is X.h5::DATASET",
     "init two.h5 c.h5": "exactly one 2-D numeric .* On the command line that is two.h5::DATASET",
@@ -508,9 +519,11 @@ MISTAKES = {
     "select model.h5 sums.h5 --validation sums.h5": "validation: its files must be others .* got .*sums.h5 in both",
     "select model.h5 sums.h5 --validation 'none*.h5'": "no sums file matches this pattern",
     "select model.h5 sums.h5 --table b.txt": "'--table': must be a name that ends in .csv; got 'b.txt'",
-    "select model.h5 sums.h5 --table X.csv": "'--table': X.csv exists and is not a file of text, but an HDF5",
+    "select model.h5 sums.h5 --table X.csv": "'--table': X.csv exists and is not replaced: it is an HDF5 file of",
+    "select model.h5 sums.h5 --table b.csv": "'--table': b.csv exists and is not replaced: it is no HDF5 file",
     "select model.h5 sums.h5 --table none/t.csv": "its folder .*none does not exist",
-    "select model.h5 sums.h5 --out X.h5": "'--out': X.h5 exists and is not a model file, but an HDF5 file of data",
+    "select model.h5 sums.h5 --out X.h5": "'--out': X.h5 exists and is not replaced: it is an HDF5 file of data",
+    "select model.h5 sums.h5 --out sums.h5 --force": "--out: sums.h5 is one of the files that SUMS is read from",
     "select layer.h5 sums.h5": "MODEL: layer.h5 must hold an ELMRegressor",
     "merge sums.h5 --into model.h5": "model.h5 exists and is none of the files added up",
     "info none.h5": "none.h5: no such file",

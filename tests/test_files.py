@@ -175,7 +175,7 @@ def test_an_error_keeps_what_was_there(path):
     before = path.read_bytes()
 
     def stop():
-        with replacing(path) as beside:
+        with replacing(path, "model") as beside:
             beside.write_bytes(b"half")
             raise RuntimeError("stop")
 
@@ -216,7 +216,7 @@ def test_a_killed_write_keeps_what_was_there(path):
     before = path.read_bytes()
     code = (
         "import os, signal, sys; from daskelm.files import replacing\n"
-        "with replacing(sys.argv[1]) as beside:\n"
+        "with replacing(sys.argv[1], 'model') as beside:\n"
         "    beside.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9

@@ -313,6 +313,7 @@ def test_make_hdf5_takes_lists_frames_vectors_shapes_and_filters(tmp_path):
     np.testing.assert_array_equal(from_hdf5(make_hdf5(DATA[:, 0], path)).compute(), DATA[:, :1])
     assert from_hdf5(make_hdf5((5, 3), path)).shape == (5, 3)
     assert from_hdf5(make_hdf5(np.ones((0, 3)), path)).shape == (0, 3)
+    path = tmp_path / "x.h5"
     for compression in ("gzip", hdf5plugin.Zstd()):
         make_hdf5(np.ones((10_000, 4)), path, "x", compression=compression, dtype="f4")
         assert path.stat().st_size < 20_000
@@ -417,7 +418,8 @@ def test_bad_data_for_writing(tmp_path):
         (sparse.eye(3), InputTypeError, "sparse matrices are not supported"),
         (tmp_path / "none.npy", FileMissingError, r"none\.npy: no such file"),
         (tmp_path / "none.csv", FileMissingError, r"none\.csv: no such file"),
-        (path, FileFormatError, r"must be a \.npy file"),
+        (path, ParameterError, r"a\.h5 is one of the files that data is read from"),
+        (make_hdf5(DATA, tmp_path / "b.h5"), FileFormatError, r"must be a \.npy file"),
     ]:
         with pytest.raises(error, match=message):
             make_hdf5(data, path)

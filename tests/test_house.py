@@ -22,14 +22,24 @@ FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
     {"block_order", "drawing", "exceptions", "unlocked"},
     {"hdf5_layout", "hdf5_links", "netcdf", "urls"},
-    {"hdf5_sources", "remote_files"},
+    {"hdf5_sources", "paths", "remote_files"},
     {"remote_rows"},
-    {"hdf5_part"},
+    {"hdf5_contents", "hdf5_part"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook", "refusals"},
-    {"hdf5", "neurons", "other_arrays", "progress", "reference_rows", "row_digests", "text", "triangles"},
+    {
+        "hdf5",
+        "hdf5_target",
+        "neurons",
+        "other_arrays",
+        "progress",
+        "reference_rows",
+        "row_digests",
+        "text",
+        "triangles",
+    },
     {"cluster_facts", "gram"},
     # Floor 1: values, and arrays on Dask.
-    {"client", "hdf5_arrays", "layer", "normal_equations", "parameters"},
+    {"client", "hdf5_arrays", "layer", "normal_equations", "outputs", "parameters"},
     {"tree"},
     {"in_view", "segmented_tree", "solver"},
     # Floor 2: all kinds of data in, solutions out.

@@ -498,12 +498,12 @@ def test_hpelms_own_files_are_checked(tmp_path, monkeypatch):
         (HH[:29, :29], r"must hold floats of shape \(30, 30\).*got float64 of shape \(29, 29\)"),
         (HH.astype(int), "must hold floats.*got int64"),
     ):
-        make_hdf5(bad, "HH.hdf5")
+        make_hdf5(bad, "HH.hdf5", overwrite=True)
         with pytest.raises(DataError, match=message):
             model.solve_corr("HH.hdf5", "HT.hdf5")
-    make_hdf5(HH.astype("f4"), "HH.hdf5")
+    make_hdf5(HH.astype("f4"), "HH.hdf5", overwrite=True)
     model.solve_corr("HH.hdf5", "HT.hdf5")
-    make_hdf5(HT[:, :2], "HT.hdf5")
+    make_hdf5(HT[:, :2], "HT.hdf5", overwrite=True)
     with pytest.raises(DataError, match=r"HT\.hdf5 must hold floats of shape \(30, 3\)"):
         model.solve_corr("HH.hdf5", "HT.hdf5")
     with pytest.raises(FileMissingError, match="no such file"):
@@ -663,7 +663,7 @@ def test_predictions_and_projections_go_where_they_are_wanted(files):
                 call(data, np.zeros((9, whole.shape[1])))
         assert isinstance(call("X.hdf5"), np.ndarray)
         assert isinstance(call(from_hdf5("X.hdf5")), da.Array)
-        with pytest.raises(ParameterError, match="is the file that the inputs are read from"):
+        with pytest.raises(ParameterError, match="f[YH]: .*X.hdf5 is one of the files that fX is read from"):
             call("X.hdf5", Path.cwd() / "X.hdf5")
     assert_close(model.predict("X.hdf5"), model.predict(X), 1e-13)
 

@@ -473,7 +473,7 @@ def test_files_that_are_not_what_they_say(tmp_path, name, content, error, messag
         (X, {"compression": "zip"}, ParameterError, "compression must be None, 'gzip', 'lzf'"),
         (X, {"dataset": ""}, ParameterError, "dataset must be a name"),
         (X, {"dataset": None}, ParameterError, "dataset must be a name"),
-        (".", {}, FileFormatError, r"must be a \.npy file"),
+        (".", {}, FileFormatError, r"is a folder; give the name of a file in it"),
     ],
 )
 def test_careless_arguments_of_make_hdf5(tmp_path, arguments, options, error, message):

@@ -273,7 +273,7 @@ def test_saving_over_a_sums_file_goes_on(here):
 
 
 def test_a_writer_leaves_the_files_of_others_alone(here):
-    with replacing("sums.h5") as beside:
+    with replacing("sums.h5", "sums") as beside:
         beside.write_bytes(b"new")
         add(into="sums")
         add(into="sums.h5.1")
