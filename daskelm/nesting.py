@@ -95,5 +95,6 @@ def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -
         cross=sums.cross[columns],
         sum_H=sums.sum_H[columns],
         reference_H=sums.reference_H[columns],
+        largest=sums.largest[np.r_[columns, sums.n_neurons : len(sums.largest)]] if len(sums.largest) else sums.largest,
         fingerprint=fingerprint,
     )

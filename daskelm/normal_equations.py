@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
 
-from .exceptions import CancellationWarning, IncompatibleSumsError
+from .exceptions import IncompatibleSumsError
 from .files import next_generation, read_sealed, write_sealed
 from .ledger import Ledger
 from .moments import UNRESOLVED, Moments, rounding, varies
 from .reference_rows import common_reference, move_packed, other_sums
-from .triangles import unpack
+from .subtraction import check_contained, largest_squares, warn_if_little
+from .triangles import diagonal, unpack
 
 __all__ = ["NormalEquations"]
 
-# With less than this part of the weight left after a subtraction, rounding of 1e-12 of the whole is 1e-9 of the rest.
-_LITTLE = 1e-3
+# After a subtraction, so little of the weight is rounding of the sum of weights.
+_NO_WEIGHT = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,8 @@ class NormalEquations:
         Which rows of which files are counted, and how many came from memory, which nobody can know again.
     precision : str, default="float64"
         That HH and HT were summed in; "float32" if any part of them was.
+    largest : ndarray of shape (n_neurons + n_targets + 2,), or (0,)
+        Largest sums of squares, weights and counts that were subtracted from, whose rounding is left; empty if none.
 
     References
     ----------
@@ -95,6 +97,7 @@ class NormalEquations:
     target_dtype: str
     ledger: Ledger
     precision: str = "float64"
+    largest: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self):
         for item in fields(self):
@@ -168,7 +171,18 @@ class NormalEquations:
         Returns
         -------
         Moments
+            Of rows of weight zero, and of none, all sums are zero.
+
+        Raises
+        ------
+        IncompatibleSumsError
+            There is no mean, since the weights sum to zero or less though the sums are not zero.
         """
+        if centred and not self.sum_weights > 0 and self.sum_TT.any() | self.packed.any():
+            raise IncompatibleSumsError(
+                f"moments: sums about the mean need a positive sum of weights; got {self.sum_weights:g} of "
+                f"{self.n_samples} rows whose sums are not zero. Sum over the rows anew."
+            )
         shift_H, shift_T = self.reference_H, self.reference_T
         mean_H, mean_T = np.zeros(self.n_neurons), np.zeros(self.n_targets)
         if centred and self.sum_weights > 0:
@@ -199,8 +213,8 @@ class NormalEquations:
     @cached_property
     def least_alpha(self) -> float:
         """Smallest penalty that covers the rounding of HH: 0 unless it was summed in single precision."""
-        diagonal = self.packed[np.cumsum([0, *range(self.n_neurons, 1, -1)])]
-        return rounding(diagonal - np.square(self.sum_H) / (self.sum_weights or 1.0), self.precision)
+        variances = diagonal(self.packed, self.n_neurons) - np.square(self.sum_H) / (self.sum_weights or 1.0)
+        return rounding(variances, self.precision)
 
     def squared_error(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone.
@@ -261,24 +275,20 @@ class NormalEquations:
         if not isinstance(other, NormalEquations):
             return NotImplemented
         self._check_compatible(other, "subtract")
-        if other.n_samples > self.n_samples or other.sum_weights > self.sum_weights * (1 + 1e-9):
+        if other.n_samples > self.n_samples:
             raise IncompatibleSumsError(
                 f"cannot subtract {other.n_samples} rows of weight {other.sum_weights:g} from {self.n_samples} rows of "
                 f"weight {self.sum_weights:g}: the rows to take away must be contained."
             )
         ledger = self.ledger - other.ledger
-        if other.n_samples == self.n_samples:
-            nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
-            return replace(nothing, ledger=ledger, target_dtype=self.target_dtype)
+        other = other._about(self.reference_H, self.reference_T)
         left = self._combine(other, -1, ledger, self.target_dtype)
-        if left.sum_weights < _LITTLE * self.sum_weights:
-            warnings.warn(
-                f"after the subtraction {left.n_samples} of {self.n_samples} rows are left, with "
-                f"{left.sum_weights / self.sum_weights:.1g} of the weight. Their sums have the rounding of the whole "
-                "and may be far off: sum over these rows anew if you can.",
-                CancellationWarning,
-                stacklevel=2,
-            )
+        check_contained(self, other, left)
+        if left.n_samples == 0 or left.sum_weights <= _NO_WEIGHT * self.sum_weights:
+            # No row, or no weight that can be told from rounding: so is all that is left in the sums.
+            nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
+            left = replace(nothing, ledger=ledger, target_dtype=self.target_dtype, n_samples=left.n_samples)
+        warn_if_little(self, left)
         return left
 
     def _combine(self, other, sign, ledger, target_dtype):
@@ -304,6 +314,7 @@ class NormalEquations:
             ledger=ledger,
             target_dtype=target_dtype,
             precision=min(self.precision, other.precision),
+            largest=largest_squares(self, other, sign),
             **sums,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["add_triangle", "crop_packed", "move_transposed", "pack_in_place", "unpack"]
+__all__ = ["add_triangle", "crop_packed", "diagonal", "move_transposed", "pack_in_place", "unpack"]
 
 # Rows and columns of a square that is transposed in cache.
 _TILE = 128
@@ -69,3 +69,8 @@ def unpack(packed: np.ndarray, n: int) -> np.ndarray:
         S[i, i:] = S[i:, i] = packed[start : start + n - i]
         start += n - i
     return S
+
+
+def diagonal(packed: np.ndarray, n: int) -> np.ndarray:
+    """Diagonal (n,) of the matrix (n, n) whose upper triangle `packed` is."""
+    return packed[np.cumsum([0, *range(n, 1, -1)])] if n else packed[:0]

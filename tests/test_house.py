@@ -37,7 +37,7 @@ FLOORS = (
         "text",
         "triangles",
     },
-    {"cluster_facts", "gram"},
+    {"cluster_facts", "gram", "subtraction"},
     # Floor 1: values, and arrays on Dask.
     {"client", "hdf5_arrays", "layer", "normal_equations", "outputs", "parameters"},
     {"tree"},
