@@ -14,11 +14,10 @@ from .hdf5_target import new_hdf5
 from .hpelm_network import with_norm
 from .inputs import Source, check_finite
 from .layer import Layer
-from .normal_equations import NormalEquations
 from .outputs import check_not_an_input
 from .paths import check_regular
 from .resumption import add_rows
-from .sums_file import locked
+from .sums_file import locked, read_current
 from .targets import Targets
 from .urls import refuse_written
 
@@ -95,7 +94,7 @@ class CorrelationFiles:
         """HH (L, L), the norm on its diagonal, and HT (L, outputs): from the sums file, else as HP-ELM made them."""
         if not os.path.exists(self.sums):
             return self._read_arrays(layer.n_neurons, n_outputs)
-        sums = NormalEquations.load(self.sums)
+        sums = read_current(self.sums)
         if sums.fingerprint != layer.fingerprint or sums.n_targets != n_outputs:
             raise IncompatibleSumsError(
                 f"{self.sums} holds sums of another model: layer {sums.fingerprint[:12]} with {sums.n_targets} "

@@ -14,7 +14,7 @@ from .layer import Layer
 from .ledger import Ledger
 from .normal_equations import NormalEquations
 from .sources import Origin, Provenance, Table, provenance_of
-from .sums_file import add_to_file, locked, subtract_from_file
+from .sums_file import add_to_file, locked, read_current, subtract_from_file
 from .targets import Targets
 from .urls import refuse_added
 
@@ -172,7 +172,7 @@ def sums_by_way_of(
             f"{type(X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
         )
     add_rows(path, layer, targets, X, y, weights, verbose=verbose)
-    sums = NormalEquations.load(path)
+    sums = read_current(path)
     if sums.n_samples != X.n_rows:
         raise IncompatibleSumsError(
             f"checkpoint: {path} holds {sums.n_samples - X.n_rows} rows that are not in X. Give each fit a file of its "
@@ -239,7 +239,7 @@ def remove_rows(
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
     refuse_added(path)
-    held = NormalEquations.load(path)
+    held = read_current(path)
     provenance = job.provenance(held.ledger)
     missing = job.missing(provenance.origins)
     if isinstance(X, Hdf5Rows) and missing:

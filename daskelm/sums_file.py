@@ -21,7 +21,17 @@ from .normal_equations import NormalEquations
 from .remote_files import urls_matching
 from .urls import is_url, place_of, refuse_added
 
-__all__ = ["LockedSums", "add_to_file", "each_sums", "files_of", "locked", "merge", "read_sums", "subtract_from_file"]
+__all__ = [
+    "LockedSums",
+    "add_to_file",
+    "each_sums",
+    "files_of",
+    "locked",
+    "merge",
+    "read_current",
+    "read_sums",
+    "subtract_from_file",
+]
 
 # How long to wait for the file that the lock file tells of, where a network file system shows an older one.
 _STALE_SECONDS = 5.0
@@ -42,38 +52,13 @@ class LockedSums:
 
     def read(self) -> NormalEquations | None:
         """The sums; None if there is no file yet."""
-        expected = self._expected()
-        wait = 0.05
-        begin = time.monotonic()
-        while True:
-            try:
-                state = read_sealed(self.path, "sums")
-            except FileMissingError:
-                state = None
-            found = 0 if state is None else state["generation"]
-            if found >= expected:
-                self._generation = found
-                return None if state is None else NormalEquations.from_state(state)
-            if time.monotonic() - begin > _STALE_SECONDS:
-                break
-            # Opened for a change and closed, the folder is looked up anew by most network file systems.
-            os.utime(os.path.dirname(self.path))
-            time.sleep(wait)
-            wait *= 2
-        if state is None:
-            raise FileMissingError(
-                f"{self.path} is gone, though {self.path}.lock says that it was written {expected} times. Put it back, "
-                "or remove the .lock file too to begin anew."
-            )
-        raise FileFormatError(
-            f"{self.path} is an older version than {self.path}.lock tells of (number {found}, not {expected}): a file "
-            "system shows old content, or a backup was put back. Wait and try again; after putting back a backup, "
-            "remove the .lock file."
-        )
+        state = _read_newest(self.path, self._expected())
+        self._generation = 0 if state is None else state["generation"]
+        return None if state is None else NormalEquations.from_state(state)
 
     def _expected(self):
         if self._lock is None:
-            return 0
+            return _told_by_lock(self.path)
         text = os.pread(self._lock.fileno(), _LOCK_BYTES + 1, 0)
         if text and not (len(text) <= _LOCK_BYTES and text.strip().isdigit()):
             # Whoever may write to the folder could have made a link to another file here.
@@ -110,6 +95,72 @@ class LockedSums:
                 f"{self.path} was written whole, but not its number to {self.path}.lock: {error.strerror}. The rows "
                 "are counted; make room there, then start again with those that are missing.",
             ) from None
+
+
+def _told_by_lock(path) -> int:
+    """The generation that the lock file of a sums file tells of; 0 where there is none."""
+    try:
+        # A pipe in its place must not be waited for, and a link not be followed.
+        lock = os.open(f"{path}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        text = os.pread(lock, _LOCK_BYTES, 0)
+    except OSError:
+        return 0
+    finally:
+        os.close(lock)
+    return int(text) if text.strip().isdigit() else 0
+
+
+def _read_newest(path, expected: int) -> dict | None:
+    """The state of a sums file, of this generation at least; None if there is neither a file nor a generation."""
+    wait = 0.05
+    begin = time.monotonic()
+    while True:
+        try:
+            state = read_sealed(path, "sums")
+        except FileMissingError:
+            state = None
+        found = 0 if state is None else state["generation"]
+        if found >= expected:
+            return state
+        if time.monotonic() - begin > _STALE_SECONDS:
+            break
+        # Opened for a change and closed, the folder is looked up anew by most network file systems.
+        with contextlib.suppress(PermissionError):
+            os.utime(os.path.dirname(path))
+        time.sleep(wait)
+        wait *= 2
+    if state is None:
+        raise FileMissingError(
+            f"{path} is gone, though {path}.lock says that it was written {expected} times. Put it back, or remove the "
+            ".lock file too to begin anew."
+        )
+    raise FileFormatError(
+        f"{path} is an older version than {path}.lock tells of (number {found}, not {expected}): a file system shows "
+        "old content, or a backup was put back. Wait and try again; after putting back a backup, remove the .lock file."
+    )
+
+
+def read_current(path) -> NormalEquations:
+    """The sums of one file, which must not be older than its lock file tells.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file, or its URL.
+
+    Returns
+    -------
+    NormalEquations
+    """
+    real = path if is_url(path) else os.path.realpath(os.fspath(path))
+    # The lock file before the sums: whoever writes changes it after them.
+    expected = 0 if is_url(path) else _told_by_lock(real)
+    if expected and os.path.exists(real) and (state := _read_newest(real, expected)) is not None:
+        return NormalEquations.from_state(state)
+    return NormalEquations.load(path)
 
 
 @contextlib.contextmanager
@@ -305,7 +356,7 @@ def each_sums(source) -> Iterator[tuple[str, NormalEquations]]:
     if twice := {path for path in files if files.count(path) > 1}:
         raise RowsCountedError(f"sums: every file must be named once; got {min(twice)} several times.")
     for i, part in enumerate(parts):
-        yield (f"number {i}", part) if isinstance(part, NormalEquations) else (part, NormalEquations.load(part))
+        yield (f"number {i}", part) if isinstance(part, NormalEquations) else (part, read_current(part))
 
 
 def _parts(source) -> Iterator[NormalEquations | str]:

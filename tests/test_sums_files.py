@@ -535,6 +535,37 @@ def test_a_read_that_stays_stale_is_an_error(here, monkeypatch, kind):
     assert_same(add(), direct(X, T))
 
 
+def test_an_older_file_than_its_lock_tells_is_refused_by_whoever_reads_it(here, monkeypatch):
+    monkeypatch.setattr(sums_file_module, "_STALE_SECONDS", 0.1)
+    add(rows=slice(0, 300), into="a.h5")
+    shutil.copy("a.h5", "backup.h5")
+    add(rows=slice(300, 600), into="a.h5")
+    add(rows=slice(600, 700), into="b.h5")
+    shutil.copy("backup.h5", "a.h5")
+    model = load("model.h5")
+    for use in (
+        lambda: model.solve("a.h5"),
+        lambda: model.solve("[ab].h5"),
+        lambda: merge(["a.h5", "b.h5"], into="both.h5"),
+        lambda: model.remove("X.h5", "T.h5", sums="a.h5"),
+        lambda: add(into="a.h5", lock=False),
+        lambda: model.remove("X.h5", "T.h5", sums="a.h5", lock=False),
+        lambda: add(into="a.h5"),
+    ):
+        with pytest.raises(
+            FileFormatError, match=r"a\.h5 is an older version than .*a\.h5\.lock tells of \(number 1, not"
+        ):
+            use()
+    assert not os.path.exists("both.h5")
+    assert (here / "a.h5").read_bytes() == (here / "backup.h5").read_bytes()
+    # Where the lock is not, a copy is a file like any other.
+    assert model.solve("backup.h5").normal_equations_.n_samples == 300
+    os.remove("a.h5.lock")
+    assert model.solve("a.h5").normal_equations_.n_samples == 300
+    assert add(into="a.h5", lock=False).n_samples == 1000
+    assert model.solve("a.h5").normal_equations_.n_samples == 1000
+
+
 def test_a_crash_between_file_and_lock_is_no_harm(here):
     add(rows=slice(0, 300))
     text = (here / "sums.h5.lock").read_text()
