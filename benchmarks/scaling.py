@@ -39,9 +39,10 @@ from daskelm.accumulation import GramTask, accumulate
 from daskelm.exceptions import IllConditionedWarning
 from daskelm.hdf5 import open_rows
 from daskelm.layer import Layer
-from daskelm.ledger import Ledger, Source
+from daskelm.ledger import Ledger
 from daskelm.memory import block_rows, rows_per_task
 from daskelm.normal_equations import NormalEquations
+from daskelm.row_source import Source
 from daskelm.solvers import solve
 from daskelm.sources import Table, provenance_of
 from daskelm.targets import RegressionTargets

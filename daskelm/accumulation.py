@@ -23,7 +23,8 @@ from .normal_equations import NormalEquations
 from .pass_tasks import check_need, check_resolved, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
 from .row_chunks import aligned, chunk_keys, one_graph
-from .sources import Notes, Origin, Provenance, Table, provenance_of
+from .row_notes import Notes
+from .sources import Origin, Provenance, Table, provenance_of
 from .targets import Targets
 from .tree import reduce_here, tree_reduce
 
@@ -218,7 +219,7 @@ def check_sums(sums: NormalEquations, layer: Layer, provenance: Provenance) -> N
             "standardize=True, smaller weights, or a ufunc that is defined for all numbers."
         )
     check_resolved(sums)
-    return replace(sums, ledger=sums.ledger.described(provenance.sources))
+    return replace(sums, ledger=provenance.describe(sums.ledger))
 
 
 @dataclass(frozen=True, eq=False)

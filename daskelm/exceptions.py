@@ -4,6 +4,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import NotFittedError
 
 __all__ = [
+    "AlikeTablesWarning",
     "CancellationWarning",
     "ClusterError",
     "DaskelmError",
@@ -95,6 +96,10 @@ class IllConditionedWarning(LinAlgWarning):
 
 class ScaleWarning(UserWarning):
     """The scale of the inputs rests on little: columns that never varied, or a few rows."""
+
+
+class AlikeTablesWarning(UserWarning):
+    """A table is counted as one of its own, though it looks like another one: a copy that was changed, or two alike."""
 
 
 class CancellationWarning(UserWarning):

@@ -19,7 +19,8 @@ from .layer import Layer
 from .ledger import Ledger
 from .memory import Need, block_rows, check_memory
 from .normal_equations import NormalEquations
-from .sources import Notes, Provenance, Table, provenance_of
+from .row_notes import Notes
+from .sources import Provenance, Table, provenance_of
 from .targets import Targets
 
 __all__ = ["FoldNeed", "FoldSums", "accumulate_folds"]
@@ -93,7 +94,7 @@ def accumulate_folds(
     work = _FoldPass(folds, in_runs)
     found = run_pass(work, layer, targets, X, y, weights, provenance.origins, ranges, verbose)
     parts = {part: check_sums(sums, layer, Provenance()) for part, sums in found.parts.items()}
-    return FoldSums(parts, found.ledger.described(provenance.sources))
+    return FoldSums(parts, provenance.describe(found.ledger))
 
 
 class _FoldPass(Pass):

@@ -18,7 +18,8 @@ from .inputs import check_finite, check_weights
 from .layer import Layer
 from .memory import block_rows
 from .normal_equations import NormalEquations
-from .sources import Notes, Origin
+from .row_notes import Notes
+from .sources import Origin
 from .targets import Targets
 
 __all__ = ["BlockTask", "Blocks", "cut_blocks", "origins_of", "run_block_task", "run_on_chunks"]

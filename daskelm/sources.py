@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import dask.array as da
 import numpy as np
 
-from .exceptions import DataError
-from .hdf5 import Hdf5Rows, some
+from .copies import Copies, called, name_of, refuse_twice
+from .exceptions import AlikeTablesWarning, DataError
+from .hdf5 import Hdf5Rows
 from .hdf5_part import Part
 from .inputs import Source as Data
 from .inputs import n_columns, take_runs
-from .ledger import Ledger, Source, SourceIndex, cell_of, cells_between, cells_of, common_rows
+from .ledger import Ledger, SourceIndex
+from .row_cells import (
+    cell_of,
+    common_rows,
+    piece_of,
+    rows_within,
+)
 from .row_digests import row_digests, sum_digests
+from .row_source import Source
+from .source_readings import Reading, read_around, read_counted
 from .targets import Targets
 from .urls import place_of
 
-__all__ = ["Notes", "Origin", "Provenance", "Table", "provenance_of"]
+__all__ = ["Origin", "Provenance", "Table", "digests_of_T", "digests_of_X", "provenance_of"]
 
 # A source is found by its rows 0, 1, 2, 3, 4, 6, 8, 12 to 64, 128, 256 and so on, and by some eight rows at multiples
 # of a power of two, which all stay where they are when rows are appended.
@@ -28,6 +38,8 @@ _FIRST_ROWS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 _CELL_BYTES = 4 * 2**20
 # Bytes that are read again, in all, to see whether rows that are counted still read the same.
 _CHECK_BYTES = 64 * 2**20
+# Ranges of counted rows of a source, at whose ends whole pieces are read.
+_MOST_RANGES = 32
 _NOTHING = Source(())
 
 
@@ -63,14 +75,6 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """Where all rows of X come from, and by what those sources are found again, by name."""
-
-    origins: tuple[Origin, ...] = ()
-    sources: Mapping[str, Source] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Table:
     """X in files, with what belongs to its rows."""
 
@@ -89,13 +93,13 @@ class Table:
         self, part: Part, origin: Origin, ranges: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[int, int | None]]:
         """Sums of digests of ranges of rows of a part: of X, and of targets and weights where those are here."""
+        known = self._known_targets(origin)
         with self.X.of_part(part).open() as reader:
             for run in _runs(ranges, self.cell_rows):
                 start, stop = run[0][0], run[-1][1]
                 block = reader.read(start, stop)
-                # Targets are known of the rows that are in X.
-                low, high = max(start, origin.rows[0]), min(stop, origin.rows[1])
-                x = _digests_of_X(start, block)
+                low, high = max(start, known[0]), min(stop, known[1])
+                x = digests_of_X(start, block)
                 t = self._digests_of_T(origin, low, high) if low < high else None
                 for a, b in run:
                     of_t = None
@@ -103,17 +107,32 @@ class Table:
                         of_t = sum_digests(t[a - low : b - low])
                     yield sum_digests(x[a - start : b - start]), of_t
 
+    def _parallel(self) -> list[Hdf5Rows]:
+        """X, targets and weights as whole files, where they are the same rows of one file each; else nothing."""
+        data = [self.X, self.y] if self.weights is None else [self.X, self.y, self.weights]
+        rows = [d for d in data if isinstance(d, Hdf5Rows) and len(d.parts) == 1 and d.start == self.X.start]
+        return [d.of_part(d.parts[0]) for d in rows] if len(rows) == len(data) else []
+
+    def _known_targets(self, origin) -> tuple[int, int]:
+        """Rows of a part whose targets and weights are known: those in X, and the others where files have them."""
+        whole = self._parallel()
+        return (0, min(d.n_rows for d in whole)) if whole else origin.rows
+
     def _digests_of_T(self, origin, first, last):
-        rows = [(first - origin.shift, last - origin.shift)]
-        (labels,), *weights = take_runs(rows, y=self.y, sample_weight=self.weights)
-        return _digests_of_T(first, self.targets.content(labels), weights[0][0].reshape(-1) if weights else None)
+        y, weights, rows = self.y, self.weights, (first - origin.shift, last - origin.shift)
+        if whole := self._parallel():
+            y, weights, rows = whole[1], whole[2] if whole[2:] else None, (first, last)
+        (labels,), *given = take_runs([rows], y=y, sample_weight=weights)
+        return digests_of_T(first, self.targets.content(labels), given[0][0].reshape(-1) if given else None)
 
 
-def _digests_of_X(first, X):
+def digests_of_X(first: int | np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Digests (rows,) of rows of X, of which `first` is the number of the first, or the numbers of all."""
     return row_digests(first, np.asarray(X, np.float64))
 
 
-def _digests_of_T(first, content, weights):
+def digests_of_T(first: int | np.ndarray, content: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Digests (rows,) of what targets say, and of the weights, in the same way."""
     content = content.reshape(len(content), -1)
     if weights is None:
         return row_digests(first, content)
@@ -133,6 +152,54 @@ def _runs(ranges, most_rows) -> Iterator[list[tuple[int, int]]]:
         yield run
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where all rows of X come from, and by what those sources are found again, by name.
+
+    `table` and its `parts`, one for each of the origins, are read for what is known of rows that are not counted.
+    """
+
+    origins: tuple[Origin, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    table: Table | None = None
+    parts: tuple[Part, ...] = ()
+
+    def describe(self, ledger: Ledger) -> Ledger:
+        """A ledger of some of these rows, with all that its sources are found by and compared by."""
+        sources = dict(self.sources)
+        for part, origin in zip(self.parts, self.origins, strict=True):
+            if (counted := ledger.sources.get(origin.name)) is not None and self.table is not None:
+                pieces = _pieces_around(self.table, part, origin, counted)
+                known = sources[origin.name]
+                sources[origin.name] = replace(known, pieces={**known.pieces, **pieces})
+        return ledger.described(sources)
+
+
+def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) -> dict[int, tuple[int, int]]:
+    """Digests of whole pieces at both ends of each range of counted rows, and before it, if the data are at hand.
+
+    By them, rows of a piece that is counted in part are compared with other rows of it; and where a file ends within
+    a piece, and goes on there later, by the one before.
+    """
+    if isinstance(table.y, da.Array) or isinstance(table.weights, da.Array):
+        # To read a few more rows of them could take as long as to compute them all.
+        return {}
+    found = set()
+    for start, stop in counted.ranges[:_MOST_RANGES]:
+        before = piece_of(start, table.cell_rows)[2] - 1
+        for row in {max(before, 0), start, stop - 1}:
+            _, _, low, high = piece_of(row, table.cell_rows)
+            if high <= part.n_rows and rows_within(counted.ranges, low, high) != ((low, high),):
+                found.add((low, high))
+    pieces = sorted(found)
+    try:
+        digests = list(table.digests(part, origin, pieces))
+    except DataError:
+        # A label that is none, say, in rows that nobody asked for.
+        return {}
+    return {low: (x % 2**32, t % 2**32) for (low, _), (x, t) in zip(pieces, digests, strict=True) if t is not None}
+
+
 def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[int] = ()) -> Provenance:
     """Where the rows of X come from, by content; sources that the ledger knows have their names there.
 
@@ -140,7 +207,8 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
 
     A table is a known one if at least half of a few rows read the same, and then all rows that are counted, of which
     64 MiB or one cell per file are read again. If those read otherwise, the path decides: at the same place the
-    table was changed, elsewhere it is another one that looks alike.
+    table was changed, elsewhere it is another one that looks alike, and there is a warning. Elsewhere it is another
+    one, too, if any of the few rows read otherwise, counted or not.
 
     Raises
     ------
@@ -153,7 +221,9 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     share = _CHECK_BYTES // max(len(places), 1)
     origins: list[Origin] = []
     sources: dict[str, Source] = {}
-    copies = _Copies(table)
+    copies = Copies(table)
+    alike: list[tuple[str, str]] = []
+    groups: list[str] = []
     start = 0
     for part, first, last in places:
         path = f"{place_of(part.path)}:{part.dataset}"
@@ -161,22 +231,54 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
         source = Source((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
         similar = index.similar(source)
-        known = []
+        known, unlike = [], []
         for name in similar:
             cells = _cells_to_read(table, part, origin, ledger.sources[name], share, edges)
-            if _reads_the_same(table, part, origin, source, ledger.sources[name], cells):
+            reading = read_counted(table, part, origin, ledger.sources[name], cells)
+            verdict = _reads_the_same(table, part, origin, source, ledger.sources[name], reading)
+            if verdict:
                 known.append(name)
+            elif verdict is False:
+                unlike.append((name, reading.in_part))
+        group = copies.find(part, origin, source, bool(known))
         if known:
             # One table that was counted by way of two mounts may be there under two names.
             rows = Ledger({"": [rows for name in known for rows in ledger.sources[name].ranges]})
             name, counted = known[0], rows.sources[""]
+        elif group in groups:
+            name, counted = origins[groups.index(group)].name, origins[groups.index(group)].counted
         else:
-            name, counted = copies.name_of(part, origin, source) or _name(source, ledger), _NOTHING
+            name, counted = name_of(source, ledger.sources), _NOTHING
+        # Of a table that is known this was told before, unless the other one counts rows that are to be added now.
+        new = counted.missing(0, part.n_rows)
+        told = [
+            other
+            for other, in_part in unlike
+            if not known or (in_part and common_rows(ledger.sources[other].ranges, new))
+        ]
+        alike += [(path, called(ledger.sources[other])) for other in told[:1]]
+        groups.append(group)
         origins.append(replace(origin, name=name, counted=counted))
-        sources[name] = replace(source, others=frozenset(similar).difference(known))
+        others = frozenset(similar).difference(known)
+        sources[name] = replace(source, same=frozenset(known), others=others)
         start += last - first
-    _refuse_twice(table.X, origins)
-    return Provenance(tuple(origins), sources)
+    refuse_twice(table.X, origins, groups)
+    _warn_of_alike(alike + copies.alike)
+    return Provenance(tuple(origins), sources, table, tuple(part for part, _, _ in places))
+
+
+def _warn_of_alike(pairs):
+    if pairs:
+        path, other = pairs[0]
+        more = f" So it is with {len(pairs) - 1} more." if pairs[1:] else ""
+        warnings.warn(
+            f"X: {path} looks like {other}, but reads otherwise, so its rows count as those of another table.{more} If "
+            "the one is a copy of the other that was changed (written anew in another precision, say, or with other "
+            "targets), their rows are in the sums twice now: take one of the two out again, with remove or a - b. If "
+            "they are two tables that look alike, all is well.",
+            AlikeTablesWarning,
+            stacklevel=2,
+        )
 
 
 def _cells_to_read(table, part, origin, known, share, edges):
@@ -191,88 +293,49 @@ def _cells_to_read(table, part, origin, known, share, edges):
     return [item for i, item in enumerate(cells) if i in chosen or item[0] in at_edges]
 
 
-def _reads_the_same(table, part, origin, source, known, chosen) -> bool:
+def _reads_the_same(table, part, origin, source, known, reading: Reading) -> bool | None:
+    """Whether a table is a known one; None where both count none of the same rows."""
     if known.cell_rows != table.cell_rows:
+        return None
+    same_place, compared = bool(known.paths & source.paths), reading.compared
+    if reading.differs and same_place:
+        raise DataError(_has_changed(part, reading))
+    if reading.differs:
         return False
-    same_place = bool(known.paths & source.paths)
-    ranges = [(cell, a, b) for cell, rows in chosen for a, b in rows]
-    found: dict[int, tuple[int, int | None]] = {}
-    for (cell, _, _), (x, t) in zip(ranges, table.digests(part, origin, [r[1:] for r in ranges]), strict=True):
-        before_x, before_t = found.get(cell, (0, 0))
-        both = None if t is None or before_t is None else (before_t + t) % 2**64
-        found[cell] = (before_x + x) % 2**64, both
-    compared = False
-    for cell, rows in chosen:
-        x, t = found[cell]
-        compared = compared or t is not None
-        if x == known.cells[cell][0] and t in (None, known.cells[cell][1]):
-            continue
-        if not same_place:
+    if same_place:
+        return True
+    if max(known.likeness(source.anchors), source.likeness(known.anchors)) < 1:
+        return False if compared or common_rows(known.ranges, (origin.rows,)) else None
+    if not compared and (around := read_around(table, part, origin, known)) is not None:
+        compared = True
+        if not around:
             return False
-        what = "they" if x != known.cells[cell][0] else "their targets or weights"
-        raise DataError(
-            f"X: among rows {rows[0][0]} to {rows[-1][1] - 1} of {part.path} some are counted in the sums already, but "
-            f"{what} read otherwise now: the file was changed, or y or sample_weight are others. Take these rows away "
-            "with the data that they were added from (remove, or a - b), or begin a new sums file."
-        )
-    if compared or same_place:
+    if compared:
         return True
     if not common_rows(known.ranges, (origin.rows,)):
-        return False
+        return None
     raise DataError(
-        f"X: {part.path} begins like {', '.join(sorted(known.paths))}, whose rows are counted in the sums already, but "
-        "too few of the rows given here are counted there to tell whether it is the same table. Give the whole table, "
-        "and the rows by `rows=`."
+        f"X: {part.path} begins like {called(known)}, whose rows are counted in the sums already, but too few of the "
+        "rows given here are counted there to tell whether it is the same table. "
+        + (
+            "Take the rows of the other file out of the sums, and add them again with the whole table, and the rows "
+            "by `rows=`."
+            if origin.rows == (0, part.n_rows)
+            else "Give the whole table, and the rows by `rows=`."
+        )
     )
 
 
-class _Copies:
-    """Finds files that are given twice, or are copies of each other."""
-
-    def __init__(self, table: Table):
-        self.table = table
-        self._seen: dict[tuple, list[tuple[Part, Origin, Source, str]]] = {}
-        self._digests: dict[tuple, list] = {}
-
-    def name_of(self, part: Part, origin: Origin, source: Source) -> str | None:
-        """Name of an earlier file that holds the same rows; None if there is none."""
-        seen = self._seen.setdefault((part.n_rows, *sorted(source.anchors.items())), [])
-        for other_part, other, other_source, name in seen:
-            if other_source.paths == source.paths or self._sample(part, origin) == self._sample(other_part, other):
-                return name
-        seen.append((part, origin, source, _name(source, Ledger())))
-        return None
-
-    def _sample(self, part, origin):
-        """What all cells read, or some of them where they are many, and which they are."""
-        key = part.path, part.dataset, origin.first
-        if key not in self._digests:
-            first, last = origin.rows
-            cells = [(a, b) for _, a, b in cells_between(first, last, self.table.cell_rows)]
-            chosen = [cells[round(i)] for i in np.linspace(0, len(cells) - 1, min(len(cells), 24))]
-            self._digests[key] = [*chosen, *self.table.digests(part, origin, chosen)]
-        return self._digests[key]
-
-
-def _refuse_twice(X, origins):
-    rows: dict[str, list[tuple[int, int]]] = {}
-    for origin in origins:
-        rows.setdefault(origin.name, []).append(origin.rows)
-    twice = sum(origin.stop - origin.start for origin in origins) - Ledger(rows).n_rows
-    if twice:
-        raise DataError(
-            f"X: every row must count once; got {twice} rows twice, since files among {some(X.paths)} hold the same "
-            "rows. Name each file once."
-        )
-
-
-def _name(source, ledger):
-    """A name that no source of the ledger has: this one is none of them."""
-    text = f"{source.n_columns} {sorted(source.anchors.items())} {sorted(source.paths)}"
-    name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    while name in ledger.sources:
-        name = hashlib.sha256(name.encode()).hexdigest()[:32]
-    return name
+def _has_changed(part, reading):
+    rows = reading.differs
+    first = " and ".join(f"{a} to {b - 1}" for a, b in rows[:2]) + (" and others" if rows[2:] else "")
+    return (
+        f"X: {part.path} has changed since its rows were added: "
+        f"{'they' if reading.x_differs else 'their targets or weights'} read otherwise now, somewhere among rows "
+        f"{first}. Nothing was added. Take its rows out of the sums with the data that they were added from (remove, "
+        "or a - b), or begin a new sums file. With a sums file for each data file, and merge, only that of this one "
+        "would have to be made anew."
+    )
 
 
 def _anchors(X, n_rows) -> dict[int, int]:
@@ -287,87 +350,8 @@ def _anchors(X, n_rows) -> dict[int, int]:
     first = 0 if holes else min(_FIRST_ROWS[-1] + 1, n_rows)
     head, *others = X.read_runs([(0, first), *((row, row + 1) for row in numbers if row >= first)])
     rows = [head[row] for row in numbers if row < first] + [row for (row,) in others]
-    # In single precision, so that a table is known again when it was written anew in another precision; and without the
-    # row's number, so that rows that occur often are seen to.
+    # In single precision, and without signs of zeros, so that a table is found when it was written anew in another
+    # precision or way; and without the row's number, so that rows that occur often are seen to.
     with np.errstate(over="ignore"):
-        single = np.stack(rows).astype(np.float32).astype(np.float64)
+        single = np.stack(rows).astype(np.float32).astype(np.float64) + 0.0
     return {number: int(row_digests(0, row[None])[0]) for number, row in zip(numbers, single, strict=True)}
-
-
-class Notes:
-    """Notes what the rows read while they are counted.
-
-    Parameters
-    ----------
-    origins : sequence of Origin
-        Where rows of X come from; rows that come from nowhere among them are unknown.
-    """
-
-    def __init__(self, origins: Sequence[Origin]):
-        self.origins = origins
-        self.n_unknown = 0
-        self._ranges: dict[str, list[tuple[int, int]]] = {}
-        self._cells: dict[str, dict[int, list[int]]] = {}
-
-    def add(self, start: int, X: np.ndarray, content: np.ndarray, weights: np.ndarray | None) -> None:
-        """Note rows start, start + 1, ... of X (rows, n_features), their targets (rows, ...) and weights (rows,)."""
-        self.n_unknown += len(X)
-        for origin in self.origins:
-            here = origin.cut(start, start + len(X))
-            if here.start == here.stop:
-                continue
-            rows = slice(here.start - start, here.stop - start)
-            x = _digests_of_X(here.first, X[rows])
-            t = _digests_of_T(here.first, content[rows], None if weights is None else weights[rows])
-            cells = self._cells.setdefault(origin.name, {})
-            first, last = here.rows
-            for cell, a, b in cells_between(first, last, origin.cell_rows):
-                sums = cells.setdefault(cell, [0, 0])
-                sums[0] = (sums[0] + sum_digests(x[a - here.first : b - here.first])) % 2**64
-                sums[1] = (sums[1] + sum_digests(t[a - here.first : b - here.first])) % 2**64
-            self._ranges.setdefault(origin.name, []).append(here.rows)
-            self.n_unknown -= here.stop - here.start
-
-    def add_scattered(
-        self, runs: Sequence[tuple[int, int]], X: np.ndarray, content: np.ndarray, weights: np.ndarray | None
-    ) -> None:
-        """Note the rows of sorted runs [start, stop) of X, which are here together; the rest as for `add`."""
-        numbers = np.concatenate([np.arange(*run) for run in runs])
-        self.n_unknown += len(numbers)
-        for origin in self.origins:
-            low, high = np.searchsorted(numbers, (origin.start, origin.stop))
-            if low == high:
-                continue
-            rows, mine = slice(low, high), numbers[low:high] + origin.shift
-            x = _digests_of_X(mine, X[rows])
-            t = _digests_of_T(mine, content[rows], None if weights is None else weights[rows])
-            names = cells_of(mine, origin.cell_rows)
-            firsts = np.flatnonzero(np.diff(names, prepend=-1))
-            cells = self._cells.setdefault(origin.name, {})
-            for cell, of_x, of_t in zip(
-                names[firsts].tolist(),
-                np.add.reduceat(x, firsts).tolist(),
-                np.add.reduceat(t, firsts).tolist(),
-                strict=True,
-            ):
-                sums = cells.setdefault(cell, [0, 0])
-                sums[:] = (sums[0] + of_x) % 2**64, (sums[1] + of_t) % 2**64
-            here = [origin.cut(start, stop) for start, stop in runs if start < origin.stop and origin.start < stop]
-            self._ranges.setdefault(origin.name, []).extend(part.rows for part in here)
-            self.n_unknown -= len(mine)
-
-    def ledger(self, n_columns: int) -> Ledger:
-        """All that was noted; the sources are known by name only."""
-        cell_rows = {origin.name: origin.cell_rows for origin in self.origins}
-        return Ledger(
-            {
-                name: Source(
-                    tuple(sorted(ranges)),
-                    n_columns,
-                    cell_rows[name],
-                    cells={cell: (x, t) for cell, (x, t) in self._cells[name].items()},
-                )
-                for name, ranges in self._ranges.items()
-            },
-            self.n_unknown,
-        )

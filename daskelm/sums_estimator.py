@@ -13,7 +13,7 @@ from .curve_sums import LearningCurve, accumulate_with_curve
 from .exceptions import NotSolvedError, ParameterError
 from .fit_callbacks import FitCallbacks, with_callbacks
 from .hdf5 import Hdf5Rows
-from .inputs import Source, rows_between, take_rows
+from .inputs import Source, rows_between
 from .layer import Layer
 from .learning_curve import check_callbacks, check_tol
 from .normal_equations import NormalEquations
@@ -256,9 +256,8 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
         self._can_add()
         X, y, weights = self._open(X, T, sample_weight, reset=False)
         targets = self._make_targets(y, weights, whole=False)
-        X, y = take_rows(X, "X", rows), take_rows(y, "y", rows)
-        weights = None if weights is None else take_rows(weights, "sample_weight", rows)
-        sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
+        # All rows are named, since those around the ones that are summed tell the table from others.
+        sums = accumulate(layer, targets, X, y, weights, ranges=[rows_between(X, rows)], verbose=self.verbose)
         self._add(sums, targets, y)
         return self
 
@@ -309,11 +308,11 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
             return self
         if not hasattr(self, "normal_equations_"):
             raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
-        X, y = take_rows(X, "X", rows), take_rows(y, "y", rows)
-        weights = None if weights is None else take_rows(weights, "sample_weight", rows)
+        start, stop = rows_between(X, rows)
         # What is counted has its name there, and is compared.
-        own = self.normal_equations_.ledger
-        known = provenance_of(Table(X, y, weights, targets), own) if isinstance(X, Hdf5Rows) else None
-        gone = accumulate(layer, targets, X, y, weights, provenance=known, verbose=self.verbose)
+        own, edges = self.normal_equations_.ledger, (start - 1, start, stop - 1, stop)
+        known = provenance_of(Table(X, y, weights, targets), own, edges) if isinstance(X, Hdf5Rows) else None
+        args = layer, targets, X, y, weights
+        gone = accumulate(*args, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
         self.normal_equations_, self._solution = self.normal_equations_ - gone, None
         return self

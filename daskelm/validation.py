@@ -10,7 +10,8 @@ from .exceptions import DaskelmError, DataError, InputTypeError, ParameterError,
 from .hdf5 import Hdf5Rows
 from .inputs import Source, n_columns
 from .labels import count_classes
-from .ledger import Ledger, common_rows
+from .ledger import Ledger
+from .row_cells import common_rows
 from .sources import Provenance, Table, provenance_of
 from .targets import ClassTargets, Targets
 from .urls import place_of

@@ -20,9 +20,9 @@ MAX_LINES = 400
 # A module imports only from lines above its own, in functions too.
 FLOORS = (
     # Floor 0: what a table, a file, a neuron is.
-    {"block_order", "drawing", "exceptions", "unlocked"},
-    {"hdf5_layout", "hdf5_links", "netcdf", "urls"},
-    {"hdf5_sources", "paths", "remote_files"},
+    {"block_order", "drawing", "exceptions", "row_cells", "unlocked"},
+    {"hdf5_layout", "hdf5_links", "netcdf", "row_source", "urls"},
+    {"hdf5_sources", "paths", "remote_files", "source_readings"},
     {"remote_rows"},
     {"hdf5_contents", "hdf5_part"},
     {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook", "refusals"},
@@ -44,10 +44,10 @@ FLOORS = (
     {"in_view", "segmented_tree", "solver"},
     # Floor 2: all kinds of data in, solutions out.
     {"cholesky_solver", "eigen_solver"},
-    {"accumulator", "folds", "inputs", "memory", "nesting", "solvers"},
+    {"accumulator", "copies", "folds", "inputs", "memory", "nesting", "solvers"},
     {"row_chunks", "targets"},
     {"hdf5_writing", "learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
-    {"loo_factors", "ranking"},
+    {"loo_factors", "ranking", "row_notes"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
     {"validation"},

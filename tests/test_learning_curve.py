@@ -31,9 +31,10 @@ from daskelm.client import current_client, local_get
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError, ScaleWarning
 from daskelm.hdf5 import open_rows
 from daskelm.learning_curve import EarlyStop, Step
-from daskelm.ledger import Source, cell_of, cells_of
 from daskelm.memory import Need
 from daskelm.progress import RowProgress
+from daskelm.row_cells import cell_of, cells_of
+from daskelm.row_source import Source
 from daskelm.scattered import BlockTask, cut_blocks, origins_of
 from daskelm.segmented_tree import _priorities, reduce_segments, reduce_segments_here
 from daskelm.sources import Origin

@@ -1,0 +1,166 @@
+"""Sets of row numbers as ranges, and the cells and pieces that tables are cut into for digests that add up."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+__all__ = [
+    "PIECES",
+    "Ranges",
+    "add_digests",
+    "cell_of",
+    "cells_between",
+    "cells_of",
+    "common_rows",
+    "digest_of_piece",
+    "digests_with",
+    "joined_pieces",
+    "lanes_of",
+    "merge_ranges",
+    "piece_of",
+    "pieces_between",
+    "rows_within",
+    "split_pieces",
+    "subtract_digests",
+    "without_rows",
+]
+
+Ranges = tuple[tuple[int, int], ...]
+
+# A cell has this many pieces, or as many as it has rows. The digests of its pieces are 32 bits each, side by side in
+# one integer, 64 bits apart: so they are added in one step, and what runs over is cut off.
+PIECES = 8
+_LANE = 64
+_PIECE_MASK = 2**32 - 1
+_MASK = sum(_PIECE_MASK << _LANE * lane for lane in range(PIECES))
+_OVER = sum(2**32 << _LANE * lane for lane in range(PIECES))
+
+
+def cell_of(row: int, cell_rows: int) -> tuple[int, int]:
+    """The cell [start, stop) of a row: 0, 1, 2 to 3, 4 to 7, and so on to `cell_rows`, and multiples of that beyond.
+
+    The same for a table and for any part of it from row 0 on, of which at least half are whole cells.
+    """
+    if row >= cell_rows:
+        return row // cell_rows * cell_rows, (row // cell_rows + 1) * cell_rows
+    low = 1 << (row.bit_length() - 1) if row else 0
+    return low, max(2 * low, 1)
+
+
+def cells_of(rows: np.ndarray, cell_rows: int) -> np.ndarray:
+    """First rows (rows,) of the cells of many rows."""
+    # The exponent is the number of bits, exactly, since the mantissa holds all of those that matter.
+    first = np.left_shift(1, np.maximum(np.frexp(rows)[1] - 1, 0), dtype=np.int64) * (rows > 0)
+    return np.where(rows >= cell_rows, rows // cell_rows * cell_rows, first)
+
+
+def lanes_of(rows: np.ndarray, cells: np.ndarray, cell_rows: int) -> np.ndarray:
+    """Numbers (rows,) of the pieces within their cells, which begin at `cells` (rows,)."""
+    sizes = np.where(cells >= cell_rows, cell_rows, np.maximum(cells, 1))
+    return (rows - cells) // np.maximum(sizes // PIECES, 1)
+
+
+def cells_between(start: int, stop: int, cell_rows: int) -> Iterator[tuple[int, int, int]]:
+    """(start of the cell, first row, last row + 1) of all cells with rows in [start, stop)."""
+    while start < stop:
+        low, high = cell_of(start, cell_rows)
+        yield low, start, min(stop, high)
+        start = high
+
+
+def piece_of(row: int, cell_rows: int) -> tuple[int, int, int, int]:
+    """(start of the cell, number of the piece in it, start, stop) of the piece that a row is in."""
+    low, high = cell_of(row, cell_rows)
+    size = max((high - low) // PIECES, 1)
+    lane = (row - low) // size
+    return low, lane, low + lane * size, low + (lane + 1) * size
+
+
+def pieces_between(start: int, stop: int, cell_rows: int) -> Iterator[tuple[int, int, int, int]]:
+    """(start of the cell, number of the piece, first row, last row + 1) of all pieces with rows in [start, stop)."""
+    while start < stop:
+        cell, lane, _, high = piece_of(start, cell_rows)
+        yield cell, lane, start, min(stop, high)
+        start = high
+
+
+def add_digests(a: int, b: int) -> int:
+    """Digests of the pieces of a cell, for the rows of both."""
+    return (a + b) & _MASK
+
+
+def subtract_digests(a: int, b: int) -> int:
+    """Digests of the pieces of a cell, for the rows of the first without those of the second."""
+    return (a + _OVER - b) & _MASK
+
+
+def digest_of_piece(digests: int, lane: int) -> int:
+    """That of one piece."""
+    return (digests >> _LANE * lane) & _PIECE_MASK
+
+
+def digests_with(lane: int, digest: int) -> int:
+    """Digests of the pieces of a cell, of which one holds rows; of its 64 bits the lower 32 are kept."""
+    return (digest & _PIECE_MASK) << _LANE * lane
+
+
+def split_pieces(digests: Sequence[int]) -> np.ndarray:
+    """The digests of the pieces (cells, PIECES), uint32, of many cells."""
+    data = b"".join(value.to_bytes(PIECES * _LANE // 8, "little") for value in digests)
+    return np.frombuffer(data, "<u8").reshape(-1, PIECES).astype(np.uint32)
+
+
+def joined_pieces(pieces: np.ndarray) -> Iterator[int]:
+    """The digests of many cells from those of their pieces, (cells, PIECES); the inverse of `split_pieces`."""
+    data, size = np.ascontiguousarray(pieces, "<u8").tobytes(), PIECES * _LANE // 8
+    return (int.from_bytes(data[start : start + size], "little") for start in range(0, len(data), size))
+
+
+def merge_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """The same rows as sorted, disjoint ranges that do not touch."""
+    out: list[tuple[int, int]] = []
+    for start, stop in sorted((int(a), int(b)) for a, b in ranges if a < b):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(stop, out[-1][1]))
+        else:
+            out.append((start, stop))
+    return tuple(out)
+
+
+def common_rows(a: Ranges, b: Ranges) -> Ranges:
+    """Rows in both of two sorted sets of ranges."""
+    out, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        low, high = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if low < high:
+            out.append((low, high))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(out)
+
+
+def rows_within(ranges: Ranges, low: int, high: int) -> Ranges:
+    """Rows of a sorted set of ranges in [low, high)."""
+    # Of scattered rows there are many ranges, and many pieces are asked for.
+    first = max(bisect_left(ranges, (low,)) - 1, 0)
+    return common_rows(ranges[first : bisect_left(ranges, (high,))], ((low, high),))
+
+
+def without_rows(ranges: Ranges, gone: Ranges) -> Ranges:
+    """Rows of the first sorted set of ranges that are not in the second."""
+    out, j = [], 0
+    for start, stop in ranges:
+        while j < len(gone) and gone[j][1] <= start:
+            j += 1
+        k = j
+        while k < len(gone) and gone[k][0] < stop:
+            out.append((start, gone[k][0]))
+            start = max(start, gone[k][1])
+            k += 1
+        out.append((start, stop))
+    return merge_ranges(out)
