@@ -9,7 +9,7 @@ import pytest
 
 from daskelm import ELMRegressor, ELMRegressorCV
 from daskelm.criterion import score_from_squares
-from daskelm.exceptions import DataError, IllConditionedWarning
+from daskelm.exceptions import DataError, IllConditionedWarning, ScaleWarning
 from daskelm.gcv_criterion import gcv_scores
 from daskelm.learning_curve import CurveMaker
 from daskelm.moments import varies
@@ -183,5 +183,5 @@ def test_threshold():
     y = 1e6 + 1e-7 * Y
     model = ELMRegressor(20, alpha="gcv", random_state=0).fit(X, y)
     assert model.normal_equations_.moments().informative.all()
-    with pytest.raises(DataError, match="alpha='gcv' needs rows whose weights sum to at least 2"):
+    with pytest.warns(ScaleWarning), pytest.raises(DataError, match="needs rows whose weights sum to at least 2"):
         ELMRegressor(20, alpha="gcv").fit(X[:1], beside(Y[:1], 3.0))
