@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import h5py
 
+from .hdf5_sources import raw_place, virtual_places
+
 __all__ = ["files_behind", "files_read", "foreign_contents", "mark_as_data"]
 
 # The attribute of the file that says who wrote it, and what may be beside it: `normalize_hdf5` of the HP-ELM interface
@@ -123,7 +125,7 @@ def _led_to(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str | 
         link = file.get(where, getlink=True)
         rest = "/".join(parts[i + 1 :])
         if isinstance(link, h5py.ExternalLink):
-            for other in _places(link.filename, path, "HDF5_EXT_PREFIX"):
+            for other in _link_places(link.filename, path):
                 yield other, f"{link.path}/{rest}"
             return
         if isinstance(link, h5py.SoftLink):
@@ -140,21 +142,30 @@ def _stored(item: h5py.Dataset, path: str) -> Iterator[tuple[str, str | None]]:
             if source.file_name == ".":
                 yield path, source.dset_name
                 continue
-            for other in _places(source.file_name, path, "HDF5_VDS_PREFIX"):
+            for other in _matching(virtual_places(source.file_name, path)):
                 yield other, source.dset_name
     for stored, _, _ in item.external or ():
-        for other in _places(os.fsdecode(stored), path, "HDF5_EXTFILE_PREFIX"):
-            yield other, None
+        yield os.path.abspath(raw_place(os.fsdecode(stored), path)), None
 
 
-def _places(name: str, path: str, variable: str) -> Iterable[str]:
-    """Where HDF5 looks for a file that another one names; all of them, since what is there may change."""
+def _link_places(name: str, path: str) -> Iterable[str]:
+    """Where HDF5 looks for the file of an external link; all of them, since what is there may change."""
     folder = os.path.dirname(os.path.realpath(path))
-    prefixes = os.environ.get(variable, "").split(":")
-    folders = [prefix.replace("${ORIGIN}", folder) for prefix in prefixes if prefix] + [folder, os.getcwd()]
-    places = dict.fromkeys(os.path.abspath(os.path.join(each, name)) for each in folders)
-    if "%b" not in name:
-        return list(places)
-    # The number of a block, in names of sources of a virtual dataset without end.
-    patterns = [glob.escape(place).replace("%b", "*").replace("%%", "%") for place in places]
-    return [file for pattern in patterns for file in glob.glob(pattern)]
+    prefixes = [prefix for prefix in os.environ.get("HDF5_EXT_PREFIX", "").split(":") if prefix]
+    folders = [prefix.replace("${ORIGIN}", folder) for prefix in prefixes] + [
+        os.path.dirname(path),
+        folder,
+        os.getcwd(),
+    ]
+    # An absolute name that is gone is looked for by its last part.
+    names = dict.fromkeys((name, os.path.basename(name)))
+    return dict.fromkeys(os.path.abspath(os.path.join(each, one)) for one in names for each in folders)
+
+
+def _matching(places: Iterable[str]) -> Iterator[str]:
+    """All of several places; where they hold the number of a block, %b, the files that there are."""
+    for place in dict.fromkeys(map(os.path.abspath, places)):
+        if "%b" in place:
+            yield from glob.glob(glob.escape(place).replace("%b", "*").replace("%%", "%"))
+        else:
+            yield place

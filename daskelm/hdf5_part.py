@@ -27,7 +27,6 @@ __all__ = [
     "OpenPart",
     "Part",
     "file_sizes",
-    "files_of",
     "is_hdf5",
     "missing_file",
     "opened",
@@ -244,16 +243,6 @@ def opened(path: str, remote: RemoteFile | None = None, **options) -> Iterator[t
             raise _not_hdf5(path, error) from None
     with file:
         yield file, remote
-
-
-def files_of(dataset: h5py.Dataset, path: str | None = None) -> list[str]:
-    """All files that a dataset is read from: its own, then sources of a virtual dataset and external raw files.
-
-    Sources that are not there are an error; see `SourceFiles.look`.
-    """
-    path = os.path.join(os.getcwd(), dataset.file.filename) if path is None else path
-    with SourceFiles() as sources:
-        return list(dict.fromkeys([path, *sources.survey(dataset, path, 0, len(dataset)).files]))
 
 
 def file_sizes(paths: Sequence[str]) -> dict[str, int | str]:

@@ -16,7 +16,17 @@ from .hdf5_layout import Outside, intersection, outsides_of, reading_bytes, unio
 from .hdf5_links import broken_link
 from .netcdf import fill_is_missing
 
-__all__ = ["Seen", "SourceFiles", "Survey", "check_prefixes", "own_holes", "status_of", "surveyed"]
+__all__ = [
+    "Seen",
+    "SourceFiles",
+    "Survey",
+    "check_prefixes",
+    "own_holes",
+    "raw_place",
+    "status_of",
+    "surveyed",
+    "virtual_places",
+]
 
 # Virtual datasets of virtual datasets, and so on; one that is a source of itself has no end.
 _DEEPEST = 16
@@ -150,7 +160,7 @@ class SourceFiles:
         return seen
 
     def _opened(self, outside, path, where) -> tuple[str, h5py.File]:
-        places, errors = list(dict.fromkeys(_virtual_places(outside.file, path))), []
+        places, errors = list(dict.fromkeys(virtual_places(outside.file, path))), []
         for place in places:
             if place not in self._files:
                 if not os.path.isfile(place):
@@ -235,7 +245,7 @@ def _add(seen, more):
 
 
 def _raw_file(outside, dataset, path) -> Seen:
-    place = _raw_place(outside.file, path)
+    place = raw_place(outside.file, path)
     where = f"rows {outside.first} to {outside.last - 1} of {dataset.name!r} in {path}"
     remedy = "Put it there; HDF5_EXTFILE_PREFIX='${ORIGIN}' has HDF5 look beside the HDF5 file."
     try:
@@ -256,7 +266,7 @@ def _raw_file(outside, dataset, path) -> Seen:
     return Seen({place: status}, [(f"{outside.file} (of {path})", place)])
 
 
-def _virtual_places(name, path) -> Iterator[str]:
+def virtual_places(name: str, path: str) -> Iterator[str]:
     """Where HDF5 looks for a source of a virtual dataset in the file at a path, in order (H5F_prefix_open_file)."""
     if os.path.isabs(name):
         yield name
@@ -272,7 +282,7 @@ def _virtual_places(name, path) -> Iterator[str]:
     yield os.path.join(os.path.dirname(os.path.realpath(path)), name)
 
 
-def _raw_place(name, path) -> str:
+def raw_place(name: str, path: str) -> str:
     """Where HDF5 looks for an external raw file of the file at a path."""
     prefix = _expanded(os.environ.get("HDF5_EXTFILE_PREFIX", ""), os.path.dirname(path)) or ""
     return os.path.join(os.getcwd(), prefix, name)

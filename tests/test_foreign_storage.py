@@ -30,7 +30,8 @@ from daskelm.exceptions import (
 )
 from daskelm.hdf5 import open_rows
 from daskelm.hdf5_arrays import check_visible
-from daskelm.hdf5_part import OpenPart, files_of, sizes_of_parts
+from daskelm.hdf5_part import OpenPart, sizes_of_parts
+from daskelm.hdf5_sources import SourceFiles
 from daskelm.hpelm import modules
 
 N, D = 600, 3
@@ -49,6 +50,13 @@ def write(path, data=X, name="data", **options):
     with h5py.File(path, "a") as file:
         file.create_dataset(name, data=data, **options)
     return str(path)
+
+
+def files_of(dataset):
+    """All files that a dataset is read from, in order."""
+    path = os.path.abspath(dataset.file.filename)
+    with SourceFiles() as sources:
+        return list(dict.fromkeys([path, *sources.survey(dataset, path, 0, len(dataset)).files]))
 
 
 def run(*arguments):

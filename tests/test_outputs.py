@@ -958,3 +958,22 @@ def test_what_is_written_reads_the_same_with_every_layout():
         assert np.asarray(from_hdf5("out.h5")).tobytes() == table.tobytes()
         with h5py.File("out.h5") as file:
             assert file.attrs["daskelm"] == "data"
+
+
+def test_sources_that_hdf5_finds_elsewhere_than_they_are_named_are_inputs():
+    """Absolute names of a folder that was moved are looked for beside the file, by their last part."""
+    os.mkdir("first")
+    make_hdf5(TABLE, "first/x.h5")
+    layout = h5py.VirtualLayout((N, D), "f8")
+    layout[:] = h5py.VirtualSource(os.path.abspath("first/x.h5"), "data", (N, D))
+    with h5py.File("first/v.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+        file["linked"] = h5py.ExternalLink(os.path.abspath("first/x.h5"), "data")
+    os.rename("first", "second")
+    for dataset in ("data", "linked"):
+        rows = from_hdf5("second/v.h5", dataset=dataset)
+        before = Path("second/x.h5").read_bytes()
+        np.testing.assert_array_equal(rows.compute(), TABLE)
+        with pytest.raises(ParameterError, match=r"path: second/x\.h5 is one of the files that array is read from"):
+            to_hdf5(rows + 1.0, "second/x.h5")
+        assert Path("second/x.h5").read_bytes() == before
