@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
-from .row_chunks import aligned, chunk_keys, one_graph
+from .row_chunks import aligned, one_graph
 from .scattered import BlockTask, cut_blocks, origins_of, run_block_task, run_on_chunks
 from .segmented_tree import reduce_segments, reduce_segments_here
 from .solvers import check_alpha
@@ -199,7 +199,7 @@ class _Work:
         # The same rows are the same sample, whatever the neurons are.
         return segments_of(sizes, self.fractions, seed=int(sizes.sum()))
 
-    def block_tasks(self, client) -> tuple[list[list], dict, int]:
+    def block_tasks(self, client) -> tuple[list[list], Mapping, int]:
         """(rows, call) of each segment, for X in files or in memory; no graph of chunks; bytes held of files."""
         X: Any = self.X
         n_samples = X.shape[0]
@@ -230,10 +230,10 @@ class _Work:
             segments.append([(n, (run_block_task, task(mine))) for n, mine in groups])
         return segments, {}, held_bytes(X, y, weights)
 
-    def chunk_tasks(self) -> tuple[list[list], dict, int]:
+    def chunk_tasks(self) -> tuple[list[list], Mapping, int]:
         """(rows, call) of each segment, for dask arrays, of which whole chunks are the blocks; the graph of these."""
         arrays = aligned(X=self.X, y=self.y, sample_weight=self.weights)
-        X = arrays[0]
+        X, graph = arrays[0], one_graph(arrays)
         row_bytes = X.dtype.itemsize * n_columns(X) + 8 * (n_columns(self.y) + 1)
         edges = np.cumsum([0, *X.chunks[0]]).tolist()
         chunks = [i for i, size in enumerate(X.chunks[0]) if size]
@@ -243,14 +243,14 @@ class _Work:
             segment = []
             for group in chunk_groups([bounds[i][1] - bounds[i][0] for i in numbers], row_bytes):
                 mine = [bounds[numbers[k]] for k in group]
-                keys: list = [chunk_keys(array, [chunks[numbers[k]] for k in group]) for array in arrays]
+                keys: list = [graph.keys(array, [chunks[numbers[k]] for k in group]) for array in arrays]
                 keys += [None] * (3 - len(keys))
                 n_rows = sum(b - a for a, b in mine)
                 largest = max(largest, n_rows * row_bytes)
                 origins = origins_of(self.provenance.origins, mine)
                 segment.append((n_rows, (run_on_chunks, self.targets, *keys, mine, origins)))
             segments.append(segment)
-        return segments, one_graph(arrays), largest
+        return segments, graph.tasks, largest
 
 
 def _groups(units, most):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
@@ -21,10 +22,10 @@ from .progress import RowProgress
 from .refusals import checked
 
 __all__ = [
+    "ChunkGraph",
     "aligned",
     "apply_to_chunks",
     "as_dask",
-    "chunk_keys",
     "delayed_chunks",
     "one_graph",
     "row_chunks_of",
@@ -70,36 +71,52 @@ def aligned(**sources: Source | None) -> list[da.Array]:
     return [lead, *(as_dask(source, name, lead.chunks[0]) for name, source in others)]
 
 
-def one_graph(arrays: Sequence[da.Array]) -> dict:
+@dataclass(frozen=True)
+class ChunkGraph:
+    """Tasks of the chunks of several arrays, and the key by which each chunk is found among them."""
+
+    tasks: Mapping
+    aliases: Mapping[tuple, tuple]
+
+    def keys(self, array: da.Array, numbers: Sequence[int]) -> list[tuple]:
+        """Keys of these chunks of rows of one of the arrays, which has one chunk of columns."""
+        names = ((array.name, i) + (0,) * (array.ndim - 1) for i in numbers)
+        return [self.aliases.get(name, name) for name in names]
+
+
+def one_graph(arrays: Sequence[da.Array]) -> ChunkGraph:
     """One optimised graph with the chunks of all arrays.
 
     Dask would optimise each array alone, and fuse what they share into the tasks of each: X and y of one table would
     be computed from it apart, twice the work, and other rows where the source is not deterministic.
     """
-    keys = list(flatten([array.__dask_keys__() for array in arrays]))
+    names = list(flatten([array.__dask_keys__() for array in arrays]))
     whole = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
-    graph = ensure_dict(da.optimization.optimize(whole, keys))
+    graph = dict(ensure_dict(da.optimization.optimize(whole, names)))
+    # A fused task has a name of its own, and the name that was asked for stands for it: one more task for the
+    # scheduler, which has better things to do.
+    targets = {name: getattr(graph.get(name), "target", None) for name in names}
+    aliases = {name: target for name, target in targets.items() if target is not None and target in graph}
+    needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}
+    for name in aliases:
+        if name not in needed:
+            del graph[name]
     # Dask's optimisation drops the futures of persisted arrays, which are known to the scheduler by their keys. In a
     # graph made by hand a key that is not there would be taken for a value.
-    needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}.union(keys)
+    needed.update(aliases.get(name, name) for name in names)
     if missing := needed.difference(graph):
         every = ensure_dict(whole)
-        graph = {**graph, **{key: every[key] for key in missing}}
-    return graph
-
-
-def chunk_keys(array: da.Array, numbers: Sequence[int]) -> list[tuple]:
-    """Keys of these chunks of rows of an array that has one chunk of columns."""
-    return [(array.name, i) + (0,) * (array.ndim - 1) for i in numbers]
+        graph.update((key, every[key]) for key in missing)
+    return ChunkGraph(graph, aliases)
 
 
 def delayed_chunks(arrays: Sequence[da.Array]) -> list[list[Delayed]]:
     """Chunks of rows of each array as delayed values that share one graph."""
     graph = one_graph(arrays)
     layer = f"chunks-{tokenize(*(array.name for array in arrays))}"
-    shared = HighLevelGraph({layer: graph}, {layer: set()})
+    shared = HighLevelGraph({layer: graph.tasks}, {layer: set()})
     return [
-        [Delayed(key, shared, layer=layer) for key in chunk_keys(array, range(array.numblocks[0]))] for array in arrays
+        [Delayed(key, shared, layer=layer) for key in graph.keys(array, range(array.numblocks[0]))] for array in arrays
     ]
 
 

@@ -151,10 +151,18 @@ def _shuffled(part):
 
 def test_one_graph_holds_the_futures_of_persisted_chunks(client):
     array = da.from_array(X, chunks=(CHUNK, D)).persist()
-    graph = one_graph([array, array[:, 0] + 1])
-    needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}
+    column = array[:, 0] + 1
+    graph = one_graph([array, column])
+    needed = {key for node in graph.tasks.values() for key in getattr(node, "dependencies", ())}
     assert needed
-    assert needed.union(*([key] for key in array.__dask_keys__()[0])) <= set(graph)
+    assert needed.union(graph.keys(array, range(4)), graph.keys(column, range(4))) <= set(graph.tasks)
+
+
+def test_chunks_of_one_table_are_few_tasks():
+    """The chunk itself, X of it and y of it; names that stand for fused tasks are none."""
+    table = da.ones((N, D + 1), chunks=(CHUNK, -1)) + 1
+    graph = one_graph([checked(table[:, :D], "X"), checked(table[:, D], "y")])
+    assert len(graph.tasks) == 3 * N // CHUNK
 
 
 # Chunks that are not what the array declares
