@@ -65,7 +65,9 @@ def _one_dataset(part, path, name):
         get = file.get if remote is None else partial(remote.call, file.get)
         facts = partial(_facts, name.lstrip("/"), get(part.dataset))
         found = facts() if remote is None else remote.call(facts)
-    return {"datasets": [found | ({} if part.path == path else {"in": f"{part.path}::{part.dataset.lstrip('/')}"})]}
+    # By way of a link it may lie elsewhere, under another name.
+    here = part.path in (path, os.path.abspath(path))
+    return {"datasets": [found | ({} if here else {"in": f"{part.path}::{part.dataset.lstrip('/')}"})]}
 
 
 def _facts(name, item):

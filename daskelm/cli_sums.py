@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import numpy as np
 
 from .cli_arguments import (
     ALPHA,
@@ -158,8 +157,10 @@ def solve(model, sums, out, alpha, force):
     }
     if is_regressor(estimator):
         moments = held.moments()
-        ratios = np.divide(errors, moments.TT, where=moments.informative, out=np.zeros(len(errors)))
-        facts["R2"] = f"{1 - ratios.mean():.6g}"
+        # A constant target is met exactly.
+        triples = zip(errors, moments.TT, moments.informative, strict=True)
+        ratios = [error / total if varies else 0.0 for error, total, varies in triples]
+        facts["R2"] = f"{1 - sum(ratios) / len(ratios):.6g}"
     click.echo(f"{out or model}: solved")
     for name, value in facts.items():
         click.echo(f"  {name:<20}{value}")

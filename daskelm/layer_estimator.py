@@ -27,7 +27,18 @@ from .frames import check_columns, columns_of
 from .hdf5 import Hdf5Rows
 from .hdf5_writing import check_ending, make_hdf5, stream_hdf5
 from .html_repr import LayerPicture
-from .inputs import Source, check_finite, check_lengths, familiar, is_lazy, n_columns, one_column, open_input, probe
+from .inputs import (
+    Source,
+    check_finite,
+    check_lengths,
+    familiar,
+    is_lazy,
+    is_path,
+    n_columns,
+    one_column,
+    open_input,
+    probe,
+)
 from .layer import Layer, Scale
 from .neurons import Neurons, parse_neurons
 from .other_arrays import header_of
@@ -181,7 +192,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         check_ending(out, "out")
         source = self._open_X(X, reset=False)
         # Before the work, which may take hours.
-        check_not_an_input(out, X=source)
+        check_not_an_input(out, X=[X, source] if is_path(X) else source)
         check_replaceable(out, "data", overwrite)
         if function.dtype.kind not in "fiub":
             raise InputTypeError(

@@ -107,7 +107,7 @@ class Table:
                         of_t = sum_digests(t[a - low : b - low])
                     yield sum_digests(x[a - start : b - start]), of_t
 
-    def _parallel(self) -> list[Hdf5Rows]:
+    def parallel(self) -> list[Hdf5Rows]:
         """X, targets and weights as whole files, where they are the same rows of one file each; else nothing."""
         data = [self.X, self.y] if self.weights is None else [self.X, self.y, self.weights]
         rows = [d for d in data if isinstance(d, Hdf5Rows) and len(d.parts) == 1 and d.start == self.X.start]
@@ -115,12 +115,12 @@ class Table:
 
     def _known_targets(self, origin) -> tuple[int, int]:
         """Rows of a part whose targets and weights are known: those in X, and the others where files have them."""
-        whole = self._parallel()
+        whole = self.parallel()
         return (0, min(d.n_rows for d in whole)) if whole else origin.rows
 
     def _digests_of_T(self, origin, first, last):
         y, weights, rows = self.y, self.weights, (first - origin.shift, last - origin.shift)
-        if whole := self._parallel():
+        if whole := self.parallel():
             y, weights, rows = whole[1], whole[2] if whole[2:] else None, (first, last)
         (labels,), *given = take_runs([rows], y=y, sample_weight=weights)
         return digests_of_T(first, self.targets.content(labels), given[0][0].reshape(-1) if given else None)
@@ -184,12 +184,15 @@ def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) ->
     if isinstance(table.y, da.Array) or isinstance(table.weights, da.Array):
         # To read a few more rows of them could take as long as to compute them all.
         return {}
+    # Rows that nobody wrote yet are not read.
+    holes = [hole for rows in (part, *(data.parts[0] for data in table.parallel())) for hole in rows.holes]
     found = set()
     for start, stop in counted.ranges[:_MOST_RANGES]:
         before = piece_of(start, table.cell_rows)[2] - 1
         for row in {max(before, 0), start, stop - 1}:
             _, _, low, high = piece_of(row, table.cell_rows)
-            if high <= part.n_rows and rows_within(counted.ranges, low, high) != ((low, high),):
+            there = high <= part.n_rows and not any(first < high and low < last for first, last in holes)
+            if there and rows_within(counted.ranges, low, high) != ((low, high),):
                 found.add((low, high))
     pieces = sorted(found)
     try:

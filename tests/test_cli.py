@@ -711,10 +711,10 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from daskelm.layer import Layer
 quick = Layer.__call__
-def slow(self, X, out=None):
+def slow(self, X, **options):
     sys.stderr.write("working\\n")
     time.sleep(60)
-    return quick(self, X, out)
+    return quick(self, X, **options)
 Layer.__call__ = slow
 """
 

@@ -653,7 +653,7 @@ def test_writing_to_urls_is_refused_with_what_to_do(s3):
         with pytest.raises(ParameterError, match="a sums file that is changed must be at a path.*takes locks"):
             add()
     with pytest.raises(ParameterError, match="data to convert must be at a path"):
-        make_hdf5("s3://bucket/X.csv", "X.h5")
+        make_hdf5("s3://bucket/X.csv", "new.h5")
     elm = HPELM(D, 2)
     elm.add_neurons(5, "tanh")
     with pytest.raises(ParameterError, match="not at a URL"):

@@ -197,7 +197,7 @@ ALIASES = {
     "virtual dataset of files with numbers": (blocks_without_end, "x-0.h5"),
     "virtual dataset in a linked file": (lambda: symlink() or virtual("alias.h5"), "x.h5"),
     "target of an external link": (lambda: from_hdf5(external_link(), "data"), "x.h5"),
-    "between two external links": (lambda: from_hdf5(external_link(external_link(), "first.h5"), "data"), "linking.h5"),
+    "end of two external links": (lambda: from_hdf5(external_link(external_link(), "first.h5"), "data"), "x.h5"),
     "linked group of another file": (external_group, "x.h5"),
     "external storage": (external_storage, "x.h5"),
     "delayed with a path": (lambda: da.from_delayed(dask.delayed(read)("x.h5"), (N, D), float), "x.h5"),
@@ -958,6 +958,14 @@ def test_what_is_written_reads_the_same_with_every_layout():
         assert np.asarray(from_hdf5("out.h5")).tobytes() == table.tobytes()
         with h5py.File("out.h5") as file:
             assert file.attrs["daskelm"] == "data"
+
+
+def test_the_file_of_a_link_that_is_given_as_input_is_one():
+    make_hdf5(TABLE, "x.h5")
+    external_link()
+    with pytest.raises(ParameterError, match=r"^out: linking\.h5 is one of the files that X is read from"):
+        REGRESSOR.predict("linking.h5", out="linking.h5", overwrite=True)
+    assert from_hdf5("linking.h5").shape == (N, D)
 
 
 def test_sources_that_hdf5_finds_elsewhere_than_they_are_named_are_inputs():
