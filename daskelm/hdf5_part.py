@@ -145,6 +145,8 @@ class OpenPart:
         if at_opening:
             try:
                 self._files[part.path] = status = status_of(part.path)
+            except FileNotFoundError:
+                raise missing_file(part.path, "there is no file any more") from None
             except OSError as error:
                 raise _changed(part, error.strerror) from None
             if not is_version(part.size, part.modified, part.looked_at, [status]):
@@ -153,6 +155,8 @@ class OpenPart:
         for path, before in self._files.items():
             try:
                 now = status_of(path)
+            except FileNotFoundError:
+                raise missing_file(path, "there is no file any more") from None
             except OSError as error:
                 raise _changed(part, f"{path}: {error.strerror}") from None
             if any(getattr(now, name) != getattr(before, name) for name in _IDENTITY):
