@@ -22,7 +22,7 @@ from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .pass_tasks import check_need, check_resolved, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
-from .row_chunks import aligned, one_graph
+from .row_chunks import aligned, chunk_keys, one_graph
 from .row_notes import Notes
 from .sources import Origin, Provenance, Table, provenance_of
 from .targets import Targets
@@ -334,9 +334,9 @@ def _chunk_tasks(work, targets, X, y, weights, origins, ranges):
         sizes = arrays[0].chunks[0]
         for chunks in chunk_groups(sizes, row_bytes):
             n_rows = sum(sizes[i] for i in chunks)
-            keys: list = [graph.keys(array, chunks) for array in arrays]
+            keys: list = [chunk_keys(array, chunks) for array in arrays]
             keys += [None] * (3 - len(keys))
             mine, rest = _cut_origins(origins, first, first + n_rows), work.part(first, first + n_rows)
             calls.append((n_rows, (_run_on_chunks, targets, *keys, first, mine, rest)))
             largest, first = max(largest, n_rows * row_bytes), first + n_rows
-    return calls, graph.tasks, largest
+    return calls, graph, largest

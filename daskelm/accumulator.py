@@ -104,9 +104,11 @@ class Accumulator:
         with np.errstate(invalid="ignore", over="ignore"):
             layer(X, out=H, minus=None if first else self.reference_H.astype(H.dtype, copy=False))
             if first:
-                # A row and not zero, so that what is constant is exactly zero about the reference.
-                self.reference_H[:], self.reference_T[:] = H[0], T[0]
-                H -= H[0].copy()
+                # A row and not zero, so that what is constant is exactly zero about the reference. One of a tiny weight
+                # may hold anything.
+                row = 0 if weights is None else int(np.argmax(weights))
+                self.reference_H[:], self.reference_T[:] = H[row], T[row]
+                H -= H[row].copy()
             T = T - self.reference_T
             added = float(len(X)) if weights is None else float(weights.sum())
             if moves:

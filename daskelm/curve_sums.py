@@ -21,7 +21,7 @@ from .memory import Need, block_rows, check_memory, rows_per_task, split_every
 from .normal_equations import NormalEquations
 from .pass_tasks import check_need, chunk_groups, held_bytes, read_by_tasks, task_graph
 from .progress import RowProgress
-from .row_chunks import aligned, one_graph
+from .row_chunks import aligned, chunk_keys, one_graph
 from .scattered import BlockTask, cut_blocks, origins_of, run_block_task, run_on_chunks
 from .segmented_tree import reduce_segments, reduce_segments_here
 from .solvers import check_alpha
@@ -243,14 +243,14 @@ class _Work:
             segment = []
             for group in chunk_groups([bounds[i][1] - bounds[i][0] for i in numbers], row_bytes):
                 mine = [bounds[numbers[k]] for k in group]
-                keys: list = [graph.keys(array, [chunks[numbers[k]] for k in group]) for array in arrays]
+                keys: list = [chunk_keys(array, [chunks[numbers[k]] for k in group]) for array in arrays]
                 keys += [None] * (3 - len(keys))
                 n_rows = sum(b - a for a, b in mine)
                 largest = max(largest, n_rows * row_bytes)
                 origins = origins_of(self.provenance.origins, mine)
                 segment.append((n_rows, (run_on_chunks, self.targets, *keys, mine, origins)))
             segments.append(segment)
-        return segments, graph.tasks, largest
+        return segments, graph, largest
 
 
 def _groups(units, most):

@@ -113,9 +113,12 @@ def _of_one_graph(frames):
     metas = [np.empty((0, *frame._meta.shape[1:]), _number_dtype(frame._meta) or object) for frame in frames]
     first, *others = frames
     values = partial(_values, dtypes=[meta.dtype for meta in metas])
-    together = first.map_partitions(
+    packed = first.map_partitions(
         values, *others, meta=pandas.Series([], dtype=object), align_dataframes=False, enforce_metadata=False
-    ).optimize()
+    )
+    if others and not _stay_alike(packed):
+        return [array for frame in frames for array in _of_one_graph([frame])]
+    together = packed.optimize()
     keys = list(flatten(together.__dask_keys__()))
     # The partitions of several frames, as one layer that all arrays stand on.
     base = together._name
@@ -130,20 +133,31 @@ def _of_one_graph(frames):
     return arrays
 
 
+def _stay_alike(packed):
+    """Whether frames that are given together have as many partitions still when Dask has optimised them.
+
+    It reads small Parquet files several at once, and of two sources it may join more of one than of the other.
+    """
+    lowered = packed.optimize(fuse=False).expr
+    return all(part.npartitions == lowered.npartitions for part in lowered.dependencies())
+
+
 def _values(*parts, dtypes):
+    # A part may be of a narrower type than all together. Wider ones are left as they are, to be refused by name.
     arrays = [frame_to_numpy(part) for part in parts]
-    # A part may miss values where another does not, or be of a narrower type than all together.
     return [
-        array.astype(dtype, copy=False) if array.dtype.kind != "f" or dtype.kind in "fO" else array
+        array.astype(dtype, copy=False) if dtype.kind == "O" or np.can_cast(array.dtype, dtype) else array
         for array, dtype in zip(arrays, dtypes, strict=True)
     ]
 
 
 def _with_known_categories(frame):
-    """A dask series of categories knows what they are, which takes a look at the rows where it does not."""
-    if frame.ndim == 1 and str(frame.dtype) == "category" and not frame.cat.known:
-        return frame.cat.as_known()
-    return frame
+    """A dask frame or series whose categories are known, which takes a look at the rows where they are not."""
+    return frame.categorize(index=False) if frame.ndim == 2 else _known(frame)
+
+
+def _known(series):
+    return series.cat.as_known() if str(series.dtype) == "category" and not series.cat.known else series
 
 
 def _dtypes(frame):
@@ -157,13 +171,13 @@ def _is_plain(frame):
 
 def _number_dtype(frame):
     """The NumPy type that holds all columns of a pandas frame or series; None where they are not all numbers."""
-    found = [_numpy_dtype(frame, dtype) for dtype in _dtypes(frame)]
+    found = [_numpy_dtype(frame, i, dtype) for i, dtype in enumerate(_dtypes(frame))]
     if not found or any(dtype is None or dtype.kind not in "fiub" for dtype in found):
         return None
     return np.result_type(*found)
 
 
-def _numpy_dtype(frame, dtype):
+def _numpy_dtype(frame, i, dtype):
     if str(dtype) == "category":
-        return frame.cat.categories.dtype if frame.ndim == 1 else None
+        return (frame if frame.ndim == 1 else frame.iloc[:, i]).cat.categories.dtype
     return dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)

@@ -165,7 +165,7 @@ def one_column(value):
 
 def n_columns(source: Source) -> int:
     """Number of columns; 1 for one dimension."""
-    return 1 if source.ndim == 1 else source.shape[1]
+    return 1 if source.ndim < 2 else source.shape[1]
 
 
 def check_lengths(**sources: Source | None) -> int:

@@ -47,7 +47,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         y = _not_files(y, X)
         if is_lazy(y):
             source = open_input(y, "y")
-            if source.ndim > 2:
+            if source.ndim not in (1, 2):
                 raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
             return source
         y = check_array(plain_values(y, "y"), ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")

@@ -23,6 +23,8 @@ CLIP = 5.0
 _CACHED_BYTES = 2**20
 # Inputs worked on at a time for the same reason.
 _CACHED_NUMBERS = 2**16
+# A column that varies by less than this part of its numbers is constant.
+_ROUNDING = 10 * float(np.finfo(np.float64).eps)
 # A difference from such a mean overflows only where it is beyond the clip: 5 times any standard deviation.
 _LARGEST_INPUT = 1e307
 
@@ -77,8 +79,19 @@ class Scale:
         # Two passes, the first about a first row: columns such as epoch seconds keep all their digits.
         shift = average(0.0, squared=False)
         scale, shift = np.sqrt(average(shift, squared=True)) * unit, shift * unit
-        constant = scale <= 10 * np.finfo(np.float64).eps * (np.abs(first) + np.abs(shift))
+        constant = scale <= _ROUNDING * (np.abs(first) + np.abs(shift))
         return cls(np.where(constant, 0.0, first + shift), np.where(constant, np.inf, scale))
+
+    def with_ranges(self, columns: np.ndarray, at: np.ndarray, low: np.ndarray, high: np.ndarray) -> Scale:
+        """The same where columns that were constant, `at` numbers, turn out to lie between others: all (n_columns,).
+
+        Such a column is centred at that number, and its largest deviation is 1.
+        """
+        farthest = np.maximum(high - at, at - low)
+        varies = farthest > _ROUNDING * np.abs(at)
+        mean, scale = self.mean.copy(), self.scale.copy()
+        mean[columns[varies]], scale[columns[varies]] = at[varies], farthest[varies]
+        return Scale(mean, scale, self.clip)
 
     @property
     def constant(self) -> np.ndarray:

@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from .client import sharing
+from .column_ranges import column_ranges
 from .exceptions import DataError, InputTypeError, NotSolvedError, ParameterError, ScaleWarning
 from .files import check_replaceable
 from .frames import check_columns, columns_of
@@ -122,7 +123,9 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
             if sample_weight.ndim == 0:
                 sample_weight = np.full(X.shape[0], sample_weight)
         weights = open_input(sample_weight, "sample_weight")
-        if weights.ndim != 1 and n_columns(weights) != 1:
+        if weights.dtype.kind not in "fiub":
+            raise InputTypeError(f"sample_weight must hold numbers; got {weights.dtype}. Code them as numbers first.")
+        if weights.ndim not in (1, 2) or n_columns(weights) != 1:
             remedy = " Name a dataset: from_hdf5(path, dataset=...)." if isinstance(weights, Hdf5Rows) else ""
             raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.{remedy}")
         check_lengths(X=X, sample_weight=weights)
@@ -144,8 +147,18 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
                 names = getattr(self, "feature_names_in_", None)
                 scale = Scale.of(rows, probed_weights, names)
                 n_rows = len(rows) if probed_weights is None else np.count_nonzero(probed_weights)
+                if whole and scale.constant.any() and len(rows) < X.shape[0]:
+                    # A rare flag may be in none of the rows looked at.
+                    scale, n_rows = self._scale_of_all(scale, rows, probed_weights, X, weights), X.shape[0]
                 _warn_of(scale, n_rows, names, whole)
         return Layer.draw(self.neurons, n_columns(X), self._seed(), np.dtype(self.dtype or follows), scale)
+
+    def _scale_of_all(self, scale, rows, probed_weights, X, weights) -> Scale:
+        """The scale where columns that are constant in the rows looked at are looked at in all rows."""
+        columns = np.flatnonzero(scale.constant)
+        counted = 0 if probed_weights is None else int(np.argmax(probed_weights > 0))
+        at = rows[counted, columns].astype(np.float64)
+        return scale.with_ranges(columns, at, *column_ranges(X, weights, columns, getattr(self, "verbose", 0)))
 
     def _seed(self) -> int:
         try:

@@ -33,7 +33,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
             _refuse_labels(y)
             return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
         source = open_input(y, "y")
-        if source.ndim > 2:
+        if source.ndim not in (1, 2):
             raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
         if source.dtype.kind not in "fiub":
             raise _no_numbers(source.dtype)

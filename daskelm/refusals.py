@@ -42,6 +42,15 @@ def refuse_unusable(value, name: str) -> None:
         )
 
 
+def _holds(dtype, chunk):
+    """Whether a type holds the numbers of a chunk; floats may lose digits."""
+    if np.can_cast(chunk.dtype, dtype):
+        return True
+    # Integers of a wider type than declared are right as long as none of them is beyond it.
+    integers = chunk.dtype.kind in "iub" and dtype.kind in "iub"
+    return bool((chunk.astype(dtype) == chunk).all()) if integers else np.can_cast(chunk.dtype, dtype, "same_kind")
+
+
 def _refuse_missing(chunk, name, first_row):
     """Nullable integers with missing values among them come as floats."""
     missing = np.isnan(chunk).reshape(len(chunk), -1).any(axis=1)
@@ -131,13 +140,14 @@ def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str,
     if isinstance(chunk, np.ndarray) and chunk.dtype.kind == "f" and dtype.kind in "iub":
         _refuse_missing(chunk, name, first_row)
     # Joining chunks, Dask casts them to what the array declares: fractions would become integers without a word.
-    if not isinstance(chunk, np.ndarray) or not np.can_cast(chunk.dtype, dtype, "same_kind"):
+    if not isinstance(chunk, np.ndarray) or not _holds(dtype, chunk):
         got = f"an array of {chunk.dtype}" if isinstance(chunk, np.ndarray) else type(chunk).__name__
         raise InputTypeError(
             f"{name}: chunks must be NumPy arrays of {dtype}, as the dask array declares; got {got} from row "
             f"{first_row} on. Make them so with map_blocks or map_partitions, for example by numpy.asarray, and "
             "declare their dtype."
         )
+    chunk = chunk.astype(dtype, copy=False) if dtype.kind in "iub" and chunk.dtype.kind in "iub" else chunk
     rows = chunk.shape[:1] if np.isnan(n_rows) else (n_rows,)
     if chunk.shape != (*rows, *tail):
         raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
@@ -22,10 +21,10 @@ from .progress import RowProgress
 from .refusals import checked
 
 __all__ = [
-    "ChunkGraph",
     "aligned",
     "apply_to_chunks",
     "as_dask",
+    "chunk_keys",
     "delayed_chunks",
     "one_graph",
     "row_chunks_of",
@@ -40,7 +39,7 @@ def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
     source : source
         What `open_input` gives.
     name : str
-        The argument's, for errors.
+        The argument's, for errors; empty for what the library made itself, which is not checked.
     row_chunks : tuple of int, optional
         Rows of each chunk; those of the source if not given.
 
@@ -53,7 +52,7 @@ def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
     elif isinstance(source, np.ndarray):
         array = da.from_array(source, chunks=(row_chunks or -1,) + (-1,) * (source.ndim - 1))
     else:
-        array = checked(source, name)
+        array = checked(source, name) if name else source
     return array if row_chunks is None or array.chunks[0] == row_chunks else array.rechunk({0: row_chunks})
 
 
@@ -71,20 +70,7 @@ def aligned(**sources: Source | None) -> list[da.Array]:
     return [lead, *(as_dask(source, name, lead.chunks[0]) for name, source in others)]
 
 
-@dataclass(frozen=True)
-class ChunkGraph:
-    """Tasks of the chunks of several arrays, and the key by which each chunk is found among them."""
-
-    tasks: Mapping
-    aliases: Mapping[tuple, tuple]
-
-    def keys(self, array: da.Array, numbers: Sequence[int]) -> list[tuple]:
-        """Keys of these chunks of rows of one of the arrays, which has one chunk of columns."""
-        names = ((array.name, i) + (0,) * (array.ndim - 1) for i in numbers)
-        return [self.aliases.get(name, name) for name in names]
-
-
-def one_graph(arrays: Sequence[da.Array]) -> ChunkGraph:
+def one_graph(arrays: Sequence[da.Array]) -> dict:
     """One optimised graph with the chunks of all arrays.
 
     Dask would optimise each array alone, and fuse what they share into the tasks of each: X and y of one table would
@@ -92,31 +78,46 @@ def one_graph(arrays: Sequence[da.Array]) -> ChunkGraph:
     """
     names = list(flatten([array.__dask_keys__() for array in arrays]))
     whole = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
-    graph = dict(ensure_dict(da.optimization.optimize(whole, names)))
-    # A fused task has a name of its own, and the name that was asked for stands for it: one more task for the
-    # scheduler, which has better things to do.
-    targets = {name: getattr(graph.get(name), "target", None) for name in names}
-    aliases = {name: target for name, target in targets.items() if target is not None and target in graph}
-    needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}
-    for name in aliases:
-        if name not in needed:
-            del graph[name]
+    graph = _without_aliases(ensure_dict(da.optimization.optimize(whole, names)), names)
     # Dask's optimisation drops the futures of persisted arrays, which are known to the scheduler by their keys. In a
     # graph made by hand a key that is not there would be taken for a value.
-    needed.update(aliases.get(name, name) for name in names)
+    needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}.union(names)
     if missing := needed.difference(graph):
+        # Those of frames that were made of futures are in no graph at all; the scheduler knows them too.
         every = ensure_dict(whole)
-        graph.update((key, every[key]) for key in missing)
-    return ChunkGraph(graph, aliases)
+        graph.update((key, every[key]) for key in missing if key in every)
+    return graph
+
+
+def _without_aliases(graph, names):
+    """The graph where chunks are tasks of their own names.
+
+    A fused task has a new name, and the one that was asked for is a task that stands for it: one more for the
+    scheduler, and the dashboard would show the new name.
+    """
+    graph = dict(graph)
+    targets = {name: getattr(graph.get(name), "target", None) for name in names}
+    aliases = {name: target for name, target in targets.items() if target is not None and target in graph}
+    others = (node for key, node in graph.items() if key not in aliases)
+    used = {key for node in others for key in getattr(node, "dependencies", ())}
+    for name, target in aliases.items():
+        if target not in used and target not in targets:
+            graph[name] = graph.pop(target).substitute({}, key=name)
+    return graph
+
+
+def chunk_keys(array: da.Array, numbers: Sequence[int]) -> list[tuple]:
+    """Keys of these chunks of rows of an array that has one chunk of columns."""
+    return [(array.name, i) + (0,) * (array.ndim - 1) for i in numbers]
 
 
 def delayed_chunks(arrays: Sequence[da.Array]) -> list[list[Delayed]]:
     """Chunks of rows of each array as delayed values that share one graph."""
     graph = one_graph(arrays)
     layer = f"chunks-{tokenize(*(array.name for array in arrays))}"
-    shared = HighLevelGraph({layer: graph.tasks}, {layer: set()})
+    shared = HighLevelGraph({layer: graph}, {layer: set()})
     return [
-        [Delayed(key, shared, layer=layer) for key in graph.keys(array, range(array.numblocks[0]))] for array in arrays
+        [Delayed(key, shared, layer=layer) for key in chunk_keys(array, range(array.numblocks[0]))] for array in arrays
     ]
 
 
@@ -130,7 +131,7 @@ def apply_to_chunks(
     function : callable
         ``function(*blocks, first_row)``, a block of each source, None for a source that is None; picklable.
     sources : mapping of str to source
-        By the names of the arguments, for errors.
+        By the names of the arguments, for errors, as for `as_dask`.
     row_chunks : tuple of int
         Rows of each chunk.
     progress : RowProgress

@@ -84,7 +84,7 @@ def _over_chunks(function, y, predicted, weights, verbose):
     if not predicted.shape[0]:
         raise DataError("X must have at least one row to score; got 0.")
     progress = RowProgress(predicted.shape[0], verbose, "score")
-    given = {"predictions": predicted, "y": y, "sample_weight": weights}
+    given = {"": predicted, "y": y, "sample_weight": weights}
     return apply_to_chunks(function, given, predicted.chunks[0], progress)
 
 

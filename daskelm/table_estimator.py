@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from .exceptions import ParameterError
 from .frames import check_dask_columns
@@ -70,11 +71,11 @@ class TableEstimator(SolvedEstimator):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""
         function = self._prediction("score")
         source, targets, weights = self._open_rows(X, y, sample_weight, reset=False)
-        return targets, as_dask(apply(function, source, "predict"), "predictions"), weights
+        return targets, as_dask(apply(function, source, "predict"), ""), weights
 
     def _weights_of_score(self, sample_weight, X) -> Source | None:
         """Weights of rows in memory, as `fit` takes them."""
-        return self._open_weights(sample_weight, np.empty((len(X), 0)))
+        return None if sample_weight is None else self._open_weights(sample_weight, np.empty((_num_samples(X), 0)))
 
     def _prediction(self, what: str) -> WeightedOutput:
         """What `predict` does with a block of rows; `what` was called."""

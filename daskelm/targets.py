@@ -229,8 +229,8 @@ def _refuse_merged(y, first_row, name):
     else:
         unit = 2 ** max(max(abs(int(low)), abs(int(high))).bit_length() - 53, 0)
         spread, is_rounded = int(high) - int(low), unit > 1 and (y % unit).any()
-    # A few rows that are all the same may be the last ones of many that differ.
-    if is_rounded and spread < _RESOLVED * unit and (spread or len(y) >= _RESOLVED):
+    # Rows that are all the same may be a part of many that differ by more, or a constant.
+    if is_rounded and 0 < spread < _RESOLVED * unit:
         raise DataError(
             f"{name} must keep its differences in float64, which holds multiples of {unit:g} only around {low}; got "
             f"{y.dtype} from {low} to {high} in the rows from {first_row} on. Subtract an offset first: {name} - "

@@ -46,7 +46,7 @@ FLOORS = (
     {"cholesky_solver", "eigen_solver"},
     {"accumulator", "copies", "folds", "inputs", "memory", "nesting", "solvers"},
     {"row_chunks", "targets"},
-    {"hdf5_writing", "learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
+    {"column_ranges", "hdf5_writing", "learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
     {"loo_factors", "ranking", "row_notes"},
     # Floor 3: one pass over the rows.
     {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},

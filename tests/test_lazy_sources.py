@@ -26,9 +26,9 @@ from daskelm import (
     to_hdf5,
 )
 from daskelm.client import sharing
-from daskelm.exceptions import ClusterError, DataError, InputTypeError
+from daskelm.exceptions import ClusterError, DataError, InputTypeError, ScaleWarning
 from daskelm.refusals import checked
-from daskelm.row_chunks import one_graph
+from daskelm.row_chunks import chunk_keys, one_graph
 
 N, D, CHUNK = 400, 3, 100
 RNG = np.random.default_rng(0)
@@ -153,16 +153,16 @@ def test_one_graph_holds_the_futures_of_persisted_chunks(client):
     array = da.from_array(X, chunks=(CHUNK, D)).persist()
     column = array[:, 0] + 1
     graph = one_graph([array, column])
-    needed = {key for node in graph.tasks.values() for key in getattr(node, "dependencies", ())}
+    needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}
     assert needed
-    assert needed.union(graph.keys(array, range(4)), graph.keys(column, range(4))) <= set(graph.tasks)
+    assert needed.union(chunk_keys(array, range(4)), chunk_keys(column, range(4))) <= set(graph)
 
 
 def test_chunks_of_one_table_are_few_tasks():
     """The chunk itself, X of it and y of it; names that stand for fused tasks are none."""
     table = da.ones((N, D + 1), chunks=(CHUNK, -1)) + 1
     graph = one_graph([checked(table[:, :D], "X"), checked(table[:, D], "y")])
-    assert len(graph.tasks) == 3 * N // CHUNK
+    assert len(graph) == 3 * N // CHUNK
 
 
 # Chunks that are not what the array declares
@@ -437,3 +437,127 @@ def test_the_threshold_of_large_graphs_is_the_users_own_after_contexts_that_over
         for thread in threads:
             thread.join()
         assert dask.config.get(key) == "7MB"
+
+
+# What an adversary found in between
+
+
+def _declared(chunks, dtype):
+    """An array of these chunks that declares a dtype."""
+    return da.concatenate(
+        [da.from_delayed(dask.delayed(chunk), (len(chunk),), dtype) for chunk in chunks], allow_unknown_chunksizes=False
+    )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "bool"])
+def test_integers_that_the_declared_type_cannot_hold_are_refused(dtype, no_client):
+    """Dask wraps them around where it joins chunks, and keeps them where it does not."""
+    y = np.arange(N)
+    array = _declared([y[:100].astype(dtype), *y[100:].reshape(3, 100)], dtype)
+    frame = dd.from_pandas(FRAME.assign(y=y), npartitions=4)
+    series = frame["y"].map_partitions(lambda part: part, meta=pd.Series([], dtype=dtype, name="y"))
+    for x in (X, da.from_array(X, chunks=(CHUNK, D)), da.from_array(X, chunks=(70, D))):
+        for given in (array, series):
+            with pytest.raises(
+                InputTypeError, match=f"y: chunks must be NumPy arrays of {dtype}.*got an array of int64"
+            ):
+                ELMClassifier(5).fit(x, given)
+
+
+def test_wider_integers_within_the_declared_type_are_right(no_client):
+    y = np.arange(N) % 100
+    array = _declared([y[:100].astype("int8"), *y[100:].reshape(3, 100)], "int8")
+    for x in (X, da.from_array(X, chunks=(CHUNK, D)), da.from_array(X, chunks=(70, D))):
+        np.testing.assert_allclose(regressor().fit(x, array).coef_, regressor().fit(X, y).coef_, rtol=1e-9)
+
+
+BAD_WEIGHTS = {
+    "dates": (da.from_array(np.arange(N).astype("M8[s]"), chunks=CHUNK), "must hold numbers; got datetime64"),
+    "complex": (da.from_array(W + 1j, chunks=CHUNK), "must hold numbers; got complex128"),
+    "text": (dd.from_pandas(pd.Series(["mid"] * N), npartitions=4), "must hold numbers; got object"),
+    "three dimensions": (
+        da.from_array(W[:, None, None], chunks=CHUNK),
+        r"must be one number per row; got shape \(400, 1",
+    ),
+    "no dimension": (da.from_array(np.float64(3), chunks=()), r"must be one number per row; got shape \(\)"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_WEIGHTS)
+def test_lazy_weights_are_numbers_one_for_each_row(kind, no_client):
+    weights, message = BAD_WEIGHTS[kind]
+    for x in (X, da.from_array(X, chunks=(CHUNK, D))):
+        with pytest.raises((InputTypeError, DataError), match=f"sample_weight {message}"):
+            regressor().fit(x, Y, weights)
+
+
+def test_a_lazy_number_is_no_target(no_client):
+    for model in (regressor(), ELMClassifier(5)):
+        with pytest.raises(DataError, match=r"y must be 1-D or 2-D; got shape \(\)"):
+            model.fit(X, da.from_array(np.float64(3), chunks=()))
+
+
+def _rows_of_frame(frame, start):
+    return frame.iloc[start : start + CHUNK]
+
+
+def test_frames_made_of_futures_are_fitted(client):
+    frame = dd.from_delayed([client.submit(_rows_of_frame, FRAME, i) for i in range(0, N, CHUNK)])
+    model = regressor().fit(frame[["a", "b", "c"]], frame["y"], frame["w"])
+    want = regressor().fit(FRAME[["a", "b", "c"]], Y, W)
+    np.testing.assert_allclose(model.coef_, want.coef_, rtol=1e-8)
+    assert model.score(frame[["a", "b", "c"]], frame["y"]) == pytest.approx(want.score(FRAME[["a", "b", "c"]], Y))
+
+
+def test_two_parquet_folders_and_all_columns_of_one(tmp_path, no_client):
+    """Dask reads several files of a source at once, and of another source other portions."""
+    for name, columns in {"features": ["a", "b", "c"], "labels": ["y", "w", "label"]}.items():
+        (tmp_path / name).mkdir()
+        for i, rows in enumerate(np.array_split(np.arange(N), 5)):
+            FRAME.iloc[rows][columns].to_parquet(tmp_path / name / f"part{i}.parquet")
+    features, labels = (dd.read_parquet(tmp_path / name) for name in ("features", "labels"))
+    want = regressor().fit(FRAME[["a", "b", "c"]], Y)
+    for x in (features, features[["a", "b", "c"]], features * 1):
+        model = regressor().fit(x, labels["y"])
+        np.testing.assert_allclose(model.coef_, want.coef_, rtol=1e-8)
+        assert model.score(x, labels["y"]) == pytest.approx(want.score(FRAME[["a", "b", "c"]], Y))
+    part = regressor().fit(features.partitions[1:3], labels.partitions[1:3]["y"])
+    np.testing.assert_allclose(
+        part.coef_, regressor().fit(FRAME.iloc[80:240][["a", "b", "c"]], Y[80:240]).coef_, rtol=1e-8
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_categories_of_numbers_in_a_frame_are_numbers(known, no_client):
+    y = pd.DataFrame({"label": LABELS * 3}).astype("category")
+    lazy = dd.from_pandas(y, npartitions=3)
+    lazy = lazy if known else lazy.assign(label=lazy["label"].cat.as_unknown())
+    want = regressor().fit(X, LABELS * 3.0)
+    for given in (y, lazy):
+        np.testing.assert_allclose(regressor().fit(X, given).coef_.ravel(), want.coef_.ravel(), rtol=1e-9)
+
+
+def test_a_column_that_varies_beside_the_probe_only_enters_the_neurons(tmp_path, monkeypatch, no_client):
+    """A rare flag lies between the runs of rows that the input scale is taken from."""
+    monkeypatch.setattr("daskelm.inputs.PROBE_ROWS", 1000)
+    monkeypatch.setattr("daskelm.inputs.PROBE_RUN_ROWS", 2)
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.standard_normal((5000, 2)), np.full(5000, 7.0), np.full(5000, 3.0)])
+    x[1990:2055, 2] = 8.0
+    y = x[:, 0] + 5 * (x[:, 2] == 8)
+    weights = np.where(x[:, 2] == 8, 2.0, 1.0)
+    files = make_hdf5(x, tmp_path / "x.h5"), make_hdf5(y, tmp_path / "y.h5"), make_hdf5(weights, tmp_path / "w.h5")
+    given = [(x, y, weights), files] + [
+        tuple(da.from_array(array, chunks=(size, *array.shape[1:])) for array in (x, y, weights))
+        for size in (1000, 777)
+    ]
+    layers = set()
+    for x_, y_, w_ in given:
+        with pytest.warns(ScaleWarning, match=r"^Column\(s\) 3 of X never varied in the 5000 row\(s\)"):
+            model = ELMRegressor([(3, "lin"), (10, "tanh")], random_state=0).fit(x_, y_, w_)
+        assert model.score(x, y) > 0.999
+        layers.add(model.hidden_layer_.fingerprint)
+    assert len(layers) == 1
+    # Of rows to come nothing is known.
+    with pytest.warns(ScaleWarning, match=r"^Column\(s\) 2, 3 of X never varied in the 128 row\(s\)"):
+        ELMRegressor(5, random_state=0).initialize(x)

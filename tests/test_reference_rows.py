@@ -336,3 +336,15 @@ def test_a_layer_writes_its_outputs_about_a_row(dtype, out):
             room[:, : layer.n_neurons], H.astype(out) - row, rtol=0, atol=4 * np.finfo(dtype).eps
         )
         assert not room[:, layer.n_neurons :].any()
+
+
+@pytest.mark.parametrize(("value", "weight"), [(1e9, 1e-12), (1e14, 1e-20), (1e20, 1e-40)])
+def test_a_first_row_of_next_to_no_weight_decides_no_digits(value, weight):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((400, 3)), rng.standard_normal(400)
+    y[0], weights = value, np.ones(400)
+    weights[0] = weight
+    first, later = (np.arange(400), np.roll(np.arange(400), 9))
+    model = ELMRegressor([(3, "lin"), (10, "tanh")], alpha=1.0, standardize=False, random_state=0)
+    want = model.fit(X[later], y[later], weights[later]).coef_.copy()
+    np.testing.assert_allclose(model.fit(X[first], y[first], weights[first]).coef_, want, rtol=1e-9, atol=1e-12)
