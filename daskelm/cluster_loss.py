@@ -52,6 +52,11 @@ _ASYNCHRONOUS = (
 def _lost(error, client) -> str | None:
     if "distributed" not in sys.modules:
         return None
+    if isinstance(error, ValueError) and str(error).startswith("Missing dependency"):
+        return (
+            "Persisted data must be on the cluster that is used; got chunks that no client or another one holds. "
+            "Persist them again with the client that is current now, or give data that is not persisted."
+        )
     if isinstance(error, RuntimeError) and "asynchronous Client in a synchronous context" in str(error):
         return _ASYNCHRONOUS
     from concurrent.futures import CancelledError

@@ -174,7 +174,9 @@ def _number_dtype(frame):
     found = [_numpy_dtype(frame, i, dtype) for i, dtype in enumerate(_dtypes(frame))]
     if not found or any(dtype is None or dtype.kind not in "fiub" for dtype in found):
         return None
-    return np.result_type(*found)
+    dtype = np.result_type(*found)
+    # A table with nullable columns is float64, as scikit-learn has it in memory; a series keeps its integers.
+    return dtype if _is_plain(frame) or (frame.ndim == 1 and dtype.kind != "f") else np.dtype(np.float64)
 
 
 def _numpy_dtype(frame, i, dtype):

@@ -9,7 +9,7 @@ from uuid import uuid4
 import dask
 
 from .client import current_client
-from .cluster_loss import telling_loss
+from .cluster_loss import compute, telling_loss
 from .progress import RowProgress
 
 __all__ = ["apply_in_view", "gather_in_view"]
@@ -45,7 +45,7 @@ def apply_in_view(
 
     left = {task.key: size for task, size in zip(tasks, sizes, strict=True)}
     with Callback(posttask=lambda key, *state: progress.advance(left.pop(key, 0))):
-        return list(dask.compute(*tasks))
+        return list(compute(*tasks))
 
 
 def gather_in_view(client, futures: Sequence, sizes: Sequence[int], progress: RowProgress) -> list[Any]:

@@ -10,10 +10,11 @@ from glob import has_magic
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
 from .exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
-from .inputs import check_weights, is_lazy, is_path, n_columns, open_input, plain_values
+from .inputs import check_weights, in_memory, is_lazy, is_path, n_columns, open_input, plain_values
 from .prediction import UncertainOutput
 from .scoring import r2
 from .table_estimator import TableEstimator
@@ -146,6 +147,10 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
                 y = np.where(sample_weight.reshape(-1, *[1] * (y.ndim - 1)) > 0, y, 0)
             return super().score(X, y, sample_weight)
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
+        if predicted.shape[0] < 2:
+            # Undefined, which scikit-learn says by a warning.
+            true, predicted, weights = in_memory(y=true, y_pred=predicted, sample_weight=weights)
+            return r2_score(true.reshape(predicted.shape), predicted, sample_weight=weights)
         return r2(true, predicted, weights, self.verbose)
 
     def __sklearn_tags__(self):

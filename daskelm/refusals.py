@@ -34,7 +34,7 @@ def refuse_unusable(value, name: str) -> None:
     if isinstance(value, np.ma.MaskedArray):
         raise InputTypeError(
             f"{name}: masked arrays are not supported, since what is behind the mask would be used; got "
-            f"{type(value).__name__}. Fill them, {name}.filled(value), or drop these rows."
+            f"{type(value).__name__}. Fill them with filled(value), or drop these rows."
         )
     if isinstance(value, h5py.Group):
         raise InputTypeError(

@@ -170,7 +170,8 @@ def _locally(graph, segments, merge, taker, done):
     get = local_get()
     limit = 1 if get is dask.threaded.get and len(number) > 1 else None
     n_at_once = 1 if get is dask.get else 2 * (dask.config.get("num_workers", None) or CPU_COUNT)
-    with threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask), contextlib.suppress(_Stop):
+    blas = threadpool_limits(limit, user_api="blas")
+    with telling_loss(), blas, Callback(posttask=posttask), contextlib.suppress(_Stop):
         get(_in_turn(dict(graph), list(number), n_at_once), list(number))
     taker.finish()
 

@@ -165,7 +165,7 @@ def _locally(graph, leaves, merge, done, due, take):
 
     get = local_get()
     limit = 1 if get is dask.threaded.get and len(leaves) > 1 else None
-    with threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask):
+    with telling_loss(), threadpool_limits(limit, user_api="blas"), Callback(posttask=posttask):
         get(dict(graph), list(leaves))
     return total
 

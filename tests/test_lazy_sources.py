@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from distributed import Client, LocalCluster
+from sklearn.exceptions import UndefinedMetricWarning
 
 from daskelm import (
     ELMClassifier,
@@ -561,3 +562,28 @@ def test_a_column_that_varies_beside_the_probe_only_enters_the_neurons(tmp_path,
     # Of rows to come nothing is known.
     with pytest.warns(ScaleWarning, match=r"^Column\(s\) 2, 3 of X never varied in the 128 row\(s\)"):
         ELMRegressor(5, random_state=0).initialize(x)
+
+
+@pytest.mark.parametrize("dtypes", [{"a": "Float32"}, {"a": "float[pyarrow]"}, {"a": "Float32", "b": "float32"}])
+def test_nullable_columns_give_the_same_layer_in_memory_and_lazily(dtypes, no_client):
+    frame = FRAME[["a", "b", "c"]].astype("float32").astype(dtypes)
+    in_memory, lazy = (HiddenLayer(10, random_state=0).fit(x) for x in (frame, dd.from_pandas(frame, npartitions=3)))
+    assert in_memory.hidden_layer_.fingerprint == lazy.hidden_layer_.fingerprint
+
+
+def test_the_score_of_one_row_is_undefined_everywhere(no_client):
+    for x, y in ((X[:1], Y[:1]), (da.from_array(X[:1]), Y[:1]), (da.from_array(X[:1]), da.from_array(Y[:1]))):
+        with pytest.warns(UndefinedMetricWarning):
+            assert np.isnan(FITTED.score(x, y))
+
+
+def test_persisted_chunks_of_a_client_that_is_gone_are_told(cluster):
+    with Client(cluster):
+        array = da.from_array(X, chunks=(CHUNK, D)).persist()
+    with dask.config.set(scheduler=None):
+        calls = [lambda: regressor().fit(array, Y), lambda: FITTED.score(array, Y)]
+        calls += [lambda: regressor(standardize=False).fit(array, da.from_array(Y, chunks=CHUNK))]
+        calls += [lambda: regressor(standardize=False, tol=0.1).fit(array, da.from_array(Y, chunks=CHUNK))]
+        for call in calls:
+            with pytest.raises(ClusterError, match="Persisted data must be on the cluster that is used"):
+                call()
