@@ -188,7 +188,7 @@ def _counted_twice(rows, source, known, name, evidence):
 
 
 class SourceIndex:
-    """Finds a source among many by its anchors.
+    """Finds a source among many by its anchors, and by where it was read.
 
     Parameters
     ----------
@@ -199,7 +199,10 @@ class SourceIndex:
     def __init__(self, ledger: Ledger):
         self._sources = ledger.sources
         self._names: dict[tuple[int, int, int], list[str]] = {}
+        self._at: dict[str, list[str]] = {}
         for name, source in ledger.sources.items():
+            for path in source.paths:
+                self._at.setdefault(path, []).append(name)
             for row, digest in source.anchors.items():
                 self._names.setdefault((source.n_columns, row, digest), []).append(name)
 
@@ -213,10 +216,19 @@ class SourceIndex:
         )
         return [name for minus_likeness, name in ranked if minus_likeness <= -0.5]
 
+    def at_place(self, source: Source) -> list[str]:
+        """Names of the sources that were read at the same path, in the same cells, whatever their anchors say.
+
+        The anchors of a file that is being filled may read zeros at first, and otherwise when they are written.
+        """
+        found = sorted({name for path in source.paths for name in self._at.get(path, ())})
+        cells = (source.n_columns, source.cell_rows)
+        return [name for name in found if (self._sources[name].n_columns, self._sources[name].cell_rows) == cells]
+
     def candidates(self, source: Source) -> list[str]:
-        """Names of the sources that this one may be: it has anchors in common, and does not begin otherwise."""
+        """Names of the sources that this one may be: by anchors or path, and it does not begin otherwise."""
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
-        found = sorted({name for key in keys for name in self._names.get(key, ())})
+        found = sorted({name for key in keys for name in self._names.get(key, ())}.union(self.at_place(source)))
         # By one look at the first cell most tables that look alike are told apart.
         return [name for name in found if _may_begin_alike(self._sources[name], source)]
 

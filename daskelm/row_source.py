@@ -223,8 +223,10 @@ class Evidence:
         """Whether the rows in common are likely to be the same rows, so that to add them would count them twice."""
         if self.same_place:
             # Of one table of which some rows were changed, the others would count twice.
-            alike = self.likeness >= 0.5 or not self.anchored
-            return alike and (self.equal or not self.counted_differ)
+            if self.likeness >= 0.5 or not self.anchored:
+                return self.equal or not self.counted_differ
+            # Of a file that is being filled, the anchors may read otherwise later; what is counted stays.
+            return self.equal and not (self.counted_differ or self.whole_differ)
         if self.likeness < 1 or self.counted_differ:
             return False
         return self.equal or (not (self.whole_differ or self.around_differ) and self.telling)

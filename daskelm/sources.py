@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,7 +186,7 @@ def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) ->
         # To read a few more rows of them could take as long as to compute them all.
         return {}
     # Rows that nobody wrote yet are not read.
-    holes = [hole for rows in (part, *(data.parts[0] for data in table.parallel())) for hole in rows.holes]
+    holes = [hole for data in _files_of(table, part) for hole in data.holes]
     found = set()
     for start, stop in counted.ranges[:_MOST_RANGES]:
         before = piece_of(start, table.cell_rows)[2] - 1
@@ -211,7 +212,8 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     A table is a known one if at least half of a few rows read the same, and then all rows that are counted, of which
     64 MiB or one cell per file are read again. If those read otherwise, the path decides: at the same place the
     table was changed, elsewhere it is another one that looks alike, and there is a warning. Elsewhere it is another
-    one, too, if any of the few rows read otherwise, counted or not.
+    one, too, if any of the few rows read otherwise, counted or not. At the same place it is the known one, too, if all
+    rows that are counted read the same, though the few do not: of a file that is being filled they may be new.
 
     Raises
     ------
@@ -243,6 +245,13 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
                 known.append(name)
             elif verdict is False:
                 unlike.append((name, reading.in_part))
+        for name in (at_place := [name for name in index.at_place(source) if name not in similar]):
+            here = share // len(index.at_place(source))
+            reading = _read_in_place(table, part, origin, ledger.sources[name], here, edges)
+            if reading.equal and not reading.differs:
+                known.append(name)
+            elif reading.in_part:
+                unlike.append((name, True))
         group = copies.find(part, origin, source, bool(known))
         if known:
             # One table that was counted by way of two mounts may be there under two names.
@@ -262,7 +271,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
         alike += [(path, called(ledger.sources[other])) for other in told[:1]]
         groups.append(group)
         origins.append(replace(origin, name=name, counted=counted))
-        others = frozenset(similar).difference(known)
+        others = frozenset(similar + at_place).difference(known)
         sources[name] = replace(source, same=frozenset(known), others=others)
         start += last - first
     refuse_twice(table.X, origins, groups)
@@ -294,6 +303,20 @@ def _cells_to_read(table, part, origin, known, share, edges):
     chosen = {round(i) for i in np.linspace(len(cells) - 1, 0, min(most, len(cells)))}
     at_edges = {cell_of(row + origin.shift, table.cell_rows)[0] for row in edges if origin.start <= row < origin.stop}
     return [item for i, item in enumerate(cells) if i in chosen or item[0] in at_edges]
+
+
+def _read_in_place(table, part, origin, known, share, edges) -> Reading:
+    """Counted rows of a table at the same path, read again where its anchors read otherwise; nothing of another one."""
+    # What was counted was written, and is a number or a label.
+    if not any(common_rows(known.ranges, data.holes) for data in _files_of(table, part)):
+        with contextlib.suppress(DataError):
+            return read_counted(table, part, origin, known, _cells_to_read(table, part, origin, known, share, edges))
+    return Reading((), (), (), compared=False)
+
+
+def _files_of(table, part) -> list[Part]:
+    """The parts that hold rows of a part of X, and their targets and weights where those are whole files."""
+    return [part, *(data.parts[0] for data in table.parallel())]
 
 
 def _reads_the_same(table, part, origin, source, known, reading: Reading) -> bool | None:
