@@ -74,13 +74,16 @@ class Copies:
 
 def _beginnings(source: Source) -> Iterator[tuple]:
     """Keys of the table's first rows, up to each power of two: those of a table are also those of a longer one."""
-    digests = []
-    for row, digest in sorted(source.anchors.items()):
+    digests, anchors = [], sorted(source.anchors.items())
+    for row, digest in anchors:
         # The others among the anchors are not the same for tables of different lengths.
         third = row // 3 if row < 64 and row % 3 == 0 else row
         if row & (row - 1) == 0 or third & (third - 1) == 0:
             digests.append(digest)
             yield source.n_columns, row, hash(tuple(digests))
+    if not digests:
+        # Of a file that is being filled, none of these rows may be there yet.
+        yield source.n_columns, anchors[-1][0], hash(tuple(digest for _, digest in anchors))
 
 
 def refuse_twice(X, origins: Sequence, names: Sequence[str]) -> None:

@@ -500,6 +500,35 @@ def test_labels_that_are_none_in_another_table_at_the_path(no_client):
     assert NormalEquations.load("s.h5").n_samples == 150
 
 
+@pytest.mark.parametrize("kind", ["mapped", "chunks"])
+def test_rows_that_lie_between_those_that_tables_are_found_by(no_client, kind):
+    """A file that is being filled, of which no row is written that a full one would be found by."""
+    n_rows, rows = (1000, slice(519, 560)) if kind == "mapped" else (500_000, slice(270_000, 380_000))
+    rng = np.random.default_rng(1)
+    table, labels = rng.standard_normal((n_rows, D)), rng.standard_normal(n_rows)
+    write("y.h5", labels)
+    if kind == "mapped":
+        write("part.h5", table[rows])
+        layout = h5py.VirtualLayout(table.shape, "f8")
+        layout[rows] = h5py.VirtualSource("part.h5", "data", table[rows].shape)
+        with h5py.File("x.h5", "w") as file:
+            file.create_virtual_dataset("data", layout)
+    else:
+        with h5py.File("x.h5", "w") as file:
+            file.create_dataset("data", table.shape, "f8", chunks=(10_000, D))[rows] = table[rows]
+    n = rows.stop - rows.start
+    assert counted(rows).n_samples == n
+    assert counted(rows).n_samples == n
+    os.remove("x.h5")
+    write("x.h5", table)
+    assert counted(rows).n_samples == n
+    total = counted(None)
+    assert (total.n_samples, len(total.ledger.sources)) == (n_rows, 1)
+    # Given twice in one call.
+    with pytest.raises(DataError, match="every row must count once"):
+        ELMRegressor(5, random_state=0).initialize(X).accumulate(["x.h5", "x.h5"], np.r_[labels, labels])
+
+
 def test_a_file_is_made_empty_and_filled_chunk_by_chunk(no_client):
     make_hdf5((N, D), "x.h5")
     early = from_hdf5("x.h5")
