@@ -319,11 +319,12 @@ def _description(dataset, path, version, now):
 
 def _choose(file, path):
     own = list(datasets_in(file).values())
-    links = links_in(file).values()
     chosen = _only_table(own)
-    if chosen is None and not any(map(_is_table, own)) and all(link.there for link in links):
-        # Of a file of links alone, to other files: what they lead to.
-        chosen = _only_table([link.item for link in links if isinstance(link.item, h5py.Dataset)])
+    if chosen is None and not any(map(_is_table, own)):
+        # Of a file of links alone, to other files: what they lead to. To follow them takes longer than all the rest.
+        links = links_in(file).values()
+        if all(link.there for link in links):
+            chosen = _only_table([link.item for link in links if isinstance(link.item, h5py.Dataset)])
     if chosen is not None:
         return chosen
     raise DatasetNotFoundError(

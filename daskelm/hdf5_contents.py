@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import h5py
 
+from .hdf5_links import linked_from
 from .hdf5_sources import raw_place, virtual_places
 
 __all__ = ["files_behind", "files_read", "foreign_contents", "mark_as_data"]
@@ -119,20 +120,10 @@ def _follow_all(others, found, seen):
 
 def _led_to(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str | None]]:
     """(file, dataset) of what a name in a file leads to; no dataset where the file is plain bytes."""
-    where, parts = "", [part for part in name.split("/") if part]
-    for i, part in enumerate(parts):
-        where = f"{where}/{part}"
-        link = file.get(where, getlink=True)
-        rest = "/".join(parts[i + 1 :])
-        if isinstance(link, h5py.ExternalLink):
-            for other in _link_places(link.filename, path):
-                yield other, f"{link.path}/{rest}"
-            return
-        if isinstance(link, h5py.SoftLink):
-            target = link.path if link.path.startswith("/") else f"{where.rpartition('/')[0]}/{link.path}"
-            yield path, f"{target}/{rest}"
-            return
-    yield from _stored(file[name], path)
+    if linked := list(linked_from(file, path, name)):
+        yield from linked
+    else:
+        yield from _stored(file[name], path)
 
 
 def _stored(item: h5py.Dataset, path: str) -> Iterator[tuple[str, str | None]]:
@@ -146,20 +137,6 @@ def _stored(item: h5py.Dataset, path: str) -> Iterator[tuple[str, str | None]]:
                 yield other, source.dset_name
     for stored, _, _ in item.external or ():
         yield os.path.abspath(raw_place(os.fsdecode(stored), path)), None
-
-
-def _link_places(name: str, path: str) -> Iterable[str]:
-    """Where HDF5 looks for the file of an external link; all of them, since what is there may change."""
-    folder = os.path.dirname(os.path.realpath(path))
-    prefixes = [prefix for prefix in os.environ.get("HDF5_EXT_PREFIX", "").split(":") if prefix]
-    folders = [prefix.replace("${ORIGIN}", folder) for prefix in prefixes] + [
-        os.path.dirname(path),
-        folder,
-        os.getcwd(),
-    ]
-    # An absolute name that is gone is looked for by its last part.
-    names = dict.fromkeys((name, os.path.basename(name)))
-    return dict.fromkeys(os.path.abspath(os.path.join(each, one)) for one in names for each in folders)
 
 
 def _matching(places: Iterable[str]) -> Iterator[str]:

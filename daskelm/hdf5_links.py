@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import h5py
@@ -17,10 +20,16 @@ __all__ = [
     "described",
     "dtype_of",
     "home_of",
+    "linked_from",
     "links_in",
     "listing",
+    "pipe_behind",
     "place_of_dataset",
 ]
+
+
+# HDF5 follows so many links of one name, one after the other.
+_MOST_LINKS = 16
 
 
 class Link(NamedTuple):
@@ -52,11 +61,19 @@ def links_in(file: h5py.File) -> dict[str, Link]:
         if kind == h5py.h5l.TYPE_HARD:
             continue
         followed = kind == h5py.h5l.TYPE_SOFT or (kind == h5py.h5l.TYPE_EXTERNAL and not closed)
-        item = file.get(name) if followed else None
+        item = _reached(file, name) if followed and pipe_behind(file, name) is None else None
         # Another name of what lies in this file is nothing new.
         if item is None or item.file != file:
             found[name] = Link(_target(file, name, kind), item, item is not None if followed else None)
     return found
+
+
+def _reached(group, name) -> h5py.HLObject | None:
+    """What a name leads to; None where there is nothing, or where links lead in a circle."""
+    try:
+        return group.get(name)
+    except RuntimeError:
+        return None
 
 
 def _links(file):
@@ -76,6 +93,70 @@ def _target(file, name, kind) -> str:
     if kind == h5py.h5l.TYPE_SOFT:
         return os.fsdecode(value)
     return ":".join(map(os.fsdecode, value))
+
+
+def linked_from(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str]]:
+    """(file, name) of where the first link in a name leads to, of a file at a path; nothing if there is no link."""
+    where, parts = "", [part for part in name.split("/") if part]
+    for i, part in enumerate(parts):
+        where = f"{where}/{part}"
+        link = file.get(where, getlink=True)
+        rest = "/".join(parts[i + 1 :])
+        if isinstance(link, h5py.ExternalLink):
+            for other in _link_places(link.filename, path):
+                yield other, f"{link.path}/{rest}"
+            return
+        if isinstance(link, h5py.SoftLink):
+            target = link.path if link.path.startswith("/") else f"{where.rpartition('/')[0]}/{link.path}"
+            yield path, f"{target}/{rest}"
+            return
+
+
+def _link_places(name: str, path: str) -> Iterable[str]:
+    """Where HDF5 looks for the file of an external link; all of them, since what is there may change."""
+    folder = os.path.dirname(os.path.realpath(path))
+    prefixes = [prefix for prefix in os.environ.get("HDF5_EXT_PREFIX", "").split(":") if prefix]
+    folders = [prefix.replace("${ORIGIN}", folder) for prefix in prefixes] + [
+        os.path.dirname(path),
+        folder,
+        os.getcwd(),
+    ]
+    # An absolute name that is gone is looked for by its last part.
+    names = dict.fromkeys((name, os.path.basename(name)))
+    return dict.fromkeys(os.path.abspath(os.path.join(each, one)) for one in names for each in folders)
+
+
+def pipe_behind(file: h5py.File, name: str) -> str | None:
+    """The first pipe or device among all that links from a name lead to; None if there is none.
+
+    HDF5 would open it, and wait for somebody to write to it.
+    """
+    here = os.path.abspath(file.filename)
+    ahead, seen = set(_linked(file, here, name)), {(here, name)}
+    for _ in range(_MOST_LINKS):
+        new, ahead = ahead - seen, set()
+        seen |= new
+        for path, name in sorted(new):
+            try:
+                mode = os.stat(path).st_mode
+            except (OSError, ValueError):
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                return path
+            if path == here:
+                ahead.update(_linked(file, here, name))
+            elif stat.S_ISREG(mode):
+                with contextlib.suppress(OSError), h5py.File(path, "r", locking="best-effort") as other:
+                    ahead.update(_linked(other, path, name))
+    return None
+
+
+def _linked(file, path, name) -> list[tuple[str, str]]:
+    """The same as of `linked_from`; nothing of links that only the program that wrote them can follow."""
+    try:
+        return list(linked_from(file, path, name))
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
+        return []
 
 
 def dtype_of(dataset: h5py.Dataset):
@@ -105,8 +186,15 @@ def dataset_named(file: h5py.File, path: str, name: str) -> h5py.Dataset:
     ------
     DatasetNotFoundError
         Nothing of that name, a link to what is not there, or no dataset.
+    FileFormatError
+        A link to a pipe or a device.
     """
-    item = file.get(name)
+    if (pipe := pipe_behind(file, name)) is not None:
+        raise FileFormatError(
+            f"{path}: {name!r} must lead to a dataset in a file; got a link to {pipe}, which is a pipe or a device. "
+            "Put the file in its place, or give the path of the file that holds the numbers."
+        )
+    item = _reached(file, name)
     if isinstance(item, h5py.Dataset):
         return item
     if item is None and (broken := broken_link(file, name)) is not None:
@@ -127,7 +215,7 @@ def broken_link(file: h5py.File, name: str) -> tuple[str, str] | None:
         if not isinstance(group, h5py.Group) or not group.id.links.exists(word.encode()):
             return None
         kind = group.id.links.get_info(word.encode()).type
-        item = group.get(word)
+        item = _reached(group, word)
         if item is None and kind != h5py.h5l.TYPE_HARD:
             return so_far, _target(group, word, kind)
         group = item

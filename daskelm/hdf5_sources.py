@@ -13,7 +13,7 @@ import h5py
 
 from .exceptions import FileFormatError, FileMissingError
 from .hdf5_layout import Outside, intersection, outsides_of, reading_bytes, union, unmapped_rows, unwritten_rows
-from .hdf5_links import broken_link
+from .hdf5_links import broken_link, pipe_behind
 from .netcdf import fill_is_missing
 
 __all__ = [
@@ -128,6 +128,11 @@ class SourceFiles:
             )
         where = f"rows {outside.first} to {outside.last - 1} of virtual dataset {dataset.name!r} in {path}"
         place, file = (path, dataset.file) if outside.file == "." else self._opened(outside, path, where)
+        if (pipe := pipe_behind(file, outside.dataset)) is not None:
+            raise FileFormatError(
+                f"{place} must hold a dataset {outside.dataset!r}, from which {where} are read; got a link to {pipe}, "
+                "which is a pipe or a device. Put the file in its place, or write the virtual dataset anew."
+            )
         source = file.get(outside.dataset)
         if not isinstance(source, h5py.Dataset):
             broken = broken_link(file, outside.dataset) if source is None else None

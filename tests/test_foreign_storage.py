@@ -810,6 +810,68 @@ def test_a_file_of_links_alone_is_what_they_lead_to():
     np.testing.assert_array_equal(from_hdf5("near/master.h5").compute(), X + 1)
 
 
+@pytest.fixture
+def pipe():
+    """A pipe in the place of a file that links lead to. Whoever opens it to read waits, until somebody writes."""
+    os.mkfifo("pipe.h5")
+    with h5py.File("far.h5", "w") as file:
+        file["data"] = h5py.ExternalLink("pipe.h5", "data")
+    with h5py.File("links.h5", "w") as file:
+        file["link"] = h5py.ExternalLink("pipe.h5", "data")
+        file["soft"] = h5py.SoftLink("/link")
+        file["by"] = h5py.ExternalLink("far.h5", "data")
+        file["circle"] = h5py.SoftLink("/circle/on")
+    shutil.copy("links.h5", "own.h5")
+    write("own.h5", X)
+    layout = h5py.VirtualLayout(X.shape, "f8")
+    layout[:] = h5py.VirtualSource("far.h5", "data", X.shape)
+    with h5py.File("v.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    return os.path.abspath("pipe.h5")
+
+
+def within(seconds, code):
+    """What a program prints and returns, that must end in this time."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    {
+        "from_hdf5('own.h5')": "done",
+        "from_hdf5('own.h5', dataset='data')": "done",
+        "from_hdf5('links.h5')": r"DatasetNotFoundError: .*links\.h5 must hold exactly one .*link to pipe\.h5:data",
+        "from_hdf5('links.h5', dataset='circle')": r"DatasetNotFoundError: .*'circle' is a link to /circle/on",
+        "from_hdf5('links.h5', dataset='link')": r"FileFormatError: .*'link' must lead to .*pipe\.h5, which is a pipe",
+        "from_hdf5('links.h5', dataset='soft')": r"FileFormatError: .*'soft' must lead to .*pipe\.h5, which is a pipe",
+        "from_hdf5('links.h5', dataset='by')": r"FileFormatError: .*'by' must lead to .*pipe\.h5, which is a pipe",
+        "from_hdf5('links.h5', dataset='no')": r"DatasetNotFoundError: .*has no dataset 'no'; it holds .*pipe\.h5",
+        "from_hdf5('v.h5')": r"FileFormatError: .*far\.h5 must hold .*; got a link to .*pipe\.h5, which is a pipe",
+        "cli(['info', 'own.h5', 'links.h5'])": r"soft  link to /link, which is not there",
+        "cli(['info', 'links.h5::link'])": r"'link' must lead to a dataset in a file",
+    }.items(),
+)
+def test_links_to_pipes_are_not_waited_for(pipe, call, says):
+    code = f"from daskelm import from_hdf5\nfrom daskelm.cli import cli\n{call}\nprint('done')"
+    assert re.search(says, within(30, code)[1], re.S)
+
+
+def test_links_beside_a_table_of_its_own_are_not_followed(monkeypatch):
+    write("x.h5", X)
+    with h5py.File("x.h5", "a") as file:
+        file["link"] = h5py.ExternalLink("nothere.h5", "data")
+    followed = []
+    monkeypatch.setattr(hdf5, "links_in", lambda file: followed.append(file) or {})
+    assert open_rows("x.h5").n_rows == N
+    assert not followed
+    with h5py.File("x.h5", "a") as file:
+        del file["data"]
+    with pytest.raises(DatasetNotFoundError, match="must hold exactly one"):
+        open_rows("x.h5")
+    assert followed
+
+
 def test_info_lists_links_and_where_numbers_lie():
     linked()
     virtual()
