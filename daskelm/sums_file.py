@@ -128,7 +128,8 @@ def _read_newest(path, expected: int) -> dict | None:
         if time.monotonic() - begin > _STALE_SECONDS:
             break
         # Opened for a change and closed, the folder is looked up anew by most network file systems.
-        with contextlib.suppress(PermissionError):
+        # It may be somebody else's, or the file system may take no changes.
+        with contextlib.suppress(OSError):
             os.utime(os.path.dirname(path))
         time.sleep(wait)
         wait *= 2

@@ -1,6 +1,7 @@
 """Sums on disk: every row counts once, whatever is run twice, overlaps, grows, changes, is killed or goes stale."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -541,6 +542,26 @@ def test_a_read_that_stays_stale_is_an_error(here, monkeypatch, kind):
             add()
     os.remove("sums.h5.lock")
     assert_same(add(), direct(X, T))
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_an_older_file_where_nothing_can_be_changed_is_told_as_elsewhere(here, monkeypatch, code):
+    """A snapshot, mounted to be read only, of which the lock file is newer than the sums."""
+    monkeypatch.setattr(sums_file_module, "_STALE_SECONDS", 0.1)
+    add(rows=slice(0, 300))
+    old = (here / "sums.h5").read_bytes()
+    add(rows=slice(300, 600))
+    (here / "sums.h5").write_bytes(old)
+    asked = []
+
+    def utime(path, *args):
+        asked.append(path)
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(os, "utime", utime)
+    with pytest.raises(FileFormatError, match=r"older version than .*\.lock tells of \(number 1, not 2\)"):
+        merge("sums.h5")
+    assert asked
 
 
 def test_an_older_file_than_its_lock_tells_is_refused_by_whoever_reads_it(here, monkeypatch):
