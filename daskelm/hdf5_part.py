@@ -110,7 +110,10 @@ class OpenPart:
         self.part = part
         self._stack = contextlib.ExitStack()
         cache_bytes = part.cache_bytes if cached else 0
-        self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=cache_bytes))
+        # Rows of packed chunks are kept here, where they are in the file itself.
+        packed = part.unpacking_bytes and not (part.sources or is_url(part.path))
+        own_bytes = 0 if packed else cache_bytes
+        self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=own_bytes))
         try:
             self._dataset = dataset = self._call(self._file.get, part.dataset)
             if not isinstance(dataset, h5py.Dataset) or dataset.ndim != ndim or len(dataset) < part.n_rows:
@@ -130,6 +133,7 @@ class OpenPart:
             self._stack.close()
             raise
         self._rows = None if self._remote is None else RemoteRows(self._remote, dataset, part.missing)
+        self._chunks = _RowOfChunks(dataset) if packed and cached else None
 
     def _call(self, function, *args):
         return function(*args) if self._remote is None else self._remote.call(function, *args)
@@ -197,10 +201,10 @@ class OpenPart:
         check_holes(self.part, self._holes, first, last)
 
         def read(a, b):
-            if self._dataset.dtype == out.dtype:
-                self._dataset.read_direct(out[a - first : b - first], np.s_[a:b])
+            if self._chunks is not None:
+                self._chunks.read(a, b, out[a - first : b - first])
             else:
-                out[a - first : b - first] = self._dataset[a:b]
+                _read_to(out[a - first : b - first], self._dataset, a, b)
 
         try:
             if self._rows is None:
@@ -218,6 +222,53 @@ class OpenPart:
             ) from None
         if self.part.missing:
             mark_missing(out, self.part.missing, self.part.path, first)
+
+
+def _read_to(out, dataset, first, last):
+    if dataset.dtype == out.dtype:
+        dataset.read_direct(out, np.s_[first:last])
+    else:
+        out[:] = dataset[first:last]
+
+
+class _RowOfChunks:
+    """Reads rows of a dataset of packed chunks, and keeps the last row of chunks of which a part was read.
+
+    HDF5 would keep it too, but has one cache for all that have the dataset open in a process: of two tasks side by side
+    each would drive out what the other one is reading, and all would be unpacked anew for each block.
+    """
+
+    def __init__(self, dataset: h5py.Dataset):
+        self._dataset, self._height = dataset, dataset.chunks[0]
+        self._first = -1
+        self._memory: np.ndarray | None = None
+
+    def read(self, first: int, last: int, out: np.ndarray) -> None:
+        """Rows first to last - 1 to `out`."""
+        a = first
+        while a < last:
+            low = a // self._height * self._height
+            # As many whole rows of chunks as there are, at once.
+            b = last if last == len(self._dataset) else last // self._height * self._height
+            if a == low and b > a:
+                _read_to(out[a - first : b - first], self._dataset, a, b)
+            else:
+                b = min(low + self._height, last)
+                out[a - first : b - first] = self._kept(low)[a - low : b - low]
+            a = b
+
+    def _kept(self, low):
+        if self._memory is None:
+            self._memory = np.empty(
+                (min(self._height, len(self._dataset)), *self._dataset.shape[1:]), self._dataset.dtype
+            )
+        if self._first != low:
+            high = min(low + self._height, len(self._dataset))
+            # Should that fail, nothing is kept.
+            self._first = -1
+            _read_to(self._memory[: high - low], self._dataset, low, high)
+            self._first = low
+        return self._memory
 
 
 def _changed(part, got):

@@ -1225,15 +1225,48 @@ def test_large_packed_chunks_are_unpacked_once(no_client, monkeypatch, layout, c
     assert size * 0.9 < bytes_read() - before < 1.2 * size
 
 
-def test_what_is_read_at_once_needs_no_cache(monkeypatch):
-    write("x.h5", X, chunks=(100, 1), compression="gzip")
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="asks Linux what was read")
+@pytest.mark.parametrize("chunks", [(100_000, 3), (100_000, 2)])
+@pytest.mark.parametrize("way", ["side by side", "accumulate", "fit"])
+def test_large_packed_chunks_are_unpacked_once_by_two_tasks_at_once(no_client, monkeypatch, way, chunks):
+    """In one process HDF5 has one cache for a dataset that is open twice."""
+    table = np.resize(RNG.standard_normal(79_999), (400_000, D))
+    write("x.h5", table, chunks=chunks, compression="lzf", dtype=">f8")
+    size, labels = os.path.getsize("x.h5"), table[:, 0]
+    monkeypatch.setattr(hdf5, "_SHARED_BYTES", 2**17)
+    rows = open_rows("x.h5")
+    model = ELMRegressor(20, random_state=0).initialize(table)
+    before = bytes_read()
+    if way == "side by side":
+        runs = [rows.between(start, start + 200_000) for start in (0, 200_000)]
+        with runs[0].open() as one, runs[1].open() as two:
+            for start in range(0, 200_000, 7_000):
+                stop = min(start + 7_000, 200_000)
+                np.testing.assert_array_equal(one.read(start, stop), table[start:stop])
+                np.testing.assert_array_equal(two.read(start, stop), table[start + 200_000 : stop + 200_000])
+    else:
+        with dask.config.set(scheduler="threads", num_workers=2):
+            model.accumulate("x.h5", labels) if way == "accumulate" else model.fit("x.h5", labels)
+    # A pass, and a few rows in each of some chunks, which are looked at before.
+    looks = {"side by side": 0, "accumulate": 1, "fit": 2}[way]
+    assert size * 0.9 < bytes_read() - before < (1.2 + looks) * size
+
+
+@pytest.mark.parametrize("compression", ["gzip", None])
+def test_what_is_read_at_once_needs_no_cache(monkeypatch, compression):
+    write("x.h5", X, chunks=(100, 1), compression=compression)
     caches = []
     real = hdf5_part.opened
     monkeypatch.setattr(hdf5_part, "opened", lambda *args, **options: caches.append(options) or real(*args, **options))
+    kept = []
+    keep = hdf5_part._RowOfChunks
+    monkeypatch.setattr(hdf5_part, "_RowOfChunks", lambda dataset: kept.append(dataset) or keep(dataset))
     rows = open_rows("x.h5")
     np.testing.assert_array_equal(rows.read(50, 550), X[50:550])
     rows.read_runs([(0, 50), (50, 100)])
-    assert [options["rdcc_nbytes"] for options in caches] == [0, 2**20]
+    # Of packed chunks, HDF5 keeps nothing in any case.
+    assert [options["rdcc_nbytes"] for options in caches] == [0, 0 if compression else 2**20]
+    assert len(kept) == bool(compression)
 
 
 def test_chunks_that_do_not_fit_are_refused_with_the_way_out(no_client, monkeypatch):
