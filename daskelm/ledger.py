@@ -12,6 +12,7 @@ import numpy as np
 from .exceptions import IncompatibleSumsError, RowsCountedError
 from .row_cells import Ranges, common_rows, joined_pieces, merge_ranges, split_pieces, without_rows
 from .row_source import Evidence, Source
+from .urls import is_url
 
 __all__ = ["Ledger", "SourceIndex"]
 
@@ -47,6 +48,14 @@ class Ledger:
     def ranges(self) -> dict[str, Ranges]:
         """The rows of each source."""
         return {name: source.ranges for name, source in self.sources.items()}
+
+    def files(self) -> list[str]:
+        """Paths that the rows may have been read from, as they were then; URLs are left out.
+
+        A source knows path:/dataset, and both may have a colon in them, so that some of these may be no file at all.
+        """
+        found = {path for source in self.sources.values() for path in source.paths if not is_url(path)}
+        return sorted({path[:i] for path in found for i in range(len(path)) if path.startswith(":/", i)})
 
     def __eq__(self, other):
         return isinstance(other, Ledger) and (self.ranges, self.n_unknown) == (other.ranges, other.n_unknown)

@@ -12,6 +12,7 @@ from .inputs import Source
 from .layer import Layer
 from .layer_estimator import LayerEstimator
 from .model_file import write_model
+from .outputs import check_not_an_input
 from .parameters import check_bool
 from .prediction import WeightedOutput
 from .solvers import Solution
@@ -101,13 +102,16 @@ class SolvedEstimator(LayerEstimator):
         Raises
         ------
         ParameterError
-            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
+            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold; or `path`
+            is a file that rows of X were added from.
         FileMissingError
             There is no such folder.
         FileWriteError
             There is no model but something else, and no `overwrite`; or the disk takes no more.
         """
         state = self._state()
+        if overwrite and state["sums"] is not None:
+            check_not_an_input(path, "path", normal_equations_=state["sums"].ledger.files())
         write_model(path, state if sums or state["solution"] is None else state | {"sums": None}, overwrite=overwrite)
 
     def _state(self) -> dict:

@@ -985,3 +985,27 @@ def test_sources_that_hdf5_finds_elsewhere_than_they_are_named_are_inputs():
         with pytest.raises(ParameterError, match=r"path: second/x\.h5 is one of the files that array is read from"):
             to_hdf5(rows + 1.0, "second/x.h5")
         assert Path("second/x.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("by", ["save", "link", "solve", "select"])
+def test_a_model_never_replaces_the_rows_that_its_sums_were_added_from(by):
+    rng = np.random.default_rng(0)
+    make_hdf5(rng.random((200, 3)), "x.h5")
+    make_hdf5(rng.random((200, 1)), "T.h5")
+    model = ELMRegressor(5, random_state=0).initialize("x.h5")
+    model.save("layer.h5")
+    model.accumulate("x.h5", "T.h5", into="added.h5")
+    os.symlink("x.h5", "link.h5")
+    before = Path("x.h5").read_bytes()
+    says = r"is one of the files that normal_equations_ is read from.*never overwritten"
+    if by in ("save", "link"):
+        model.solve("added.h5")
+        with pytest.raises(ParameterError, match=says):
+            model.save("x.h5" if by == "save" else "link.h5", overwrite=True)
+    else:
+        more = ["--alphas", "0.1,1"] if by == "select" else []
+        done = CliRunner().invoke(cli, [by, "layer.h5", "added.h5", *more, "--out", "x.h5", "--force"])
+        assert done.exit_code == 2, done.output
+        assert "is one of the files that normal_equations_ is read from" in " ".join(done.output.split())
+    assert Path("x.h5").read_bytes() == before
+    model.solve("added.h5").save("T2.h5", overwrite=True)
