@@ -109,17 +109,19 @@ class _Disk(io.RawIOBase):
 
 @contextlib.contextmanager
 def new_hdf5(
-    path, dataset: str = "data", *, overwrite: bool = False, alone: bool = False
+    path, dataset: str = "data", *, overwrite: bool = False, alone: bool = False, mark: bool = True
 ) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """A new HDF5 file for a table of daskelm's, and a function that raises if the disk took no more; call it per block.
 
-    It takes the place of `path` when the block ends without error; what may be there, `replacing` says.
+    It takes the place of `path` when the block ends without error; what may be there, `replacing` says. Without a
+    `mark` it is not known as daskelm's own, and never replaced without being asked.
     """
     with (
         replacing(path, "data", dataset=dataset, overwrite=overwrite, alone=alone) as beside,
         _opened(beside, "w") as (file, check),
     ):
-        mark_as_data(file)
+        if mark:
+            mark_as_data(file)
         yield file, check
 
 

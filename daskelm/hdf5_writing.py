@@ -117,7 +117,8 @@ def make_hdf5(
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
         if len(data) != 2 or min(data) < 0:
             raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {data}.")
-        with new_hdf5(path, _name(dataset), overwrite=overwrite) as (file, _):
+        # What is filled in by hand is not daskelm's to replace.
+        with new_hdf5(path, _name(dataset), overwrite=overwrite, mark=False) as (file, _):
             _create(file, dataset, data, dtype or np.dtype(np.float64), compression, data[0])
         return os.fspath(path)
     data = as_known(data, "data")

@@ -250,7 +250,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
             reading = _read_in_place(table, part, origin, ledger.sources[name], here, edges)
             if reading.equal and not reading.differs:
                 known.append(name)
-            elif reading.in_part:
+            elif reading.differs:
                 unlike.append((name, True))
         group = copies.find(part, origin, source, bool(known))
         if known:
@@ -279,12 +279,18 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     return Provenance(tuple(origins), sources, table, tuple(part for part, _, _ in places))
 
 
+def _where(path, other):
+    if path == other:
+        return f"{path} reads otherwise than when its rows were added"
+    return f"{path} looks like {other}, but reads otherwise"
+
+
 def _warn_of_alike(pairs):
     if pairs:
         path, other = pairs[0]
         more = f" So it is with {len(pairs) - 1} more." if pairs[1:] else ""
         warnings.warn(
-            f"X: {path} looks like {other}, but reads otherwise, so its rows count as those of another table.{more} If "
+            f"X: {_where(path, other)}, so its rows count as those of another table.{more} If "
             "the one is a copy of the other that was changed (written anew in another precision, say, or with other "
             "targets), their rows are in the sums twice now: take one of the two out again, with remove or a - b. If "
             "they are two tables that look alike, all is well.",

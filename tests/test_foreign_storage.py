@@ -1,5 +1,6 @@
 """Numbers that lie elsewhere or nowhere, and files that change: what HDF5 fills in is no data, by whichever way in."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -469,7 +470,9 @@ def test_another_table_at_the_same_path_counts_anew(no_client, now):
                 file.create_dataset("data", data.shape, "f8", chunks=(100, data.shape[1]))[:50] = data[:50]
     else:
         fill(another, slice(None))
-    total = counted(rows)
+    told = pytest.warns(AlikeTablesWarning, match="x.h5:/data reads otherwise than when its rows were added")
+    with told if now == "full" else contextlib.nullcontext():
+        total = counted(rows)
     assert (total.n_samples, len(total.ledger.sources)) == (100 + rows.stop - rows.start, 2)
 
 
@@ -480,7 +483,7 @@ def test_rows_that_were_mended_in_part_at_their_path_are_told(no_client):
     counted(slice(12_300, 16_000))
     full["x.h5"][15_999] += 1
     fill(full, slice(None))
-    with pytest.warns(AlikeTablesWarning, match=r"x\.h5:/data looks like .*x\.h5:/data, but reads otherwise"):
+    with pytest.warns(AlikeTablesWarning, match=r"x\.h5:/data reads otherwise than when its rows were added"):
         assert counted(None).n_samples == 23_700
 
 
@@ -1009,7 +1012,9 @@ def test_a_file_that_changes_before_it_is_read_is_told(no_client, make, change):
 @pytest.mark.parametrize("change", [rewritten, in_place, same_date, os.remove])
 def test_a_file_that_changes_while_it_is_read_is_told(no_client, change):
     rows = open_rows(write("v.h5"))
-    with pytest.raises(FileFormatError, match=r"v\.h5 changed while it was in use"):
+    gone = FileMissingError, r"v\.h5: there is no file any more"
+    error, message = gone if change is os.remove else (FileFormatError, r"v\.h5 changed while it was in use")
+    with pytest.raises(error, match=message):
         read_around(rows, (0, 10), lambda: change("v.h5"), (500, 510))
     # An error of the caller's own is not hidden by another one.
     rows = open_rows(write("w.h5"))
@@ -1031,7 +1036,7 @@ def fail():
 @pytest.mark.parametrize("make", [virtual, raw], ids=lambda make: make.__name__)
 def test_a_source_that_changes_while_it_is_read_is_told(no_client, make):
     rows = open_rows(make("v.h5"))
-    with pytest.raises(FileFormatError, match=r"v\.h5 changed while it was in use: .*b\.h5"):
+    with pytest.raises(FileMissingError, match=r"b\.h5: there is no file any more"):
         read_around(rows, (200, 400), lambda: os.remove("b.h5"), (350, 400))
 
 
