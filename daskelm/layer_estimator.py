@@ -215,7 +215,7 @@ class LayerEstimator(LayerPicture, TransformerMixin, BaseEstimator):
         result = apply(function, source, name, verbose)
         if isinstance(result, da.Array):
             with sharing(function.layer.nbytes):
-                return stream_hdf5(result, out, overwrite=overwrite, verbose=verbose, label=name)
+                return stream_hdf5(result, out, overwrite=overwrite, verbose=verbose, label=name, trusted=True)
         return make_hdf5(result, out, overwrite=overwrite, verbose=verbose)
 
     @contextlib.contextmanager

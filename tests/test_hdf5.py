@@ -311,7 +311,7 @@ def test_make_hdf5_takes_lists_frames_vectors_shapes_and_filters(tmp_path):
     assert from_hdf5(make_hdf5([[1, 2], [3, 4]], path)).compute().tolist() == [[1, 2], [3, 4]]
     np.testing.assert_array_equal(from_hdf5(make_hdf5(pandas.DataFrame(DATA), path)).compute(), DATA)
     np.testing.assert_array_equal(from_hdf5(make_hdf5(DATA[:, 0], path)).compute(), DATA[:, :1])
-    assert from_hdf5(make_hdf5((5, 3), path)).shape == (5, 3)
+    assert from_hdf5(make_hdf5((5, 3), tmp_path / "shape.h5")).shape == (5, 3)
     assert from_hdf5(make_hdf5(np.ones((0, 3)), path)).shape == (0, 3)
     path = tmp_path / "x.h5"
     for compression in ("gzip", hdf5plugin.Zstd()):
@@ -326,7 +326,7 @@ def test_a_chunk_is_no_taller_than_the_table(tmp_path, n_rows):
     np.save(tmp_path / "a.npy", data)
     lazy = da.from_array(data, chunks=(300_000, 2))
     for source in (data, data.shape, tmp_path / "a.npy", lazy):
-        path = make_hdf5(source, tmp_path / "a.h5", dtype="f4")
+        path = make_hdf5(source, tmp_path / "a.h5", dtype="f4", overwrite=True)
         with h5py.File(path, "a") as file:
             assert file["data"].chunks == (min(n_rows, 2**20 // 8), 2)
             assert os.path.getsize(path) < 2 * data.nbytes + 10_000
@@ -339,7 +339,7 @@ def test_a_chunk_is_no_taller_than_the_table(tmp_path, n_rows):
 def test_a_chunk_of_a_table_that_grows_is_not_small(tmp_path):
     # Of unknown length, or empty: what comes may be much.
     for data in (np.ones((0, 2)), (0, 2), da.ones((9, 2), chunks=3)[da.ones(9, chunks=3) > 0]):
-        with h5py.File(make_hdf5(data, tmp_path / "a.h5")) as file:
+        with h5py.File(make_hdf5(data, tmp_path / "a.h5", overwrite=True)) as file:
             assert file["data"].chunks == (2**16, 2)
 
 

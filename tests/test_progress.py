@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -161,6 +162,7 @@ def test_names_of_tasks_say_what_they_do(client, files, monkeypatch):
     ELMClassifier(10, random_state=0).fit(files[0], files[2]).score(files[0], files[2])
     lazy = ELMClassifier(10, random_state=0).fit(from_hdf5(files[0], chunks=500), Y > 0)
     lazy.predict_proba(from_hdf5(files[0], chunks=500) * 1).compute()
+    lazy.predict_proba(files[0], out=Path(files[0]).with_name("predicted.h5"))
     after = client.run_on_scheduler(prefixes)
     # The same cluster worked for other tests before: what took time since is of this one.
     found = {name for name in after if after[name] > before.get(name, 0)}
