@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 
 from .copies import Copies, called, name_of, refuse_twice
-from .exceptions import AlikeTablesWarning, DataError
+from .exceptions import AlikeTablesWarning, DataError, FileMissingError
 from .hdf5 import Hdf5Rows
 from .hdf5_part import Part
 from .inputs import Source as Data
@@ -198,8 +198,9 @@ def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) ->
     pieces = sorted(found)
     try:
         digests = list(table.digests(part, origin, pieces))
-    except DataError:
-        # A label that is none, say, in rows that nobody asked for.
+    except (DataError, FileMissingError):
+        # A label that is none, say, in rows that nobody asked for; or the file is gone by now, and what was summed
+        # before must be kept all the same.
         return {}
     return {low: (x % 2**32, t % 2**32) for (low, _), (x, t) in zip(pieces, digests, strict=True) if t is not None}
 

@@ -39,7 +39,8 @@ def add_ranges(ranges, again):
 def poll():
     """Read the file all the time: it must be whole, and never hold fewer rows than before."""
     n_reads, n_samples = 0, 0
-    while not os.path.exists("stop"):
+    # Once more when all is done, for a machine that had no time for it before.
+    while not (n_reads and os.path.exists("stop")):
         try:
             sums = NormalEquations.load("sums.h5")
         except FileMissingError:
