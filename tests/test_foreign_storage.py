@@ -1091,6 +1091,8 @@ def test_workers_that_lack_a_source_are_told_before_any_work(client, tmp_path):
         virtual()
         raw("r.h5", ("x.bin", "y.bin"))
     os.chdir(folders[0])
+    # Copies lay there before: by more than the clocks of files are coarse.
+    time.sleep(0.1)
     workers = list(client.scheduler_info()["workers"])
     before = client.run(os.getcwd)
     try:
