@@ -105,6 +105,8 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
     True
     """
 
+    __module__ = "daskelm"
+
     _made_of = (*LabelsEstimator._made_of, "gram_dtype")
 
     def __init__(

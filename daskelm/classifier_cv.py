@@ -112,6 +112,8 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
     (True, True)
     """
 
+    __module__ = "daskelm"
+
     def __init__(
         self,
         neurons=None,

@@ -24,7 +24,7 @@ from .hdf5 import Hdf5Rows
 from .hdf5_layout import intersection
 from .hdf5_part import Part, sizes_of_parts
 
-__all__ = ["facts_here", "samples_of"]
+__all__ = ["code_digest", "facts_here", "samples_of"]
 
 _PACKAGES = ("daskelm", "dask", "distributed", "numpy", "scipy", "scikit-learn", "h5py")
 # Of a table in many files, so many are read.
@@ -32,6 +32,15 @@ _SAMPLED_FILES = 64
 # And of each the first, the last, and some runs of rows between.
 _RUNS, _RUN_ROWS, _RUN_BYTES = 8, 32, 2**16
 _NEVER = 2**63
+_PACKAGE = Path(sys.modules[__name__.partition(".")[0]].__file__).parent
+
+
+def code_digest(package: Path) -> str:
+    """Digest of the names and contents of all modules of a package, in all of its folders."""
+    code = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        code.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
+    return code.hexdigest()[:12]
 
 
 def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
@@ -78,10 +87,7 @@ def _versions():
     found = {"Python": ".".join(map(str, sys.version_info[:2]))}
     found |= {name: importlib.metadata.version(name) for name in _PACKAGES}
     # Two checkouts have one number.
-    code = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        code.update(path.read_bytes())
-    return found | {"HDF5": h5py.version.hdf5_version, "code of daskelm": code.hexdigest()[:12]}
+    return found | {"HDF5": h5py.version.hdf5_version, "code of daskelm": code_digest(_PACKAGE)}
 
 
 def _digest(rows):

@@ -57,6 +57,8 @@ class HiddenLayer(LayerEstimator):
     ['lin2', 'tanh0', 'tanh1']
     """
 
+    __module__ = "daskelm"
+
     def __init__(self, neurons=None, *, standardize=True, dtype=None, random_state=None):
         self.neurons = neurons
         self.standardize = standardize

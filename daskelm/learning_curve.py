@@ -50,6 +50,8 @@ class LearningCurvePoint:
     True
     """
 
+    __module__ = "daskelm"
+
     n_samples: int
     n_samples_total: int
     score: float

@@ -49,6 +49,8 @@ class LearningCurvePlot:
     >>> plt.close(figure)
     """
 
+    __module__ = "daskelm"
+
     def __init__(self, ax=None):
         if ax is None and not in_notebook():
             raise ParameterError(

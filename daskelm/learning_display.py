@@ -41,6 +41,8 @@ class LearningCurveDisplay:
     'rows learned from'
     """
 
+    __module__ = "daskelm"
+
     ax_: Any
     figure_: Any
 

@@ -189,6 +189,8 @@ class Neurons:
            [0. , 2.5]])
     """
 
+    __module__ = "daskelm"
+
     kind: str | np.ufunc
     W: np.ndarray
     b: np.ndarray

@@ -82,6 +82,8 @@ class NormalEquations:
     (50, True)
     """
 
+    __module__ = "daskelm"
+
     packed: np.ndarray
     cross: np.ndarray
     sum_H: np.ndarray

@@ -55,6 +55,8 @@ class PredictionDisplay:
     'predicted sine'
     """
 
+    __module__ = "daskelm"
+
     ax_: Any
     figure_: Any
 

@@ -94,6 +94,8 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
     True
     """
 
+    __module__ = "daskelm"
+
     def __init__(
         self,
         neurons=None,

@@ -107,6 +107,8 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     (15, True)
     """
 
+    __module__ = "daskelm"
+
     def __init__(
         self,
         neurons=None,

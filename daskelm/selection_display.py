@@ -127,6 +127,8 @@ class PenaltyDisplay(_SelectionDisplay):
     'penalty alpha'
     """
 
+    __module__ = "daskelm"
+
     _far = 4.0
 
     def _draw(self, ax, kwargs):
@@ -194,6 +196,8 @@ class NeuronsDisplay(_SelectionDisplay):
     >>> NeuronsDisplay.from_estimator(model).ax_.get_xlabel()
     'number of neurons'
     """
+
+    __module__ = "daskelm"
 
     # Each is a size that somebody asked for.
     _far = 30.0

@@ -5,7 +5,9 @@ import os
 import pickle
 import re
 import shlex
+import shutil
 import sys
+from pathlib import Path
 
 import dask
 import h5py
@@ -17,6 +19,7 @@ from click.testing import CliRunner
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 
+import daskelm
 from daskelm import ELMRegressor, NormalEquations, accumulation, cluster_checks, cluster_facts, make_hdf5
 from daskelm.cli import cli
 from daskelm.client import current_client
@@ -332,6 +335,21 @@ def test_more_workers_than_cores(cluster, folder, at):
     with on_workers(cluster, lambda: set_cores(1), lambda: set_cores(CPU_COUNT)):
         text = one_failure(f"X.h5 T.h5 {at}", "threads")
     assert re.search(r"must have a core for each thread of its workers; got 2 threads for 1 core\(s\)\. Start", text)
+
+
+def test_the_code_that_is_compared_is_that_of_all_folders(tmp_path):
+    package = Path(daskelm.__file__).parent
+    copy = shutil.copytree(package, tmp_path / "daskelm", ignore=shutil.ignore_patterns("__pycache__"))
+    same = cluster_facts.code_digest(package)
+    assert cluster_facts.facts_here([], [])["versions"]["code of daskelm"] == same == cluster_facts.code_digest(copy)
+    for folder in {path.parent for path in copy.rglob("*.py")}:
+        changed = min(folder.glob("*.py"))
+        content = changed.read_bytes()
+        changed.write_bytes(content + b"#")
+        assert cluster_facts.code_digest(copy) != same, folder
+        changed.write_bytes(content)
+    changed.rename(changed.with_name("renamed.py"))
+    assert cluster_facts.code_digest(copy) != same
 
 
 def test_more_threads_than_cores_here(folder, no_client):

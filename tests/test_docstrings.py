@@ -1,8 +1,10 @@
 """Docstrings of all that is public: complete, in step with the signatures, with shapes and an example.
 
-That the examples are true is tested by doctest, for which pytest collects `daskelm/` too.
+That the examples are true is tested by doctest, for which pytest collects `daskelm/` too. The public classes say that
+they are from `daskelm`, where it does not look for them, so their examples run here.
 """
 
+import doctest
 import inspect
 import re
 from functools import cached_property
@@ -72,3 +74,13 @@ def test_properties_say_what_they_are(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_there_is_an_example(name):
     assert ">>>" in (inspect.getdoc(CALLABLES[name]) or "").partition("Examples\n--------\n")[2]
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isclass(getattr(daskelm, name))])
+def test_examples_of_classes_are_true(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = doctest.DocTestFinder().find(getattr(daskelm, name), name, module=False, globs={})
+    examples = [test for test in found if test.examples]
+    assert name in [test.name for test in examples]
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert [test.name for test in examples if runner.run(test).failed] == []

@@ -182,16 +182,16 @@ def test_uncertainty_is_made_anew():
 def test_in_a_pipeline_of_scikit_learn(tmp_path):
     model = make_pipeline(StandardScaler(), HiddenLayer(20, random_state=0), Ridge()).fit(X, Y)
     sio.dump(model, tmp_path / "model.skops")
-    assert sio.get_untrusted_types(file=tmp_path / "model.skops") == ["daskelm.hidden_layer.HiddenLayer"]
-    again = sio.load(tmp_path / "model.skops", trusted=["daskelm.hidden_layer.HiddenLayer"])
+    assert sio.get_untrusted_types(file=tmp_path / "model.skops") == ["daskelm.HiddenLayer"]
+    again = sio.load(tmp_path / "model.skops", trusted=["daskelm.HiddenLayer"])
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    with pytest.raises(sio.exceptions.UntrustedTypesFoundException, match=r"daskelm\.hidden_layer\.HiddenLayer"):
+    with pytest.raises(sio.exceptions.UntrustedTypesFoundException, match=r"daskelm\.HiddenLayer"):
         sio.load(tmp_path / "model.skops")
 
 
 def test_a_splitter_of_the_user_is_named_as_what_it_is():
     model = ELMRegressorCV(10, cv=KFold(3), random_state=0).fit(X, Y)
-    assert untrusted(model) == ["daskelm.regressor_cv.ELMRegressorCV", "sklearn.model_selection._split.KFold"]
+    assert untrusted(model) == ["daskelm.ELMRegressorCV", "sklearn.model_selection._split.KFold"]
     assert WAYS["skops"](model).cv.n_splits == 3
 
 
