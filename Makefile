@@ -84,7 +84,7 @@ clean:  ## Remove all that was made, .venv too
 
 # What docker/Dockerfile installs, for the tests of its services; after a change of the code alone, that alone anew.
 .venv-docker/.done: docker/Dockerfile docker/Dockerfile.dockerignore pyproject.toml constraints.txt \
-                    tests/cluster/image.py $(wildcard daskelm/*.py)
+                    tests/cluster/image.py $(wildcard daskelm/*.py daskelm/*/*.py)
 	$(PYTHON) tests/cluster/image.py .venv-docker
 	@touch $@
 

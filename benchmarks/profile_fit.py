@@ -23,15 +23,14 @@ from scipy.linalg import cython_lapack
 from threadpoolctl import threadpool_limits
 
 from daskelm import ELMRegressor, Neurons
-from daskelm.accumulation import GramTask
-from daskelm.blas import add_gram
-from daskelm.hdf5 import open_rows
-from daskelm.inputs import check_finite
-from daskelm.memory import block_rows
-from daskelm.row_digests import row_digests
-from daskelm.sources import Table, provenance_of
-from daskelm.targets import RegressionTargets
-from daskelm.unlocked import unlocked
+from daskelm.blas import add_gram, unlocked
+from daskelm.data.inputs import check_finite
+from daskelm.data.targets import RegressionTargets
+from daskelm.hdf5.rows import open_rows
+from daskelm.passes.accumulate import GramTask
+from daskelm.passes.memory import block_rows
+from daskelm.sums.digests import row_digests
+from daskelm.sums.provenance import Table, provenance_of
 
 PARTS = ("reading", "check of NaN", "digests", "XW", "bias", "tanh", "H'H", "not named", "task")
 

@@ -35,17 +35,17 @@ from scaling_model import N_TARGETS, TERMS, Constants, n_tasks
 
 import daskelm
 from daskelm import ELMRegressor
-from daskelm.accumulation import GramTask, accumulate
+from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import IllConditionedWarning
-from daskelm.hdf5 import Hdf5Rows, open_rows
-from daskelm.layer import Layer
-from daskelm.ledger import Ledger
-from daskelm.memory import block_rows, rows_per_task
-from daskelm.normal_equations import NormalEquations
-from daskelm.row_source import Source
-from daskelm.solvers import solve
-from daskelm.sources import Table, provenance_of
-from daskelm.targets import RegressionTargets
+from daskelm.hdf5.rows import Hdf5Rows, open_rows
+from daskelm.layer.layer import Layer
+from daskelm.passes.accumulate import GramTask, accumulate
+from daskelm.passes.memory import block_rows, rows_per_task
+from daskelm.ridge.solve import solve
+from daskelm.sums.ledger import Ledger
+from daskelm.sums.normal_equations import NormalEquations
+from daskelm.sums.provenance import Table, provenance_of
+from daskelm.sums.row_source import Source
 
 ALPHA = 1e-3
 # Neurons of the simulated fit: 100,000 of its tasks are 6.3 * 10^9 rows.
@@ -258,6 +258,10 @@ def _transfers(dask_worker):
     return list(dask_worker.transfer_incoming_log)
 
 
+def solved(sums, alpha):
+    return solve(sums.moments(), alpha)
+
+
 def solve_constants(L: int) -> dict[str, float]:
     """Seconds to solve, and the most memory it takes, the sums too, in matrices of 8 L^2 bytes."""
     rng = np.random.default_rng(0)
@@ -271,12 +275,12 @@ def solve_constants(L: int) -> dict[str, float]:
     found: dict = {"n_neurons": L}
     for name, alpha in (("cholesky", 1.0), ("eigen", "gcv")):
         # Libraries are loaded and threads started, but nothing of that size is there before.
-        solve(small, alpha)
+        solved(small, alpha)
         reset_peak()
         before = facts()["resident"] - whole.packed.nbytes
-        solve(whole, alpha)
+        solved(whole, alpha)
         found[f"{name} matrices"] = (facts()["peak"] - before) / (8 * L**2)
-        two, one = (min(seconds_of(partial(solve, sums, alpha)) for _ in range(3)) for sums in (whole, half))
+        two, one = (min(seconds_of(partial(solved, sums, alpha)) for _ in range(3)) for sums in (whole, half))
         # Of seconds = a L^3 + b L^2, at two sizes.
         cube = max((two - 4 * one) * 2 / L**3, 0.1 * two / L**3)
         found[name], found[f"{name}_square"] = cube, max(two - cube * L**3, 0.0) / L**2

@@ -26,10 +26,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daskelm.hdf5 import Hdf5Rows
-from daskelm.memory import block_rows, rows_per_task, split_every
-from daskelm.sources import Table
-from daskelm.targets import RegressionTargets
+from daskelm.data.targets import RegressionTargets
+from daskelm.hdf5.rows import Hdf5Rows
+from daskelm.passes.memory import block_rows, rows_per_task, split_every
+from daskelm.sums.provenance import Table
 
 N_TARGETS = 3
 TERMS = ("compute", "reading", "storage", "scheduler", "reduction", "solve", "start")

@@ -21,7 +21,7 @@ import numpy as np
 from dask.distributed import Client, LocalCluster
 
 from daskelm import ELMRegressor, Neurons, from_hdf5, to_hdf5
-from daskelm.memory import block_rows
+from daskelm.passes.memory import block_rows
 
 MAX_RATIO = 1.15
 MAX_TRIANGLES = 4.5

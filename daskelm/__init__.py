@@ -4,22 +4,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .classifier import ELMClassifier
-    from .classifier_cv import ELMClassifierCV
-    from .hdf5_arrays import from_hdf5
-    from .hdf5_writing import make_hdf5, to_hdf5
-    from .hidden_layer import HiddenLayer
-    from .learning_curve import LearningCurvePoint
-    from .learning_curve_plot import LearningCurvePlot
-    from .learning_display import LearningCurveDisplay
-    from .neurons import Neurons
-    from .normal_equations import NormalEquations
-    from .persistence import load
-    from .prediction_display import PredictionDisplay
-    from .regressor import ELMRegressor
-    from .regressor_cv import ELMRegressorCV
-    from .selection_display import NeuronsDisplay, PenaltyDisplay
-    from .sums_file import merge
+    from .data.from_hdf5 import from_hdf5
+    from .data.to_hdf5 import make_hdf5, to_hdf5
+    from .estimators.classifier import ELMClassifier
+    from .estimators.classifier_cv import ELMClassifierCV
+    from .estimators.hidden_layer import HiddenLayer
+    from .estimators.load import load
+    from .estimators.regressor import ELMRegressor
+    from .estimators.regressor_cv import ELMRegressorCV
+    from .layer.neurons import Neurons
+    from .passes.learning_curve import LearningCurvePoint
+    from .plots.learning_curve import LearningCurveDisplay
+    from .plots.live_learning_curve import LearningCurvePlot
+    from .plots.prediction import PredictionDisplay
+    from .plots.selection import NeuronsDisplay, PenaltyDisplay
+    from .sums.file import merge
+    from .sums.normal_equations import NormalEquations
 
 __all__ = [
     "ELMClassifier",
@@ -46,24 +46,24 @@ __version__ = "0.1.0"
 
 # Names are imported when they are first used: `daskelm --help` does not wait for scikit-learn and Dask.
 _HOMES = {
-    "ELMClassifier": "classifier",
-    "ELMClassifierCV": "classifier_cv",
-    "ELMRegressor": "regressor",
-    "ELMRegressorCV": "regressor_cv",
-    "HiddenLayer": "hidden_layer",
-    "LearningCurveDisplay": "learning_display",
-    "LearningCurvePlot": "learning_curve_plot",
-    "LearningCurvePoint": "learning_curve",
-    "Neurons": "neurons",
-    "NeuronsDisplay": "selection_display",
-    "NormalEquations": "normal_equations",
-    "PenaltyDisplay": "selection_display",
-    "PredictionDisplay": "prediction_display",
-    "from_hdf5": "hdf5_arrays",
-    "load": "persistence",
-    "make_hdf5": "hdf5_writing",
-    "merge": "sums_file",
-    "to_hdf5": "hdf5_writing",
+    "ELMClassifier": "estimators.classifier",
+    "ELMClassifierCV": "estimators.classifier_cv",
+    "ELMRegressor": "estimators.regressor",
+    "ELMRegressorCV": "estimators.regressor_cv",
+    "HiddenLayer": "estimators.hidden_layer",
+    "LearningCurveDisplay": "plots.learning_curve",
+    "LearningCurvePlot": "plots.live_learning_curve",
+    "LearningCurvePoint": "passes.learning_curve",
+    "Neurons": "layer.neurons",
+    "NeuronsDisplay": "plots.selection",
+    "NormalEquations": "sums.normal_equations",
+    "PenaltyDisplay": "plots.selection",
+    "PredictionDisplay": "plots.prediction",
+    "from_hdf5": "data.from_hdf5",
+    "load": "estimators.load",
+    "make_hdf5": "data.to_hdf5",
+    "merge": "sums.file",
+    "to_hdf5": "data.to_hdf5",
 }
 
 

@@ -1,6 +1,6 @@
 """`python -m daskelm` is the command `daskelm`."""
 
-from .cli import main
+from .cli.commands import main
 
 __all__ = []
 

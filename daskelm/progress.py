@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import html
+import importlib.util
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
-from .notebook import NotebookLine, in_notebook, show_tasks
-
-__all__ = ["Listener", "RowProgress", "listening"]
+__all__ = ["Listener", "RowProgress", "in_notebook", "listening"]
 
 # Is told of work that begins: its label, its total and their unit; gives what is told how much of it is done.
 Listener = Callable[[str, int | None, str], Callable[[int], None]]
+
+# Seconds to wait until the scheduler has noted which tasks are watched: a tenth of a second if it is not busy.
+_NOTED_SECONDS = 5
 
 # Of the work that is done in this thread and context; arguments would go through every function on the way.
 _LISTENER: ContextVar[Listener | None] = ContextVar("daskelm_listener", default=None)
@@ -51,14 +55,14 @@ class RowProgress:
         self.n, self._begin, self._shown_at, self._shown_tenth = 0, time.monotonic(), 0.0, 0
         # What else the line says, such as the R2 so far.
         self.note = ""
-        self._notebook = NotebookLine() if self.verbose and in_notebook() else None
+        self._notebook = _NotebookLine() if self.verbose and in_notebook() else None
         listener = _LISTENER.get()
         self._tell: Callable[[int], None] = (lambda n: None) if listener is None else listener(label, total, unit)
 
     def started(self, futures: list) -> None:
         """Show these tasks on a cluster, which the work is done by, in a notebook."""
         if self._notebook is not None:
-            show_tasks(futures)
+            _show_tasks(futures)
 
     def advance(self, n_rows: int) -> None:
         """Count `n_rows` more."""
@@ -120,3 +124,52 @@ class RowProgress:
         left = (self.total - self.n) / max(rate, 1e-9)
         done = f"{self.n:,} of {self.total:,} {unit} ({percent} %)"
         return f"{self.label}: {done}{note}, {rate:,.0f} {unit}/s, {left:.0f} s left"
+
+
+def in_notebook() -> bool:
+    """Whether there is something that shows pictures: a shell of IPython's that is not a terminal."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"
+
+
+class _NotebookLine:
+    """A bar with a line of text, below the cell that runs."""
+
+    def __init__(self):
+        self._shown: Any = None
+
+    def show(self, text: str, done: int, total: int | None) -> None:
+        """Write it anew; without a bar where nobody knows the `total`."""
+        from IPython.display import display
+
+        bar = "" if total is None else f'<progress value="{done}" max="{max(total, 1)}"></progress> '
+        data = {"text/plain": text, "text/html": f"{bar}<code>{html.escape(text)}</code>"}
+        if self._shown is None:
+            self._shown = display(data, raw=True, display_id=True)
+        else:
+            self._shown.update(data, raw=True)
+
+
+def _show_tasks(futures: list) -> Any:
+    """Show Dask's own bar of tasks that are on a cluster, and give it; None where ipywidgets is not installed."""
+    if not futures or importlib.util.find_spec("ipywidgets") is None:
+        return None
+    from distributed import progress
+    from IPython.display import display
+
+    # One bar for all of them: those by name (`multi`) take a task that was merged and forgotten for one that failed.
+    bar = progress(futures, notebook=True, multi=False)
+    # It writes to the terminal when it is deleted.
+    bar.widget.bar = bar
+    display(bar.widget)
+    # The loop of the notebook, where it would listen when it is shown itself, is busy with the cell.
+    futures[0].client.loop.add_callback(bar.listen)
+    # Tasks that are forgotten before they were noted would be waited for on the scheduler, for good.
+    end = time.monotonic() + _NOTED_SECONDS
+    while not hasattr(bar, "status") and time.monotonic() < end:
+        time.sleep(0.01)
+    return bar

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from daskelm import ELMClassifier, ELMRegressor, ELMRegressorCV, HiddenLayer, NeuronsDisplay, PenaltyDisplay
-from daskelm.display import ACCENT, INK, OTHER, light_grid, plain_numbers
+from daskelm.plots.axes import ACCENT, INK, OTHER, light_grid, plain_numbers
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))

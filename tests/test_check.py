@@ -20,12 +20,15 @@ from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 
 import daskelm
-from daskelm import ELMRegressor, NormalEquations, accumulation, cluster_checks, cluster_facts, make_hdf5
+from daskelm import ELMRegressor, NormalEquations, make_hdf5
 from daskelm.cli import cli
-from daskelm.client import current_client
-from daskelm.cluster_checks import Job, check_job
-from daskelm.cluster_facts import facts_here, samples_of
-from daskelm.hdf5 import open_rows
+from daskelm.cluster.client import current_client
+from daskelm.hdf5.rows import open_rows
+from daskelm.passes import accumulate as accumulation
+from daskelm.preflight import checks as cluster_checks
+from daskelm.preflight import facts as cluster_facts
+from daskelm.preflight.checks import Job, check_job
+from daskelm.preflight.facts import facts_here, samples_of
 
 N, D = 600, 5
 RNG = np.random.default_rng(0)
@@ -166,10 +169,10 @@ def test_another_version_of_anything(cluster, folder, at, monkeypatch):
 
 def test_a_worker_without_daskelm(cluster, folder, at):
     def remove():
-        sys.modules["daskelm.cluster_facts"] = None
+        sys.modules["daskelm.preflight.facts"] = None
 
     def put_back():
-        del sys.modules["daskelm.cluster_facts"]
+        del sys.modules["daskelm.preflight.facts"]
 
     with on_workers(cluster, remove, put_back, workers=1) as [address]:
         text = one_failure(f"X.h5 T.h5 {at}", "versions")
@@ -328,7 +331,7 @@ def test_blas_threads_beyond_the_cores(cluster, folder, at):
 
 def test_more_workers_than_cores(cluster, folder, at):
     def set_cores(n):
-        from daskelm import cluster_facts
+        from daskelm.preflight import facts as cluster_facts
 
         cluster_facts.CPU_COUNT = n
 

@@ -22,9 +22,9 @@ from distributed import Client, LocalCluster
 
 from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, NormalEquations, from_hdf5, load, make_hdf5
 from daskelm.cli import cli, main
-from daskelm.cli_errors import tell
-from daskelm.cli_scheduler import Scheduler, connected
-from daskelm.client import current_client
+from daskelm.cli.errors import tell
+from daskelm.cli.scheduler import Scheduler, connected
+from daskelm.cluster.client import current_client
 from daskelm.exceptions import IllConditionedWarning
 from daskelm.progress import RowProgress
 
@@ -576,7 +576,7 @@ def test_files_that_may_not_be_read_are_told(folder, model, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("daskelm.persistence.read_model", refuse)
+    monkeypatch.setattr("daskelm.estimators.load.read_model", refuse)
     assert refused("solve model.h5 sums.h5") == "model.h5: Permission denied.\n"
 
 
@@ -585,7 +585,7 @@ def test_bugs_are_not_taken_for_mistakes(folder, model, monkeypatch, error):
     def fail(path):
         raise error("on fire")
 
-    monkeypatch.setattr("daskelm.persistence.read_model", fail)
+    monkeypatch.setattr("daskelm.estimators.load.read_model", fail)
     result = invoke("solve model.h5 sums.h5")
     assert (result.exit_code, type(result.exception)) == (1, error)
 
@@ -677,7 +677,7 @@ def test_exit_codes_and_streams(folder, model):
     started = {
         "well": process("accumulate", model, "X.h5", "T.h5", "--into", "sums.h5"),
         "mistake": process("accumulate", model, "X.h5", "T.h5", "--into", "none/sums.h5"),
-        "bug": process("info", model, code="import daskelm.cli_info\ndel daskelm.cli_info.read_model"),
+        "bug": process("info", model, code="import daskelm.cli.info\ndel daskelm.cli.info.read_model"),
     }
     found = {name: finished(process) for name, process in started.items()}
     status, out, err = found["well"]
@@ -709,7 +709,7 @@ SLOW = """
 import signal, sys, time
 # Where the tests run in the background of a shell, it is ignored from the beginning.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from daskelm.layer import Layer
+from daskelm.layer.layer import Layer
 quick = Layer.__call__
 def slow(self, X, **options):
     sys.stderr.write("working\\n")

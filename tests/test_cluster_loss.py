@@ -10,20 +10,14 @@ import pytest
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
 
-from daskelm import (
-    ELMRegressor,
-    NormalEquations,
-    accumulation,
-    from_hdf5,
-    make_hdf5,
-    pass_tasks,
-    resumption,
-    to_hdf5,
-    tree,
-)
+from daskelm import ELMRegressor, NormalEquations, from_hdf5, make_hdf5, to_hdf5
 from daskelm.cli import cli
-from daskelm.cluster_loss import compute, telling_loss
+from daskelm.cluster import tree
+from daskelm.cluster.errors import compute, telling_loss
 from daskelm.exceptions import ClusterError, DataError, FileMissingError, FileWriteError
+from daskelm.passes import accumulate as accumulation
+from daskelm.passes import plan as pass_tasks
+from daskelm.passes import resume as resumption
 
 N = 4000
 RNG = np.random.default_rng(0)

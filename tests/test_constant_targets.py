@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from daskelm import ELMRegressor, ELMRegressorCV
-from daskelm.criterion import score_from_squares
 from daskelm.exceptions import DataError, IllConditionedWarning, ScaleWarning
-from daskelm.gcv_criterion import gcv_scores
-from daskelm.learning_curve import CurveMaker
-from daskelm.moments import varies
-from daskelm.ranking import ranked
-from daskelm.solvers import solve
+from daskelm.passes.learning_curve import CurveMaker
+from daskelm.ridge.moments import varies
+from daskelm.ridge.solve import solve
+from daskelm.selection.criterion import score_from_squares
+from daskelm.selection.gcv import gcv_scores
+from daskelm.selection.ranking import ranked
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 3))
@@ -159,7 +159,7 @@ def test_sums_in_which_rounding_is_left_of_it():
     left = replace(clean, sum_TT=TT, cross=cross)
     alone = ELMRegressor(30, alpha=1.0, random_state=0).fit(X, Y, WEIGHTS).normal_equations_
     assert left.moments().TT[1] > 0
-    assert solve(left, "gcv").alpha == pytest.approx(solve(alone, "gcv").alpha, rel=1e-9)
+    assert solve(left.moments(), "gcv").alpha == pytest.approx(solve(alone.moments(), "gcv").alpha, rel=1e-9)
     alphas, sizes = np.logspace(-3, 3, 13), [10, 30]
     scores = [gcv_scores(sums.moments(), alphas, sizes, "r2") for sums in (left, alone)]
     np.testing.assert_allclose(*scores, rtol=1e-9)

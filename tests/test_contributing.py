@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daskelm import ELMRegressor, ELMRegressorCV, nesting, selection, solver, solvers
-from daskelm.accumulation import accumulate
-from daskelm.criterion import Problem, Scored
-from daskelm.eigen_solver import EigenFactor
+from daskelm import ELMRegressor, ELMRegressorCV
 from daskelm.exceptions import ParameterError
-from daskelm.moments import Moments
+from daskelm.layer import nesting
+from daskelm.passes.accumulate import accumulate
+from daskelm.ridge import solve as solvers
+from daskelm.ridge import solver
+from daskelm.ridge.eigen import EigenFactor
+from daskelm.ridge.moments import Moments
+from daskelm.selection import select as selection
+from daskelm.selection.criterion import Problem, Scored
+from daskelm.sums.some_neurons import take_neurons
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -55,7 +60,7 @@ def code_under(heading):
 
 def test_a_kind_of_neuron_is_one_row(tmp_path):
     package = shutil.copytree(ROOT / "daskelm", tmp_path / "daskelm", ignore=shutil.ignore_patterns("__pycache__"))
-    module = package / "neurons.py"
+    module = package / "layer" / "neurons.py"
     text = module.read_text(encoding="utf-8")
     module.write_text(text.replace('    "relu": Kind(', code_under("A new kind of neuron") + '    "relu": Kind(', 1))
     (tmp_path / "uses.py").write_text(textwrap.dedent(USES_ALL_OF_IT))
@@ -79,18 +84,16 @@ def test_a_solver_is_a_function_and_a_row(monkeypatch):
     expected = ELMRegressor(20, alpha=10.0, random_state=0).fit(X, Y)
     monkeypatch.setattr(solvers, "SOLVERS", {"lu": by_lu, **solvers.SOLVERS})
     sums = expected.normal_equations_
-    assert solvers.solve(sums, 10.0).method == "lu"
-    assert solvers.solve(sums, 1e-9).method == "cholesky"
-    np.testing.assert_allclose(
-        expected.solve().predict(X),
-        solvers.solve(sums, 10.0).intercept + 0 * Y + (expected.transform(X) @ solvers.solve(sums, 10.0).coef.ravel()),
-        rtol=1e-8,
-    )
+    assert solvers.solve(sums.moments(), 10.0).method == "lu"
+    assert solvers.solve(sums.moments(), 1e-9).method == "cholesky"
+    solution = solvers.solve(sums.moments(), 10.0)
+    by_hand = solution.intercept + expected.transform(X) @ solution.coef.ravel()
+    np.testing.assert_allclose(expected.solve().predict(X), by_hand, rtol=1e-8)
 
 
 def test_a_criterion_is_a_function_and_a_row(monkeypatch):
     names = {"EigenFactor": EigenFactor, "ParameterError": ParameterError}
-    names |= {"accumulate": accumulate, "leading": nesting.leading, "take_neurons": nesting.take_neurons}
+    names |= {"accumulate": accumulate, "leading": nesting.leading, "take_neurons": take_neurons}
     by_bic = defined(
         code_under("A new criterion of selection"), np=np, Problem=Problem, Scored=Scored, solve=solvers.solve, **names
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
-import daskelm.joint_counts
+import daskelm.plots.counts
 from daskelm import (
     ELMClassifierCV,
     ELMRegressor,
@@ -26,8 +26,8 @@ from daskelm import (
     make_hdf5,
 )
 from daskelm.exceptions import DataError, InputTypeError, MissingExtraError, ParameterError
-from daskelm.grid_scores import GridScores
-from daskelm.joint_counts import JointCounts, PredictionCounts, count_predictions
+from daskelm.plots.counts import JointCounts, PredictionCounts, count_predictions
+from daskelm.plots.grid_scores import GridScores
 
 pyplot = pytest.importorskip("matplotlib.pyplot", reason="pictures need the extra 'plot'")
 
@@ -221,7 +221,7 @@ def test_counts_are_those_of_numpy():
 def test_one_pass_over_lazy_rows_in_bounded_memory(monkeypatch, tmp_path):
     predicted = Y + 0.1 * RNG.standard_normal(300)
     expected = PredictionCounts.of(Y, predicted)
-    monkeypatch.setattr(daskelm.joint_counts, "_ROWS", 7)
+    monkeypatch.setattr(daskelm.plots.counts, "_ROWS", 7)
     reads = []
 
     def read(block):

@@ -14,13 +14,14 @@ import pytest
 import scipy.special
 from distributed import Client
 
-from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, accumulation, from_hdf5, make_hdf5, to_hdf5
-from daskelm.accumulation import GramTask, accumulate
+from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, from_hdf5, make_hdf5, to_hdf5
+from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, FileMissingError, InsufficientMemoryError
-from daskelm.hdf5 import open_rows
-from daskelm.neurons import KINDS
+from daskelm.hdf5.rows import open_rows
+from daskelm.layer.neurons import KINDS
+from daskelm.passes import accumulate as accumulation
+from daskelm.passes.accumulate import GramTask, accumulate
 from daskelm.progress import RowProgress
-from daskelm.targets import RegressionTargets
 
 N, D, ALPHA = 1100, 6, 1.0
 FEW = 100
@@ -122,10 +123,10 @@ def test_a_remote_scheduler_by_its_address(cluster, files):
 
 @pytest.mark.parametrize("n_tasks", [1, 2, 3, 9, 40])
 def test_many_gram_tasks_and_any_tree(monkeypatch, request, files, n_tasks):
-    monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: N // n_tasks)
-    monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: 10)
-    monkeypatch.setattr("daskelm.accumulation.split_every", lambda n_neurons: 3)
-    monkeypatch.setattr("daskelm.pass_tasks._CHUNK_BYTES", X.nbytes // n_tasks)
+    monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: N // n_tasks)
+    monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: 10)
+    monkeypatch.setattr("daskelm.passes.accumulate.split_every", lambda n_neurons: 3)
+    monkeypatch.setattr("daskelm.passes.plan._CHUNK_BYTES", X.nbytes // n_tasks)
     for where in (None, "client"):
         if where:
             request.getfixturevalue(where)

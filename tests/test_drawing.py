@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from daskelm.drawing import exp, log, ndtr, ndtri, standard_normal
+from daskelm.layer.drawing import exp, log, ndtr, ndtri, standard_normal
 
 # Fingerprints of a drawn layer of each kind, with a scale taken from rows, and a digest of many normal numbers.
 DRAW = """
 import hashlib, json
 import numpy as np
-from daskelm.drawing import standard_normal
-from daskelm.layer import Layer, Scale
-from daskelm.neurons import KINDS
+from daskelm.layer.drawing import standard_normal
+from daskelm.layer.layer import Layer, Scale
+from daskelm.layer.neurons import KINDS
 
 X = np.random.default_rng(5).integers(-2**40, 2**40, (5000, 7)) * 2.0**-37
 normal = standard_normal(np.random.default_rng(3), (200_000, 2))

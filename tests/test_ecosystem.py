@@ -32,8 +32,8 @@ from daskelm import (
     make_hdf5,
     to_hdf5,
 )
+from daskelm.data.interop import as_known
 from daskelm.exceptions import DataError, FileMissingError, InputTypeError, MissingExtraError, ParameterError
-from daskelm.other_arrays import as_known
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 3))
@@ -526,8 +526,8 @@ def test_inside_a_task_all_work_is_on_its_thread(client):
         """Notes which threads its neurons are computed in, in tasks as small as they get."""
 
         def fit(self, X, y):
-            from daskelm import accumulation
-            from daskelm.layer import Layer
+            from daskelm.layer.layer import Layer
+            from daskelm.passes import accumulate as accumulation
 
             def noted(layer, *arguments, **options):
                 seen.add(threading.get_ident())

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from daskelm import ELMClassifier, ELMRegressor, NormalEquations, from_hdf5, hdf5, hdf5_part, make_hdf5, to_hdf5
+from daskelm import ELMClassifier, ELMRegressor, NormalEquations, from_hdf5, make_hdf5, to_hdf5
 from daskelm.cli import cli
+from daskelm.data.from_hdf5 import check_visible
 from daskelm.exceptions import (
     AlikeTablesWarning,
     DaskelmError,
@@ -31,10 +32,11 @@ from daskelm.exceptions import (
     InputTypeError,
     RowsCountedError,
 )
-from daskelm.hdf5 import open_rows
-from daskelm.hdf5_arrays import check_visible
-from daskelm.hdf5_part import OpenPart, sizes_of_parts
-from daskelm.hdf5_sources import SourceFiles
+from daskelm.hdf5 import dataset as hdf5_part
+from daskelm.hdf5 import rows as hdf5
+from daskelm.hdf5.dataset import OpenPart, sizes_of_parts
+from daskelm.hdf5.external import SourceFiles
+from daskelm.hdf5.rows import open_rows
 from daskelm.hpelm import modules
 
 N, D = 600, 3
@@ -1154,7 +1156,7 @@ def test_many_sources_take_few_handles(no_client):
     virtual("v.h5", names=[f"s{i}.h5" for i in range(250)], data=many)
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
-        "import numpy as np; from daskelm import from_hdf5; from daskelm.hdf5 import open_rows\n"
+        "import numpy as np; from daskelm import from_hdf5; from daskelm.hdf5.rows import open_rows\n"
         "assert from_hdf5('v.h5', chunks=20).compute(scheduler='synchronous').sum() == np.arange(1500.0).sum()\n"
         "with open_rows('v.h5').open() as reader:\n"
         "    assert sum(reader.read(i, i + 10).sum() for i in range(0, 500, 10)) == np.arange(1500.0).sum()\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daskelm.exceptions import InsufficientMemoryError
-from daskelm.memory import Need, check_memory
+from daskelm.passes.memory import Need, check_memory
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "guide"

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskelm import ELMRegressor, from_hdf5, make_hdf5, to_hdf5
+from daskelm.data.from_hdf5 import check_visible, source_of
 from daskelm.exceptions import (
     DataError,
     DatasetNotFoundError,
@@ -26,8 +27,7 @@ from daskelm.exceptions import (
     InputTypeError,
     ParameterError,
 )
-from daskelm.hdf5 import open_rows
-from daskelm.hdf5_arrays import check_visible, source_of
+from daskelm.hdf5.rows import open_rows
 
 DATA = np.random.default_rng(0).standard_normal((103, 4))
 
@@ -348,7 +348,7 @@ def test_a_chunk_of_a_table_that_grows_is_not_small(tmp_path):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
 def test_text_of_every_form(tmp_path, monkeypatch, suffix, header, delimiter):
     # Short blocks, so that this small file is streamed in many.
-    monkeypatch.setattr("daskelm.text._LINES", 10)
+    monkeypatch.setattr("daskelm.data.text._LINES", 10)
     lines = [delimiter.join(["a", '"b"', "c", "d"])] * header + [
         delimiter.join(map(repr, row)) for row in DATA.tolist()
     ]

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -17,71 +18,21 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "daskelm"
 MAX_LINES = 400
 
-# A module imports only from lines above its own, in functions too.
+# The order of the folders, of which each imports only from those of lines above its own, in functions too; modules that
+# stand at the top are folders of one.
 FLOORS = (
-    # Floor 0: what a table, a file, a neuron is.
-    {"block_order", "drawing", "exceptions", "row_cells", "unlocked"},
-    {"hdf5_layout", "hdf5_links", "netcdf", "row_source", "urls"},
-    {"hdf5_sources", "paths", "remote_files", "source_readings"},
-    {"remote_rows"},
-    {"hdf5_contents", "hdf5_part"},
-    {"blas", "cluster_loss", "files", "frames", "hdf5_reader", "lapack", "ledger", "moments", "notebook", "refusals"},
-    {
-        "hdf5",
-        "hdf5_target",
-        "neurons",
-        "other_arrays",
-        "progress",
-        "reference_rows",
-        "row_digests",
-        "text",
-        "triangles",
-    },
-    {"cluster_facts", "gram", "subtraction"},
-    # Floor 1: values, and arrays on Dask.
-    {"client", "hdf5_arrays", "layer", "normal_equations", "outputs", "parameters"},
-    {"tree"},
-    {"in_view", "segmented_tree", "solver"},
-    # Floor 2: all kinds of data in, solutions out.
-    {"cholesky_solver", "eigen_solver"},
-    {"accumulator", "copies", "folds", "inputs", "memory", "nesting", "solvers"},
-    {"row_chunks", "targets"},
-    {"column_ranges", "hdf5_writing", "learning_curve", "pass_tasks", "ridge_path", "sources", "uncertainty"},
-    {"loo_factors", "ranking", "row_notes"},
-    # Floor 3: one pass over the rows.
-    {"accumulation", "labels", "model_file", "prediction", "row_scores", "scoring", "sums_file"},
-    {"validation"},
-    {"criterion", "fold_sums", "joint_counts", "resumption", "scattered", "sums_place"},
-    {"cluster_checks", "curve_sums", "fold_errors", "gcv_criterion"},
-    {"fold_scores", "loo_scores", "plain_state"},
-    {"fold_criterion", "loo_criterion", "validation_criterion"},
+    {"exceptions", "progress", "blas"},
+    {"hdf5", "cluster"},
+    {"data", "layer", "ridge"},
+    {"sums"},
+    {"passes"},
     {"selection"},
-    {"sums_selection"},
-    # Floor 4: faces for scikit-learn.
-    {"fit_callbacks", "html_repr"},
-    {"layer_estimator"},
-    {"solved_estimator"},
-    {"table_estimator"},
-    {"chosen_estimator"},
-    {"labels_estimator", "numbers_estimator", "selecting_estimator", "solving_estimator"},
-    {"sums_estimator"},
-    {"classifier", "classifier_cv", "hidden_layer", "regressor", "regressor_cv"},
-    # Floor 5: what is made of estimators.
-    {"cli_errors", "display", "grid_scores", "learning_curve_plot", "onnx_graph", "persistence"},
-    {"learning_display", "onnx_neurons", "prediction_display", "selection_display"},
-    {"onnx_converters"},
-    {"onnx"},
-    # HP-ELM's interface: its parts, and itself.
-    {"hpelm_classes", "hpelm_modules", "hpelm_network", "hpelm_rows"},
-    {"hpelm_pickle", "hpelm_sums"},
-    {"hpelm_model"},
-    # The command: its parts, and itself.
-    {"cli_arguments", "cli_scheduler"},
-    {"cli_check", "cli_info", "cli_select", "cli_sums"},
-    {"cli", "hpelm"},
+    {"estimators"},
+    {"plots", "onnx", "hpelm", "preflight"},
+    {"cli"},
     {"__init__", "__main__"},
 )
-HEIGHT = {module: height for height, floor in enumerate(FLOORS) for module in floor}
+HEIGHT = {folder: height for height, floor in enumerate(FLOORS) for folder in floor}
 
 HEAVY = {"IPython", "bokeh", "dask.dataframe", "distributed", "hdf5plugin", "matplotlib", "pandas", "pytest"}
 
@@ -91,15 +42,13 @@ PACKAGE_INDEX = re.compile(rb"--(?:extra-)?index-ur[l]|--find-link[s]|--trusted-
 
 
 def module_name(path):
-    """Name below the package: "layer", "hpelm", "hpelm.modules", and "__init__" for the package itself."""
+    """Name below the package: "exceptions", "hpelm.modules", "hpelm" of its face, "__init__" of the package's own."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
-
-every_module = pytest.mark.parametrize("module", MODULES)
 
 
 def imports_of(module):
@@ -109,7 +58,7 @@ def imports_of(module):
         if isinstance(node, ast.Import):
             found = [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            source = resolve_name("." * node.level + (node.module or ""), ".".join(folder.parts))
+            source = resolve_name("." * node.level + (node.module or ""), ".".join(folder.parts)).rstrip(".")
             found = [(source, alias.name) for alias in node.names]
         else:
             continue
@@ -126,58 +75,67 @@ def imported(module):
     return importlib.import_module("daskelm" if module == "__init__" else f"daskelm.{module}")
 
 
-@every_module
-def test_every_module_has_a_floor(module):
-    assert module in HEIGHT, f"{MODULES[module].name} stands on no floor: add it to FLOORS"
+def folder_of(module):
+    return module.partition(".")[0]
 
 
-@every_module
-def test_imports_come_from_lower_floors(module):
-    height = HEIGHT.get(module, len(FLOORS))
-    wrong = {source for source, _ in imports_of(module) if HEIGHT.get(source, len(FLOORS)) >= height}
-    assert not wrong, f"{module} imports {sorted(wrong)}, which are not on a lower floor"
+def test_every_folder_has_its_place():
+    folders = {folder_of(module) for module in MODULES}
+    assert folders == set(HEIGHT)
 
 
-@every_module
-def test_no_module_is_long(module):
-    n_lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
-    assert n_lines <= MAX_LINES, f"{module} has {n_lines} lines"
+def test_folders_import_from_those_before_them():
+    assert [
+        f"{module} imports {source}"
+        for module in MODULES
+        for source, _ in imports_of(module)
+        if folder_of(source) != folder_of(module) and HEIGHT[folder_of(source)] >= HEIGHT[folder_of(module)]
+    ] == []
 
 
-@every_module
-def test_public_names_are_listed_in_order_and_exist(module):
-    [names] = [
-        ast.literal_eval(node.value)
-        for node in TREES[module].body
-        if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == ["__all__"]
-    ]
-    # CONSTANTS, then Classes, then functions.
-    assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
-    assert len(set(names)) == len(names)
-    missing = [name for name in names if not hasattr(imported(module), name)]
-    assert not missing, f"{module}.__all__ lists {missing}, which it does not have"
+def test_inside_a_folder_no_modules_import_each_other_in_a_circle():
+    inside = {
+        module: {source for source, _ in imports_of(module) if folder_of(source) == folder_of(module)}
+        for module in MODULES
+    }
+    list(TopologicalSorter(inside).static_order())
 
 
-@every_module
-def test_modules_take_only_public_names_from_each_other(module):
-    private = [
-        f"{source}.{name}"
-        for source, name in imports_of(module)
-        if name is not None and name not in imported(source).__all__
-    ]
-    assert not private, f"{module} imports {private}: list them in __all__ there, or do not import them"
+def test_no_module_is_long():
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
+    assert {module: n for module, n in lengths.items() if n > MAX_LINES} == {}
 
 
-@every_module
-def test_no_print_assert_or_bare_except(module):
-    wrong = [
-        f"line {node.lineno}: {type(node).__name__}"
-        for node in ast.walk(TREES[module])
+def test_modules_take_only_names_from_each_other_that_are_listed():
+    """What `__all__` lists is there, in the order CONSTANTS, Classes, functions; imports of other names are refused."""
+    wrong = []
+    for module, tree in TREES.items():
+        [names] = [
+            ast.literal_eval(getattr(node, "value", None))
+            for node in tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            and "__all__" in [getattr(t, "id", None) for t in getattr(node, "targets", [getattr(node, "target", None)])]
+        ]
+        if names != sorted(set(names), key=lambda name: (not name.isupper(), not name[0].isupper(), name)):
+            wrong.append(f"{module}.__all__ is not in order")
+        wrong += [f"{module}.__all__ lists {name}" for name in names if not hasattr(imported(module), name)]
+        wrong += [
+            f"{module} imports {source}.{name}"
+            for source, name in imports_of(module)
+            if name is not None and name not in imported(source).__all__
+        ]
+    assert wrong == []
+
+
+def test_no_print_assert_or_bare_except():
+    assert [
+        f"{module}, line {node.lineno}: {type(node).__name__}"
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Assert)
         or (isinstance(node, ast.ExceptHandler) and node.type is None)
         or (isinstance(node, ast.Name) and node.id == "print")
-    ]
-    assert not wrong
+    ] == []
 
 
 def test_importing_daskelm_imports_nothing_heavy():

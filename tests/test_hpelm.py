@@ -30,7 +30,7 @@ from daskelm.exceptions import (
     RowsCountedError,
 )
 from daskelm.hpelm import HPELM, convert_model, modules, normalize_hdf5
-from daskelm.hpelm_network import FUNCTIONS
+from daskelm.hpelm.network import FUNCTIONS
 
 DATA = Path(__file__).parent / "data" / "hpelm"
 RNG = np.random.default_rng(0)
@@ -511,7 +511,7 @@ def test_hpelms_own_files_are_checked(tmp_path, monkeypatch):
 
 
 def test_sums_that_are_gone_are_not_begun_anew(files, monkeypatch):
-    monkeypatch.setattr("daskelm.sums_file._STALE_SECONDS", 0.01)
+    monkeypatch.setattr("daskelm.sums.file._STALE_SECONDS", 0.01)
     model = hpelm()
     model.add_data(*files, fHH="HH.hdf5", fHT="HT.hdf5")
     os.remove("HH.hdf5+HT.hdf5.sums.h5")

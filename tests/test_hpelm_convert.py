@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import daskelm
 from daskelm.exceptions import FileFormatError, FileMissingError
 from daskelm.hpelm import HPELM, convert_model
-from daskelm.hpelm_pickle import read_pickle
+from daskelm.hpelm.pickled import read_pickle
 
 DATA = Path(__file__).parent / "data" / "hpelm"
 EXPECTED = np.load(DATA / "expected.npz")

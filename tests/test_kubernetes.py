@@ -13,7 +13,7 @@ from dask.utils import parse_bytes
 from distributed.cli import dask_scheduler, dask_worker
 
 from daskelm import load, make_hdf5
-from daskelm.memory import Need, check_memory
+from daskelm.passes.memory import Need, check_memory
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "kubernetes.md"

@@ -26,10 +26,10 @@ from daskelm import (
     make_hdf5,
     to_hdf5,
 )
-from daskelm.client import sharing
+from daskelm.cluster.client import sharing
+from daskelm.data.refusals import checked
+from daskelm.data.row_chunks import chunk_keys, one_graph
 from daskelm.exceptions import ClusterError, DataError, InputTypeError, ScaleWarning
-from daskelm.refusals import checked
-from daskelm.row_chunks import chunk_keys, one_graph
 
 N, D, CHUNK = 400, 3, 100
 RNG = np.random.default_rng(0)
@@ -540,8 +540,8 @@ def test_categories_of_numbers_in_a_frame_are_numbers(known, no_client):
 
 def test_a_column_that_varies_beside_the_probe_only_enters_the_neurons(tmp_path, monkeypatch, no_client):
     """A rare flag lies between the runs of rows that the input scale is taken from."""
-    monkeypatch.setattr("daskelm.inputs.PROBE_ROWS", 1000)
-    monkeypatch.setattr("daskelm.inputs.PROBE_RUN_ROWS", 2)
+    monkeypatch.setattr("daskelm.data.inputs.PROBE_ROWS", 1000)
+    monkeypatch.setattr("daskelm.data.inputs.PROBE_RUN_ROWS", 2)
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.standard_normal((5000, 2)), np.full(5000, 7.0), np.full(5000, 3.0)])
     x[1990:2055, 2] = 8.0

@@ -16,29 +16,22 @@ import scipy.special
 from dask.highlevelgraph import HighLevelGraph
 from sklearn.metrics import r2_score
 
-from daskelm import (
-    ELMClassifier,
-    ELMRegressor,
-    LearningCurvePlot,
-    LearningCurvePoint,
-    curve_sums,
-    learning_curve_plot,
-    load,
-    make_hdf5,
-)
-from daskelm.block_order import curve_fractions, segments_of, spread_order, unit_rows
-from daskelm.client import current_client, local_get
+from daskelm import ELMClassifier, ELMRegressor, LearningCurvePlot, LearningCurvePoint, load, make_hdf5
+from daskelm.cluster.client import current_client, local_get
+from daskelm.cluster.segmented_tree import _priorities, reduce_segments, reduce_segments_here
+from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError, ScaleWarning
-from daskelm.hdf5 import open_rows
-from daskelm.learning_curve import EarlyStop, Step
-from daskelm.memory import Need
+from daskelm.hdf5.rows import open_rows
+from daskelm.passes import curve_pass as curve_sums
+from daskelm.passes.learning_curve import EarlyStop, Step
+from daskelm.passes.memory import Need
+from daskelm.passes.scattered import BlockTask, cut_blocks, origins_of
+from daskelm.passes.segments import curve_fractions, segments_of, spread_order, unit_rows
+from daskelm.plots import live_learning_curve as learning_curve_plot
 from daskelm.progress import RowProgress
-from daskelm.row_cells import cell_of, cells_of
-from daskelm.row_source import Source
-from daskelm.scattered import BlockTask, cut_blocks, origins_of
-from daskelm.segmented_tree import _priorities, reduce_segments, reduce_segments_here
-from daskelm.sources import Origin
-from daskelm.targets import RegressionTargets
+from daskelm.sums.provenance import Origin
+from daskelm.sums.row_cells import cell_of, cells_of
+from daskelm.sums.row_source import Source
 
 RNG = np.random.default_rng(0)
 N, D, L = 2000, 4, 15

@@ -14,13 +14,13 @@ from sklearn.model_selection import LeaveOneOut
 
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
 from daskelm.blas import divide_rows
+from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
-from daskelm.loo_factors import OnePenalty, OneSize, factor_bytes, loo_factors
-from daskelm.loo_scores import LeftOut
-from daskelm.nesting import leading, nested_order
-from daskelm.ridge_path import RidgePath, by_eigen, nested
-from daskelm.row_scores import row_score
-from daskelm.targets import RegressionTargets
+from daskelm.layer.nesting import leading, nested_order
+from daskelm.ridge.leverage import OnePenalty, OneSize, factor_bytes, loo_factors
+from daskelm.ridge.path import RidgePath, by_eigen, nested
+from daskelm.selection.leave_one_out_scores import LeftOut
+from daskelm.selection.scores import row_score
 
 N, D = 50, 3
 RNG = np.random.default_rng(0)
@@ -88,7 +88,7 @@ SCORES = {
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_regression_equals_refitting(monkeypatch, eigen, scoring, weighted, fit_intercept):
-    monkeypatch.setattr("daskelm.loo_criterion.by_eigen", lambda *sizes, **more: eigen)
+    monkeypatch.setattr("daskelm.selection.leave_one_out.by_eigen", lambda *sizes, **more: eigen)
     weights = WEIGHTS if weighted else None
     model = chosen(Y, scoring=scoring, fit_intercept=fit_intercept).fit(X, Y, weights)
     outputs = of_numbers(weighted, fit_intercept)
@@ -106,7 +106,7 @@ def test_one_target():
 @pytest.mark.parametrize("class_weight", [None, OF_CLASSES])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_classification_equals_refitting(monkeypatch, eigen, class_weight, weighted):
-    monkeypatch.setattr("daskelm.loo_criterion.by_eigen", lambda *sizes, **more: eigen)
+    monkeypatch.setattr("daskelm.selection.leave_one_out.by_eigen", lambda *sizes, **more: eigen)
     weights = WEIGHTS if weighted else None
     p = left_out(LABELS, "predict_proba", weights, class_weight=class_weight)
     classes = np.unique(LABELS)
@@ -163,7 +163,7 @@ def test_it_is_that_of_ridge_cv():
 
 @both_ways
 def test_where_cholesky_is_not_safe_it_is_what_the_plain_solver_does(monkeypatch, eigen):
-    monkeypatch.setattr("daskelm.loo_criterion.by_eigen", lambda *sizes, **more: eigen)
+    monkeypatch.setattr("daskelm.selection.leave_one_out.by_eigen", lambda *sizes, **more: eigen)
     twice = [Neurons("tanh", NEURONS[0].W[:, [0, 1, 0, 2]], NEURONS[0].b[[0, 1, 0, 2]])]
     params = {"n_neurons": [2, 4], "alphas": [0.0, 1e-18, 0.1], "scoring": "neg_mean_squared_error"}
     with warnings.catch_warnings():
@@ -280,8 +280,8 @@ def test_blocks_do_not_matter(monkeypatch, chunk):
         chosen(targets, scoring=scoring).fit(X, targets, WEIGHTS).cv_results_["mean_test_score"]
         for targets, scoring in cases
     ]
-    monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: chunk)
-    monkeypatch.setattr("daskelm.loo_scores._OUTPUT_BYTES", 1)
+    monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: chunk)
+    monkeypatch.setattr("daskelm.selection.leave_one_out_scores._OUTPUT_BYTES", 1)
     for (targets, scoring), scores in zip(cases, expected, strict=True):
         assert_same_scores(chosen(targets, scoring=scoring).fit(X, targets, WEIGHTS), scores, atol=1e-10)
 
@@ -361,7 +361,7 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
         InsufficientMemoryError, match=r"to leave out each row for 2000 penalties and 3 numbers of 9 neurons, and has"
     ):
         chosen(Y, alphas=alphas).fit(X, Y)
-    monkeypatch.setattr("daskelm.loo_criterion._check_memory", lambda *sizes: None)
+    monkeypatch.setattr("daskelm.selection.leave_one_out._check_memory", lambda *sizes: None)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 300 * 2**20)
     with pytest.raises(InsufficientMemoryError, match="for 6000 pairs of a penalty and .* Use fewer alphas, fewer"):
         chosen(Y, alphas=alphas).fit(X, Y)

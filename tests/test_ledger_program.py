@@ -346,7 +346,7 @@ def test_a_random_program(tmp_path, monkeypatch, no_client, seed):
     monkeypatch.chdir(tmp_path)
     # Cells of all rows, of 64, or of 16: 3 inputs, a target, a weight.
     if seed % 3:
-        monkeypatch.setattr("daskelm.sources._CELL_BYTES", 8 * 5 * (64, 16)[seed % 3 - 1])
+        monkeypatch.setattr("daskelm.sums.provenance._CELL_BYTES", 8 * 5 * (64, 16)[seed % 3 - 1])
     program = Program(seed)
     program.make_table()
     program.make_table()

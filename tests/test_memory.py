@@ -9,11 +9,12 @@ import pytest
 from distributed import Client, LocalCluster
 from sklearn.model_selection import KFold
 
-from daskelm import ELMRegressor, ELMRegressorCV, hdf5, make_hdf5
-from daskelm.fold_sums import FoldNeed
-from daskelm.hdf5 import open_rows
-from daskelm.memory import Need, block_rows, split_every
-from daskelm.pass_tasks import held_bytes
+from daskelm import ELMRegressor, ELMRegressorCV, make_hdf5
+from daskelm.hdf5 import rows as hdf5
+from daskelm.hdf5.rows import open_rows
+from daskelm.passes.memory import Need, block_rows, split_every
+from daskelm.passes.plan import held_bytes
+from daskelm.selection.fold_sums import FoldNeed
 
 D, C = 20, 2
 

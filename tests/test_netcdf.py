@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from daskelm import ELMRegressor, from_hdf5, make_hdf5
 from daskelm.cli import cli
 from daskelm.exceptions import DataError, DatasetNotFoundError, InputTypeError
-from daskelm.hdf5 import open_rows
-from daskelm.netcdf import mark_missing
+from daskelm.hdf5.netcdf import mark_missing
+from daskelm.hdf5.rows import open_rows
 
 N, D = 500, 4
 RNG = np.random.default_rng(0)

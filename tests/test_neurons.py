@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daskelm import Neurons
 from daskelm.exceptions import ParameterError
-from daskelm.neurons import KINDS, draw_neurons, kind_from_name, kind_name, parse_neurons
+from daskelm.layer.neurons import KINDS, draw_neurons, kind_from_name, kind_name, parse_neurons
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((50, 3)), RNG.standard_normal((3, 4)), RNG.uniform(0.1, 1, 4)

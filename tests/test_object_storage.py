@@ -23,18 +23,7 @@ from fsspec.registry import _registry, known_implementations
 from moto.server import ThreadedMotoServer
 from test_docs import blocks
 
-from daskelm import (
-    ELMClassifier,
-    ELMRegressor,
-    NormalEquations,
-    from_hdf5,
-    load,
-    make_hdf5,
-    merge,
-    remote_files,
-    remote_rows,
-    to_hdf5,
-)
+from daskelm import ELMClassifier, ELMRegressor, NormalEquations, from_hdf5, load, make_hdf5, merge, to_hdf5
 from daskelm.cli import cli
 from daskelm.exceptions import (
     DataError,
@@ -46,7 +35,9 @@ from daskelm.exceptions import (
     ParameterError,
     RowsCountedError,
 )
-from daskelm.hdf5 import open_rows
+from daskelm.hdf5 import remote as remote_files
+from daskelm.hdf5 import remote_rows
+from daskelm.hdf5.rows import open_rows
 from daskelm.hpelm import HPELM
 
 ROOT = Path(__file__).parents[1]
@@ -574,7 +565,7 @@ def test_urls_with_passwords_or_datasets_are_refused():
 
 
 def test_signatures_of_urls_are_not_kept():
-    from daskelm.urls import place_of
+    from daskelm.hdf5.urls import place_of
 
     signed = place_of("https://host/X.h5?X-Amz-Signature=secret")
     assert signed.startswith("https://host/X.h5?")

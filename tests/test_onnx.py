@@ -20,12 +20,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import daskelm.neurons
+import daskelm.layer.neurons
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, HiddenLayer, Neurons
 from daskelm.exceptions import InputTypeError, MissingExtraError, NotSolvedError, ParameterError, ScaleWarning
-from daskelm.neurons import KINDS, kind_from_name, kind_name
+from daskelm.layer.neurons import KINDS, kind_from_name, kind_name
 from daskelm.onnx import register_converters, to_onnx
-from daskelm.onnx_neurons import kinds
+from daskelm.onnx.neurons import kinds
 
 onnxruntime = pytest.importorskip("onnxruntime")
 skl2onnx = pytest.importorskip("skl2onnx")
@@ -100,7 +100,7 @@ def test_every_kind_as_it_is_drawn(name, dtype):
 
 def test_a_new_kind_has_the_operators_of_its_ufunc(monkeypatch):
     row = dataclasses.replace(KINDS["tanh"], activate=scipy.special.erf)
-    monkeypatch.setitem(daskelm.neurons.KINDS, "erf", row)
+    monkeypatch.setitem(daskelm.layer.neurons.KINDS, "erf", row)
     check(ELMRegressor([(9, "erf")], random_state=0).fit(X, Y), X)
 
 
@@ -145,7 +145,7 @@ def test_a_kind_without_operators_is_refused(monkeypatch):
     with pytest.raises(ParameterError, match=r"^neurons: a kind must have operators .* 'scipy\.special\.j0'.*\.save\("):
         to_onnx(model)
     row = dataclasses.replace(KINDS["tanh"], activate=lambda Z, out: np.sign(Z, out=out))
-    monkeypatch.setitem(daskelm.neurons.KINDS, "step", row)
+    monkeypatch.setitem(daskelm.layer.neurons.KINDS, "step", row)
     with pytest.raises(ParameterError, match="^neurons: a kind must have operators .*; got 'step', .* lin, sigm, tanh"):
         to_onnx(ELMRegressor([(5, "step")], random_state=0).fit(X, Y))
 
@@ -407,7 +407,7 @@ def test_a_missing_library_is_an_error_that_names_the_extra(monkeypatch, missing
         return real(name, *rest)
 
     real = importlib.import_module
-    monkeypatch.setattr("daskelm.onnx_graph.import_module", import_module)
+    monkeypatch.setattr("daskelm.onnx.graph.import_module", import_module)
     with pytest.raises(MissingExtraError, match=rf"cannot be imported \(No module named '{missing}'.*daskelm\[onnx\]"):
         to_onnx(ELMRegressor(5, random_state=0).fit(X, Y))
 

@@ -27,10 +27,10 @@ from daskelm import (
 )
 from daskelm.cli import cli
 from daskelm.exceptions import FileFormatError, FileWriteError, ParameterError
-from daskelm.hdf5_contents import files_read, foreign_contents
+from daskelm.hdf5.contents import files_read, foreign_contents
+from daskelm.hdf5.outputs import check_not_an_input
+from daskelm.hdf5.paths import identities, open_regular
 from daskelm.hpelm import HPELM, convert_model, modules
-from daskelm.outputs import check_not_an_input
-from daskelm.paths import identities, open_regular
 
 N, D = 60, 3
 TABLE = np.random.default_rng(0).standard_normal((N, D))
@@ -314,7 +314,7 @@ def test_a_network_file_system_that_is_mounted_twice_is_two_devices(monkeypatch)
         times = {name: getattr(found, name) for name in ("st_mtime_ns", "st_ctime_ns", "st_atime_ns")}
         return os.stat_result(values, times)
 
-    monkeypatch.setattr("daskelm.paths.os.stat", mounted_twice)
+    monkeypatch.setattr("daskelm.hdf5.paths.os.stat", mounted_twice)
     assert os.stat("x.h5").st_dev != os.stat("second-mount/x.h5").st_dev
     with pytest.raises(ParameterError, match=r"second-mount/x\.h5 is one of the files that X is read from \(.*x\.h5\)"):
         check_not_an_input("second-mount/x.h5", X="x.h5")
@@ -678,7 +678,7 @@ def test_it_is_looked_at_before_the_work():
 def test_in_memory_nothing_is_computed_either(X, monkeypatch):
     make_hdf5(TABLE, "x.h5")
     foreign("out.h5")
-    monkeypatch.setattr("daskelm.prediction._in_blocks", lambda *args: pytest.fail("rows were worked on"))
+    monkeypatch.setattr("daskelm.passes.predict._in_blocks", lambda *args: pytest.fail("rows were worked on"))
     with pytest.raises(FileWriteError, match="holds events/energy"):
         REGRESSOR.predict(X, out="out.h5")
     with pytest.raises(FileWriteError, match="holds events/energy"):
@@ -918,7 +918,7 @@ def test_a_disk_that_fails_at_the_sync_is_told_by_the_name_of_the_file(monkeypat
 
     for write in (lambda: data("out.h5"), lambda: REGRESSOR.save("m.h5"), lambda: sums("s.h5")):
         with monkeypatch.context() as patch:
-            patch.setattr("daskelm.files.os.fsync", broken)
+            patch.setattr("daskelm.hdf5.sealed.os.fsync", broken)
             with pytest.raises(FileWriteError, match=r"\.h5 cannot be written: Input/output error"):
                 write()
     assert contents() == before
@@ -932,7 +932,7 @@ def test_a_folder_that_cannot_be_synced_is_told_after_the_rename(monkeypatch):
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("daskelm.files.os.fsync", broken_the_second_time)
+    monkeypatch.setattr("daskelm.hdf5.sealed.os.fsync", broken_the_second_time)
     with pytest.raises(FileWriteError, match=r"out\.h5 was written whole, but its folder cannot be synced: No space"):
         data("out.h5")
     assert np.asarray(from_hdf5("out.h5")).tolist() == NEW.tolist()

@@ -14,8 +14,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from daskelm import ELMClassifier, ELMRegressor, ELMRegressorCV, from_hdf5, load, make_hdf5
 from daskelm import progress as progress_module
+from daskelm.cluster.gather import apply_in_view
 from daskelm.exceptions import DataError
-from daskelm.in_view import apply_in_view
 from daskelm.progress import RowProgress, listening
 
 N = 2000
@@ -152,8 +152,8 @@ def test_the_first_error_ends_tasks_in_view(where):
 
 def test_names_of_tasks_say_what_they_do(client, files, monkeypatch):
     # Tasks of few rows, so that there is something to merge.
-    monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: N // 10)
-    monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: N // 10)
+    monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: N // 10)
+    monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: N // 10)
 
     def prefixes(dask_scheduler):
         return {name: sum(prefix.all_durations.values()) for name, prefix in dask_scheduler.task_prefixes.items()}

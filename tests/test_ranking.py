@@ -10,10 +10,11 @@ from sklearn.linear_model import lars_path_gram, orthogonal_mp_gram
 from sklearn.model_selection import KFold
 
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
-from daskelm.criterion import Grid
 from daskelm.exceptions import ParameterError
-from daskelm.nesting import leading, nested_order, take_neurons
-from daskelm.ranking import RANKINGS, check_ranking, ranked
+from daskelm.layer.nesting import leading, nested_order
+from daskelm.selection.criterion import Grid
+from daskelm.selection.ranking import RANKINGS, check_ranking, ranked
+from daskelm.sums.some_neurons import take_neurons
 
 N, D, L = 400, 6, 40
 RNG = np.random.default_rng(0)

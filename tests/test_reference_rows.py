@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from scipy.linalg import solve_triangular
 
 from daskelm import ELMRegressor, Neurons, NormalEquations
-from daskelm.accumulator import _FIRST_ROWS, _GROWTH, Accumulator
 from daskelm.blas import add_outer, add_outer_packed, subtract_row
-from daskelm.gram import DoubleGram, LongSum, SingleGram
-from daskelm.layer import Layer
-from daskelm.ledger import Ledger
-from daskelm.neurons import KINDS
-from daskelm.triangles import move_transposed, pack_in_place, unpack
+from daskelm.layer.layer import Layer
+from daskelm.layer.neurons import KINDS
+from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH, Accumulator
+from daskelm.passes.gram import DoubleGram, LongSum, SingleGram
+from daskelm.ridge.packed import move_transposed, pack_in_place, unpack
+from daskelm.sums.ledger import Ledger
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2000, 2))

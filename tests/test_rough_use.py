@@ -15,8 +15,9 @@ import pytest
 from distributed import Client, wait
 
 from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, NormalEquations, from_hdf5, load, make_hdf5, to_hdf5
-from daskelm.accumulation import accumulate
-from daskelm.cli_scheduler import Scheduler, connection
+from daskelm.cli.scheduler import Scheduler, connection
+from daskelm.data.inputs import open_input
+from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import (
     AlikeTablesWarning,
     DataError,
@@ -26,9 +27,8 @@ from daskelm.exceptions import (
     NotSolvedError,
     ParameterError,
 )
-from daskelm.inputs import open_input
-from daskelm.layer import Layer
-from daskelm.targets import RegressionTargets
+from daskelm.layer.layer import Layer
+from daskelm.passes.accumulate import accumulate
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 4))
@@ -49,9 +49,9 @@ def classifier(**options):
 @pytest.fixture
 def many_tasks(monkeypatch, tmp_path):
     """Files, cut into many gram tasks."""
-    monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: 10)
-    monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: 10)
-    monkeypatch.setattr("daskelm.accumulation.split_every", lambda n_neurons: 3)
+    monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: 10)
+    monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: 10)
+    monkeypatch.setattr("daskelm.passes.accumulate.split_every", lambda n_neurons: 3)
     return make_hdf5(X, tmp_path / "x.h5"), make_hdf5(Y, tmp_path / "y.h5")
 
 
@@ -72,7 +72,7 @@ def keys_on(client):
 def test_the_same_fit_several_times_at_once_on_one_scheduler(cluster, many_tasks, monkeypatch):
     # Which partials meet in a merge depends on timing, so a merge of one fit must not serve the other.
     own = threading.local()
-    for module in ("accumulation", "client"):
+    for module in ("passes.accumulate", "cluster.client"):
         monkeypatch.setattr(f"daskelm.{module}.current_client", lambda: own.client)
 
     def fit(_):
@@ -116,7 +116,7 @@ def test_an_interrupt_stops_the_cluster_too(client, many_tasks, monkeypatch):
     def interrupt(self, n_rows):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("daskelm.accumulation.RowProgress.advance", interrupt)
+    monkeypatch.setattr("daskelm.passes.accumulate.RowProgress.advance", interrupt)
     with pytest.raises(KeyboardInterrupt):
         regressor().fit(*many_tasks)
     assert keys_on(client) == []
@@ -139,7 +139,7 @@ def test_rows_of_weight_zero_may_hold_fill_values(fill):
 
 
 def test_a_first_block_of_weight_zero(monkeypatch):
-    monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: 30)
+    monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: 30)
     y, weights = Y.copy(), np.ones(300)
     y[:60], weights[:60] = 1e12, 0
     expected = regressor().fit(X[60:], Y[60:]).predict(X)

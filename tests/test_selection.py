@@ -36,6 +36,7 @@ from daskelm import (
     load,
     make_hdf5,
 )
+from daskelm.data.targets import ClassTargets, IndicatorTargets, RegressionTargets, probabilities
 from daskelm.exceptions import (
     DataError,
     IllConditionedWarning,
@@ -43,13 +44,13 @@ from daskelm.exceptions import (
     NotSolvedError,
     ParameterError,
 )
-from daskelm.folds import Folds, make_folds
-from daskelm.hdf5_reader import Hdf5Reader
-from daskelm.nesting import leading, nested_order, take_neurons
-from daskelm.ridge_path import RidgePath, by_eigen, default_alphas
-from daskelm.row_scores import row_score
-from daskelm.solvers import solve
-from daskelm.targets import ClassTargets, IndicatorTargets, RegressionTargets, probabilities
+from daskelm.hdf5.reader import Hdf5Reader
+from daskelm.layer.nesting import leading, nested_order
+from daskelm.ridge.path import RidgePath, by_eigen, default_alphas
+from daskelm.ridge.solve import solve
+from daskelm.selection.folds import Folds, make_folds
+from daskelm.selection.scores import row_score
+from daskelm.sums.some_neurons import take_neurons
 
 N, D = 300, 4
 RNG = np.random.default_rng(0)
@@ -310,7 +311,7 @@ def test_where_cholesky_is_not_safe_it_is_the_plain_solution():
             smaller = take_neurons(sums, np.arange(size), "of fewer")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", IllConditionedWarning)
-                expected = solve(smaller, alpha)
+                expected = solve(smaller.moments(), alpha)
             assert (expected.method == "eigen") == (alpha < 1e-3 and size > 7)
             np.testing.assert_allclose(B[:size, i].T, expected.coef, atol=1e-9)
     # Which was found with as little work as there is to do.
@@ -521,12 +522,12 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
     if where in ("client", "one_worker"):
         request.getfixturevalue(where)
     else:
-        monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: 40)
-        monkeypatch.setattr("daskelm.pass_tasks._CHUNK_BYTES", 50 * 8 * (D + 2))
-        for module in ("accumulation", "fold_sums"):
+        monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: 40)
+        monkeypatch.setattr("daskelm.passes.plan._CHUNK_BYTES", 50 * 8 * (D + 2))
+        for module in ("passes.accumulate", "selection.fold_sums"):
             monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
-        monkeypatch.setattr("daskelm.fold_sums._LEAST_ROWS", 5)
-        monkeypatch.setattr("daskelm.loo_scores._OUTPUT_BYTES", 17 * 24 * 8)
+        monkeypatch.setattr("daskelm.selection.fold_sums._LEAST_ROWS", 5)
+        monkeypatch.setattr("daskelm.selection.leave_one_out_scores._OUTPUT_BYTES", 17 * 24 * 8)
     forms = [
         (str(files / "X*.h5"), str(files / "Y*.h5"), "numbers"),
         (da.from_array(X, chunks=(23, D)), da.from_array(LABELS, chunks=100), "labels"),
@@ -559,9 +560,9 @@ def test_drawn_layers_of_any_form(files):
 
 
 def test_what_travels_can_be_pickled():
-    from daskelm.fold_errors import solve_folds
-    from daskelm.fold_scores import _ScorePass
-    from daskelm.fold_sums import _FoldPass, accumulate_folds
+    from daskelm.selection.fold_models import solve_folds
+    from daskelm.selection.fold_sums import _FoldPass, accumulate_folds
+    from daskelm.selection.scoring_pass import _ScorePass
 
     targets, folds = RegressionTargets(2, "float64"), make_folds(3, N, X, lambda: Y, stratified=False)
     sums = accumulate_folds(FULL, targets, X, Y, None, folds)
@@ -824,7 +825,7 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     alphas = np.logspace(-3, 3, 20_000)
     with pytest.raises(InsufficientMemoryError, match="20000 penalties and 3 numbers of 24 neurons on 3 folds"):
         chosen(LABELS, alphas=alphas).fit(X, LABELS)
-    monkeypatch.setattr("daskelm.fold_criterion.check_grid", lambda *sizes, **more: None)
+    monkeypatch.setattr("daskelm.selection.kfold.check_grid", lambda *sizes, **more: None)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 310 * 2**20)
     with pytest.raises(
         InsufficientMemoryError, match="to score 2000 penalties .* Use a smaller grid, fewer neurons or"

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskelm import ELMClassifier, ELMRegressor, NormalEquations, load, make_hdf5
-from daskelm.accumulator import Accumulator
 from daskelm.cli import cli
 from daskelm.exceptions import IllConditionedWarning, ParameterError
-from daskelm.gram import _SINGLE_RUN, DoubleGram, SingleGram, gram_matrix
-from daskelm.ledger import Ledger
-from daskelm.triangles import add_triangle, crop_packed, unpack
+from daskelm.passes.accumulator import Accumulator
+from daskelm.passes.gram import _SINGLE_RUN, DoubleGram, SingleGram, gram_matrix
+from daskelm.ridge.packed import add_triangle, crop_packed, unpack
+from daskelm.sums.ledger import Ledger
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-2, 2, (3000, 3)).astype(np.float32)

@@ -24,8 +24,8 @@ from daskelm import (
     NormalEquations,
     make_hdf5,
 )
+from daskelm.estimators.plain_state import from_plain, to_plain
 from daskelm.exceptions import FileFormatError, ParameterError
-from daskelm.plain_state import from_plain, to_plain
 
 sio = pytest.importorskip("skops.io")
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 
-from daskelm.accumulator import Accumulator
-from daskelm.eigen_solver import DOF_CHARGE, GCV_GRID, EigenFactor
+from daskelm.blas import factorise
 from daskelm.exceptions import DataError, IllConditionedWarning, ParameterError
-from daskelm.lapack import factorise
-from daskelm.normal_equations import NormalEquations
-from daskelm.solver import Weights
-from daskelm.solvers import SOLVERS, check_alpha, solve
+from daskelm.passes.accumulator import Accumulator
+from daskelm.ridge import solve as solvers
+from daskelm.ridge.eigen import DOF_CHARGE, GCV_GRID, EigenFactor
+from daskelm.ridge.solve import SOLVERS, check_alpha
+from daskelm.ridge.solver import Weights
+from daskelm.sums.normal_equations import NormalEquations
 
 RNG = np.random.default_rng(0)
 H = RNG.standard_normal((200, 8))
@@ -24,6 +25,10 @@ def sums(H=H, T=T, weights=None):
     accumulator = Accumulator("f", H.shape[1], T.shape[1])
     accumulator.add(H.copy(), T.copy(), weights)
     return accumulator.result("float64", None)
+
+
+def solve(sums, alpha="gcv", *, fit_intercept=True):
+    return solvers.solve(sums.moments(centred=fit_intercept), alpha)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1e-3, 1.0, 1e4])
@@ -189,13 +194,13 @@ def test_a_solver_is_a_row_of_the_table(monkeypatch):
         return Weights(B, len(B), 1.0)
 
     expected = {alpha: solve(sums(), alpha) for alpha in (0.5, 2.0)}
-    monkeypatch.setattr("daskelm.solvers.SOLVERS", {"lu": by_lu, **SOLVERS})
+    monkeypatch.setattr("daskelm.ridge.solve.SOLVERS", {"lu": by_lu, **SOLVERS})
     for alpha, method in ((0.5, "cholesky"), (2.0, "lu")):
         solution = solve(sums(), alpha)
         assert solution.method == method
         np.testing.assert_allclose(solution.coef, expected[alpha].coef, rtol=1e-8)
     assert asked == [0.5, 2.0]
 
-    monkeypatch.setattr("daskelm.solvers.SOLVERS", {"lu": by_lu})
+    monkeypatch.setattr("daskelm.ridge.solve.SOLVERS", {"lu": by_lu})
     with pytest.raises(LookupError, match="SOLVERS must end with a solver that takes all"):
         solve(sums(), 0.5)

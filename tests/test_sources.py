@@ -18,11 +18,11 @@ from daskelm.exceptions import (
     RowsCountedError,
     ScaleWarning,
 )
-from daskelm.files import replacing
-from daskelm.ledger import Ledger
-from daskelm.row_cells import cell_of, cells_between
-from daskelm.row_digests import row_digests, sum_digests
-from daskelm.row_source import Source
+from daskelm.hdf5.sealed import replacing
+from daskelm.sums.digests import row_digests, sum_digests
+from daskelm.sums.ledger import Ledger
+from daskelm.sums.row_cells import cell_of, cells_between
+from daskelm.sums.row_source import Source
 
 RNG = np.random.default_rng(1)
 X = RNG.standard_normal((1000, 5))
@@ -200,8 +200,8 @@ def test_only_rows_as_they_were_can_be_taken_away(here, monkeypatch):
     with pytest.raises((DataError, IncompatibleSumsError), match="not as they read now|read otherwise"):
         model.remove("X.h5", "T2.h5", rows=slice(0, 500))
     assert model.normal_equations_.n_samples == 1000
-    monkeypatch.setattr("daskelm.sources._CELL_BYTES", 64 * 64)
-    monkeypatch.setattr("daskelm.sources._CHECK_BYTES", 64 * 64)
+    monkeypatch.setattr("daskelm.sums.provenance._CELL_BYTES", 64 * 64)
+    monkeypatch.setattr("daskelm.sums.provenance._CHECK_BYTES", 64 * 64)
     add()
     change("T.h5", slice(100, 110))
     for rows in (slice(64, 128), slice(70, 120)):
@@ -327,7 +327,7 @@ def test_many_files_are_one_job(here, monkeypatch):
         n_tasks.append(len(options["ranges"]))
         return original(*args, **options)
 
-    monkeypatch.setattr("daskelm.resumption.accumulate", counted)
+    monkeypatch.setattr("daskelm.passes.resume.accumulate", counted)
     for i in range(40):
         write(f"x{i}.h5", X[25 * i : 25 * (i + 1)])
         write(f"t{i}.h5", T[25 * i : 25 * (i + 1)])

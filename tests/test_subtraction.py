@@ -8,7 +8,7 @@ import pytest
 
 from daskelm import ELMRegressor, NormalEquations, load
 from daskelm.exceptions import CancellationWarning, IncompatibleSumsError
-from daskelm.nesting import take_neurons
+from daskelm.sums.some_neurons import take_neurons
 
 RNG = np.random.default_rng(3)
 A, B = RNG.standard_normal((2, 1000, 3))

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskelm import NormalEquations
-from daskelm.accumulator import Accumulator
 from daskelm.blas import add_gram
 from daskelm.exceptions import FileFormatError, FileMissingError, IncompatibleSumsError
-from daskelm.ledger import Ledger
-from daskelm.triangles import pack_in_place, unpack
+from daskelm.passes.accumulator import Accumulator
+from daskelm.ridge.packed import pack_in_place, unpack
+from daskelm.sums.ledger import Ledger
 
 RNG = np.random.default_rng(0)
 N, L, C = 120, 7, 2

@@ -16,8 +16,6 @@ import portalocker
 import pytest
 
 from daskelm import ELMClassifier, ELMRegressor, NormalEquations, from_hdf5, load, make_hdf5, merge
-from daskelm import resumption as resumption_module
-from daskelm import sums_file as sums_file_module
 from daskelm.exceptions import (
     AlikeTablesWarning,
     CancellationWarning,
@@ -29,10 +27,12 @@ from daskelm.exceptions import (
     ParameterError,
     RowsCountedError,
 )
-from daskelm.files import read_generation
-from daskelm.row_cells import cell_of
-from daskelm.sources import Table
-from daskelm.sums_file import add_to_file, locked
+from daskelm.hdf5.sealed import read_generation
+from daskelm.passes import resume as resumption_module
+from daskelm.sums import file as sums_file_module
+from daskelm.sums.file import add_to_file, locked
+from daskelm.sums.provenance import Table
+from daskelm.sums.row_cells import cell_of
 
 RNG = np.random.default_rng(0)
 N = 1000
@@ -226,8 +226,8 @@ def test_tables_that_look_alike_are_told_apart_by_what_they_hold(here):
 
 def test_a_file_of_many_cells_is_checked_on_a_sample(here, monkeypatch):
     # Cells of up to 64 rows: 5 inputs, 2 targets, a weight.
-    monkeypatch.setattr("daskelm.sources._CELL_BYTES", 64 * 64)
-    monkeypatch.setattr("daskelm.sources._CHECK_BYTES", 4 * 64 * 64)
+    monkeypatch.setattr("daskelm.sums.provenance._CELL_BYTES", 64 * 64)
+    monkeypatch.setattr("daskelm.sums.provenance._CHECK_BYTES", 4 * 64 * 64)
     sums = add(rows=slice(10, 900))
     (source,) = sums.ledger.sources.values()
     assert sorted(source.cells) == [8, 16, 32, *range(64, 900, 64)]
@@ -306,8 +306,8 @@ def commit_always(monkeypatch):
     """A commit after every gram task, and many gram tasks."""
     monkeypatch.setattr(resumption_module, "_COMMIT_SECONDS", 0)
     monkeypatch.setattr(resumption_module, "_COMMIT_SHARE", 0)
-    monkeypatch.setattr("daskelm.accumulation.rows_per_task", lambda *sizes: 60)
-    monkeypatch.setattr("daskelm.accumulation.block_rows", lambda *sizes: 30)
+    monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: 60)
+    monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: 30)
 
 
 @pytest.mark.parametrize("where", ["here", "client"])
@@ -622,7 +622,7 @@ def test_a_change_without_the_lock_is_noticed(here):
 
 def test_a_removed_lock_file_does_not_let_two_in(here):
     """A process that waits for a lock file which is removed meanwhile locks the new one."""
-    code = "from daskelm.sums_file import locked\nwith locked('sums.h5') as file: print('in', flush=True)"
+    code = "from daskelm.sums.file import locked\nwith locked('sums.h5') as file: print('in', flush=True)"
     with locked("sums.h5"):
         waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         with pytest.raises(subprocess.TimeoutExpired):

@@ -23,8 +23,8 @@ from test_docs import blocks
 
 from daskelm import ELMRegressor, from_hdf5, load, make_hdf5
 from daskelm.cli import cli
-from daskelm.cli_scheduler import Scheduler, connected
-from daskelm.client import current_client
+from daskelm.cli.scheduler import Scheduler, connected
+from daskelm.cluster.client import current_client
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "clusters.md"

@@ -13,8 +13,8 @@ from dask.highlevelgraph import HighLevelGraph
 from distributed import Client
 from threadpoolctl import threadpool_info
 
-from daskelm.client import current_client, in_task, n_local_threads
-from daskelm.tree import Reduction, reduce_here, tree_reduce
+from daskelm.cluster.client import current_client, in_task, n_local_threads
+from daskelm.cluster.tree import Reduction, reduce_here, tree_reduce
 
 
 def leaves(n, function=lambda i: [i]):

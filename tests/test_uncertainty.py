@@ -15,10 +15,10 @@ from sklearn.preprocessing import StandardScaler
 
 from daskelm import ELMRegressor, ELMRegressorCV, Neurons, from_hdf5, load, make_hdf5, to_hdf5
 from daskelm.exceptions import DataError, IllConditionedWarning, NotSolvedError, ParameterError
-from daskelm.layer import Layer
-from daskelm.prediction import UncertainOutput
-from daskelm.solvers import solve
-from daskelm.uncertainty import Uncertainty
+from daskelm.layer.layer import Layer
+from daskelm.passes.predict import UncertainOutput
+from daskelm.ridge.solve import solve
+from daskelm.ridge.uncertainty import Uncertainty
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 3))
@@ -231,5 +231,6 @@ def test_rows_must_tell_the_noise(n_rows):
         model.predict(NEW, return_std=True)
     model.set_params(alpha=1.0).solve().predict(NEW, return_std=True)
     weak = ELMRegressor(20, alpha=1e-3, random_state=0).fit(X, Y, np.full(150, 1e-2))
+    moments = weak.normal_equations_.moments()
     with pytest.raises(DataError, match=r"weights sum to 1\.5 and"):
-        Uncertainty.of(weak.normal_equations_, solve(weak.normal_equations_, 1e-3))
+        Uncertainty.of(moments, solve(moments, 1e-3), np.zeros(1))

@@ -27,6 +27,7 @@ from daskelm import (
     make_hdf5,
     merge,
 )
+from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import (
     DataError,
     FileMissingError,
@@ -37,13 +38,12 @@ from daskelm.exceptions import (
     ParameterError,
     RowsCountedError,
 )
-from daskelm.fold_errors import solve_apart
-from daskelm.fold_scores import _ScorePass
-from daskelm.folds import Folds
-from daskelm.hdf5 import Hdf5Reader
-from daskelm.nesting import leading, nested_order
-from daskelm.row_scores import row_score
-from daskelm.targets import RegressionTargets
+from daskelm.hdf5.rows import Hdf5Reader
+from daskelm.layer.nesting import leading, nested_order
+from daskelm.selection.fold_models import solve_apart
+from daskelm.selection.folds import Folds
+from daskelm.selection.scores import row_score
+from daskelm.selection.scoring_pass import _ScorePass
 
 N, M, D = 300, 120, 4
 RNG = np.random.default_rng(0)
@@ -344,7 +344,7 @@ def test_validation_rows_that_cannot_be_used(val, params, error, message):
 def test_labels_that_were_not_fitted(monkeypatch):
     strange = np.where(LABELS_VAL == "b", "z", LABELS_VAL)
     # Before there is any work.
-    monkeypatch.setattr("daskelm.validation_criterion.accumulate", None)
+    monkeypatch.setattr("daskelm.selection.holdout.accumulate", None)
     with pytest.raises(DataError, match=r"y_val: every label must be one of those in y, \['a', 'b', 'c'\]; got 'z'"):
         fit((X_VAL, strange), LABELS)
     with pytest.raises(DataError, match="y_val: every label must be one of those in y, .*; got 0"):
@@ -354,7 +354,7 @@ def test_labels_that_were_not_fitted(monkeypatch):
 
 
 def test_files_are_told_apart_before_there_is_any_work(files, monkeypatch):
-    monkeypatch.setattr("daskelm.validation_criterion.accumulate", None)
+    monkeypatch.setattr("daskelm.selection.holdout.accumulate", None)
     paths = str(files / "X.h5"), str(files / "Y.h5")
     with pytest.raises(RowsCountedError, match="rows 0 to 299 of .*X.h5 are in X and in X_val"):
         chosen(Y).fit(*paths, X_val=paths[0], y_val=paths[1])
@@ -382,8 +382,8 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 2**20)
     with pytest.raises(InsufficientMemoryError, match="2000 penalties and 3 numbers of 24 neurons, and has"):
         fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
-    monkeypatch.setattr("daskelm.validation_criterion.check_grid", lambda *sizes, **more: None)
-    monkeypatch.setattr("daskelm.accumulation.check_memory", lambda *need: None)
+    monkeypatch.setattr("daskelm.selection.holdout.check_grid", lambda *sizes, **more: None)
+    monkeypatch.setattr("daskelm.passes.accumulate.check_memory", lambda *need: None)
     with pytest.raises(InsufficientMemoryError, match="to score 2000 penalties and 3 numbers of neurons, whose"):
         fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
 

@@ -15,7 +15,7 @@ import contextlib
 import socket
 import time
 
-from daskelm.hdf5_reader import Hdf5Reader
+from daskelm.hdf5.reader import Hdf5Reader
 
 
 def slowly(plain):
@@ -31,7 +31,7 @@ def slowly(plain):
 
 
 # Dask loads it twice.
-if Hdf5Reader.read.__module__ == "daskelm.hdf5_reader":
+if Hdf5Reader.read.__module__ == "daskelm.hdf5.reader":
     Hdf5Reader.read = slowly(Hdf5Reader.read)
 """
 

@@ -54,7 +54,7 @@ def test_what_is_copied_is_sent_to_the_engine_and_nothing_else(tmp_path):
     image.copy_files(tmp_path)
     copied = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "daskelm/__init__.py"} <= copied
-    assert {"daskelm/py.typed", "daskelm/cli.py"} <= copied
+    assert {"daskelm/py.typed", "daskelm/cli/commands.py"} <= copied
     assert not [path for path in copied if "__pycache__" in path]
     for path in (".git/config", ".venv/bin/python", "tests/conftest.py", "docker/certificates/key.pem"):
         assert not image.sent(path)

@@ -20,7 +20,9 @@ N_READS = 2 * N // 500
 WORK = """
 import json, time
 from dask.distributed import Client
-from daskelm import ELMRegressor, accumulation, from_hdf5, resumption
+from daskelm import ELMRegressor, from_hdf5
+from daskelm.passes import accumulate as accumulation
+from daskelm.passes import resume as resumption
 
 accumulation.rows_per_task = accumulation.block_rows = lambda *sizes: 500
 resumption._COMMIT_SECONDS = {commit}

@@ -34,7 +34,8 @@ PROGRAM = """\
 #!/bin/sh
 exec "{python}" -c '
 import runpy, sys, time
-from daskelm import cli, resumption
+from daskelm import cli
+from daskelm.passes import resume as resumption
 
 resumption._COMMIT_SHARE = resumption._COMMIT_SECONDS = 0
 add_to_file = resumption.add_to_file

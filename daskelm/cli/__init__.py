@@ -1,0 +1,5 @@
+"""The command `daskelm`."""
+
+from .commands import cli, main
+
+__all__ = ["cli", "main"]

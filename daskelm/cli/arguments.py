@@ -1,0 +1,206 @@
+"""What the commands take: forms of arguments, each with an error that shows it, and the options that they share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+__all__ = [
+    "ALPHA",
+    "CLASSES",
+    "CLASS_WEIGHT",
+    "DATA",
+    "NEURONS",
+    "NUMBERS",
+    "ROWS",
+    "SIZES",
+    "Written",
+    "force_option",
+    "kind_of",
+    "load_estimator",
+    "lock_option",
+    "model_argument",
+    "quiet_option",
+    "rows_option",
+    "t_argument",
+    "weights_option",
+    "x_argument",
+]
+
+
+class Form(click.ParamType):
+    """A form of text, and the function that reads it."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]):
+        self.name, self.read = name, read
+
+    def convert(self, value, param, ctx):
+        """The value; what was read already (a default) as it is."""
+        return self.read(value) if isinstance(value, str) else value
+
+
+class Written(click.ParamType):
+    """A file to write, of the kind "model", "data", or "table" (text, with a name that ends in .csv).
+
+    One that exists must be of that kind or empty, unless there is --force: a glob that the shell filled in, or a slip
+    of a number, must not cost a file of data.
+    """
+
+    name = "file"
+
+    def __init__(self, kind: str):
+        self.kind = kind
+
+    def convert(self, value, param, ctx):
+        """The path."""
+        from ..exceptions import DaskelmError
+        from ..hdf5.sealed import check_replaceable
+
+        if self.kind == "table" and not value.endswith(".csv"):
+            raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
+        # Both are read before the others.
+        force, dataset = ctx.params.get("force", False), ctx.params.get("dataset", "data")
+        try:
+            check_replaceable(value, self.kind, force, dataset)
+        except DaskelmError as error:
+            raise click.BadParameter(str(error)) from None
+        return value
+
+
+def kind_of(path) -> str | None:
+    """What a file is: "model", "sums", "data" (any other HDF5), or None for anything else."""
+    from ..hdf5.dataset import is_hdf5
+    from ..hdf5.sealed import sealed_format
+
+    return sealed_format(path) or ("data" if is_hdf5(path) else None)
+
+
+def _data(text):
+    from ..exceptions import DatasetNotFoundError
+    from ..hdf5.rows import open_rows
+    from ..hdf5.urls import split_dataset
+
+    path, dataset = split_dataset(text)
+    if dataset is not None and not (path and dataset):
+        raise click.BadParameter(f"must be FILE, or FILE::DATASET to name a dataset in it; got {text!r}.")
+    try:
+        return open_rows(path, dataset)
+    except DatasetNotFoundError as error:
+        raise click.BadParameter(f"{error} On the command line that is {path}::DATASET.") from None
+
+
+def _rows(text):
+    try:
+        # Python's own two bounds; the colon must be there, since one number would be one row or a number of rows.
+        start, stop = (int(bound) if bound.strip() else None for bound in text.split(":"))
+    except ValueError:
+        raise click.BadParameter(
+            f"must be START:STOP, such as 0:1000 for the first thousand rows, or 1000: for the rest; got {text!r}."
+        ) from None
+    return slice(start, stop)
+
+
+def _neurons(text):
+    from ..layer.neurons import kind_from_name
+
+    if text.isdecimal():
+        return int(text)
+    groups = [group.partition(":") for group in text.split(",")]
+    if not all(n.strip().isdecimal() and kind for n, _, kind in groups):
+        raise click.BadParameter(
+            f"must be a number of tanh neurons, or NUMBER:KIND of each kind, such as 10:lin,200:tanh; got {text!r}."
+        )
+    return [(int(n), kind_from_name(kind.strip())) for n, _, kind in groups]
+
+
+def _alpha(text):
+    from ..ridge.solve import check_alpha
+
+    with contextlib.suppress(ValueError):
+        text = float(text)
+    return check_alpha(text)
+
+
+def _number(text):
+    with contextlib.suppress(ValueError):
+        return int(text)
+    return float(text)
+
+
+def _classes(text):
+    try:
+        return [_number(label) for label in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"must be labels that are numbers, with commas between, such as 0,1,2; got {text!r}. Code words as numbers "
+            "first."
+        ) from None
+
+
+def _class_weight(text):
+    try:
+        pairs = (pair.split("=") for pair in text.split(","))
+        return {_number(label): float(weight) for label, weight in pairs}
+    except ValueError:
+        raise click.BadParameter(
+            f"must be LABEL=WEIGHT for some of the classes, such as 0=1,1=20; got {text!r}."
+        ) from None
+
+
+def _numbers(text):
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"must be numbers with commas between, such as 0.1,1,10; got {text!r}.") from None
+
+
+def _sizes(text):
+    if not all(number.strip().isdecimal() for number in text.split(",")):
+        raise click.BadParameter(f"must be whole numbers with commas between, such as 50,100,200; got {text!r}.")
+    return [int(number) for number in text.split(",")]
+
+
+DATA = Form("data", _data)
+ROWS = Form("rows", _rows)
+NEURONS = Form("neurons", _neurons)
+ALPHA = Form("alpha", _alpha)
+CLASSES = Form("classes", _classes)
+NUMBERS = Form("numbers", _numbers)
+SIZES = Form("sizes", _sizes)
+CLASS_WEIGHT = Form("weights", _class_weight)
+
+
+force_option = click.option(
+    "--force", is_flag=True, is_eager=True, help="Replace a file of another kind too, but never an input."
+)
+lock_option = click.option(
+    "--lock/--no-lock",
+    default=True,
+    help="Whether to hold SUMS.lock; not where the file system has no locks, with a sums file for each process.",
+)
+quiet_option = click.option("--quiet", is_flag=True, help="No progress on standard error.")
+rows_option = click.option(
+    "--rows", metavar="START:STOP", type=ROWS, help="Rows START to STOP - 1 of X, T and weights."
+)
+weights_option = click.option("--weights", metavar="FILE", type=DATA, help="Weights of the rows, one column.")
+x_argument = click.argument("x", metavar="X", type=DATA)
+t_argument = click.argument("t", metavar="T", type=DATA)
+model_argument = click.argument("model", metavar="MODEL")
+
+
+def load_estimator(path, verbose: bool | None = None):
+    """The estimator in a model file, to be solved from sums; `verbose` is for this process alone."""
+    from ..estimators.fitting import SumsEstimator
+    from ..estimators.load import load
+    from ..exceptions import ParameterError
+
+    model = load(path)
+    if not isinstance(model, SumsEstimator):
+        raise ParameterError(
+            f"MODEL: {path} must hold an ELMRegressor or an ELMClassifier; got {type(model).__name__}, which is not "
+            "solved from sums. Make a model with daskelm init."
+        )
+    return model if verbose is None else model.set_params(verbose=int(verbose))

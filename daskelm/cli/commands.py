@@ -1,0 +1,328 @@
+"""`daskelm`: the five steps for shell scripts and job arrays. A face: all that it does is in the modules below."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+# What brings NumPy, scikit-learn or Dask is imported by the commands that need it: --help has to come at once.
+from .arguments import (
+    ALPHA,
+    CLASS_WEIGHT,
+    CLASSES,
+    DATA,
+    NEURONS,
+    Written,
+    force_option,
+    load_estimator,
+    model_argument,
+    quiet_option,
+    t_argument,
+    weights_option,
+    x_argument,
+)
+from .check import check
+from .errors import INTERRUPTED, Command, Group
+from .scheduler import connected, scheduler_option
+from .select import select
+from .sums import accumulate, merge, remove, solve
+
+__all__ = ["cli", "main"]
+
+
+@click.group(cls=Group, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="daskelm", message="%(prog)s %(version)s")
+def cli():
+    """Extreme Learning Machines for tables with too many rows, in five steps.
+
+    1  daskelm make-hdf5 X.csv X.h5           data on disk, the same for T
+    2  daskelm init X.h5 model.h5             a model with random neurons
+    3  daskelm accumulate model.h5 X.h5 T.h5 --rows 0:1000 --into sums.h5
+                                              any number of these, anywhere
+    4  daskelm solve model.h5 sums.h5         once
+    5  daskelm predict model.h5 X.h5 --out Y.h5, or score model.h5 X.h5 T.h5
+
+    A data file is FILE, or FILE::DATASET where it holds several datasets.
+    Several files as one table are a glob in quotes: 'part*.h5::X' (part2
+    before part10). Data may be at a URL, such as s3://bucket/part.h5.
+    Results go to standard output, progress and errors to standard error.
+    Exit codes: 0; 2 for a mistake, told in one line; 3 where a cluster lost
+    its workers or scheduler; 4 where daskelm check found something; 1 for an
+    error of daskelm's own; 130 after Ctrl-C. Every file is replaced whole or
+    not at all, so that any command can be killed and started again.
+    """
+
+
+def main():
+    """Run the command, as a process of its own."""
+    try:
+        cli(prog_name="daskelm")
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # Threads of Dask may be at work for a minute still, and Python would wait for them.
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        raise
+
+
+@click.command("make-hdf5", cls=Command)
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET", type=Written("data"))
+@click.option("--dataset", default="data", show_default=True, is_eager=True, help="Name of the dataset.")
+@click.option("--delimiter", help="Of a text file; found from its first line if not given.")
+@click.option(
+    "--header/--no-header", default=None, help="Whether its first line names the columns; found if not given."
+)
+@click.option("--dtype", help="Type of the numbers, such as float32; that of SOURCE if not given, float64 for text.")
+@click.option("--compression", metavar="FILTER", help="gzip, lzf, or a filter of the package hdf5plugin such as zstd.")
+@force_option
+@quiet_option
+def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, force, quiet):
+    """Convert a table of numbers to HDF5, in bounded memory.
+
+    SOURCE  .csv, .txt, .tsv or .dat, these also as .gz or .bz2; or .npy
+    TARGET  HDF5 file; one that was written so before is replaced when the
+            new one is complete
+
+    Example:
+      daskelm make-hdf5 dataX.csv dataX.h5
+
+    Next: the same for the targets T, then daskelm init.
+    """
+    from ..data.to_hdf5 import make_hdf5
+
+    make_hdf5(
+        source,
+        target,
+        dataset,
+        delimiter=delimiter,
+        header=header,
+        dtype=dtype,
+        compression=_filter(compression),
+        overwrite=force,
+        verbose=not quiet,
+    )
+    _tell_data(target, dataset)
+
+
+def _filter(name):
+    """The compression of that name."""
+    if name in (None, "gzip", "lzf"):
+        return name
+    try:
+        import hdf5plugin
+
+        return hdf5plugin.get_filters(name.lower())[0]()
+    except ImportError:
+        why = "hdf5plugin is not installed: pip install 'daskelm[hdf5plugin]'"
+    except ValueError:
+        why = f"hdf5plugin has {', '.join(hdf5plugin.FILTERS)}"
+    raise click.BadParameter(
+        f"must be gzip, lzf, or a filter of hdf5plugin; got {name!r}, and {why}.", param_hint="'--compression'"
+    )
+
+
+@click.command(cls=Command)
+@x_argument
+@click.argument("model", metavar="MODEL", type=Written("model"))
+@click.option(
+    "--neurons",
+    metavar="SPEC",
+    type=NEURONS,
+    help="NUMBER:KIND with commas between, such as 10:lin,5:tanh,15:sigm, or a number of tanh neurons. Kinds: lin, "
+    "sigm, tanh, relu, rbf_l1, rbf_l2, rbf_linf, functions such as numpy.sin. All inputs and 200 tanh if not given.",
+)
+@click.option("--alpha", metavar="gcv|FLOAT", type=ALPHA, default="gcv", show_default=True, help="Penalty.")
+@click.option("--classifier/--regressor", default=None, help="A classifier if there are classes, else a regressor.")
+@click.option("--classes", metavar="0,1,...", type=CLASSES, help="All labels that will come.")
+@click.option("--labels", metavar="T", type=DATA, help="Data file to take the classes from.")
+@click.option(
+    "--class-weight", metavar="LABEL=WEIGHT,...", type=CLASS_WEIGHT, help="Weights of classes; 1 if not named."
+)
+@click.option("--standardize/--no-standardize", default=True, help="Centre and scale the inputs.  [default: yes]")
+@click.option("--intercept/--no-intercept", default=True, help="A constant that is not penalised.  [default: yes]")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the layer; that of X if not given.")
+@click.option(
+    "--gram-dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float64",
+    show_default=True,
+    help="That products are summed in; float32 is faster, with a layer in float32, and rounds small penalties away.",
+)
+@click.option(
+    "--seed",
+    metavar="INT",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of the neurons. The same command gives the same model.",
+)
+@weights_option
+@scheduler_option
+@force_option
+def init(
+    x,
+    model,
+    neurons,
+    alpha,
+    classifier,
+    classes,
+    labels,
+    class_weight,
+    standardize,
+    intercept,
+    dtype,
+    gram_dtype,
+    seed,
+    weights,
+    scheduler,
+    force,
+):
+    """Draw neurons, take the scale of the inputs, save the model.
+
+    X      inputs: FILE or FILE::DATASET, several files as a glob in quotes;
+           of many rows, up to 100,000 are looked at
+    MODEL  model file to write; a model that exists is replaced
+
+    Example:
+      daskelm init dataX.h5 model.h5 --neurons 10:lin,5:tanh,15:sigm
+      daskelm init dataX.h5 digits.h5 --classes 0,1,2,3,4,5,6,7,8,9
+
+    Next: daskelm accumulate, with this one model everywhere. Sums of
+    another model never add, so keep it.
+    """
+    params = {
+        "neurons": neurons,
+        "alpha": alpha,
+        "standardize": standardize,
+        "fit_intercept": intercept,
+        "dtype": dtype,
+        "gram_dtype": gram_dtype,
+        "random_state": seed,
+    }
+    if classes is not None and labels is not None:
+        raise click.UsageError("--classes and --labels both say which classes there are; give one of them.")
+    known = classes is not None or labels is not None
+    if classifier is None:
+        classifier = known
+    if classifier and not known:
+        raise click.UsageError("a classifier needs --classes or --labels, since some of the rows may miss a class.")
+    if not classifier and (known or class_weight is not None):
+        raise click.UsageError(
+            "a regressor has no --classes, --labels or --class-weight; leave them out, or name the classes without "
+            "--regressor."
+        )
+    from ..hdf5.outputs import check_not_an_input
+
+    check_not_an_input(model, "MODEL", X=x, labels=labels, weights=weights)
+    with connected(scheduler):
+        if classifier:
+            from ..estimators.classifier import ELMClassifier
+
+            estimator = ELMClassifier(class_weight=class_weight, **params)
+            estimator.initialize(x, y=labels, classes=classes, sample_weight=weights)
+        else:
+            from ..estimators.regressor import ELMRegressor
+
+            estimator = ELMRegressor(**params).initialize(x, sample_weight=weights)
+    estimator.save(model, overwrite=force)
+    _tell_info(model)
+
+
+@click.command(cls=Command)
+@model_argument
+@x_argument
+@click.option("--out", metavar="FILE", type=Written("data"), required=True, help="HDF5 file to write.")
+@click.option("--proba", is_flag=True, help="Probabilities of the classes instead of labels.")
+@scheduler_option
+@force_option
+@quiet_option
+def predict(model, x, out, proba, scheduler, force, quiet):
+    """Predict from HDF5 to HDF5, in bounded memory.
+
+    MODEL  solved model file
+    X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
+
+    Example:
+      daskelm predict model.h5 dataX.h5 --out predictedY.h5
+
+    Next: daskelm info predictedY.h5; in Python from_hdf5("predictedY.h5").
+    """
+    from ..hdf5.outputs import check_not_an_input
+
+    check_not_an_input(out, "--out", MODEL=model, X=x)
+    estimator = load_estimator(model, verbose=not quiet)
+    if proba and not hasattr(estimator, "predict_proba"):
+        raise click.BadParameter(f"{model} is a regressor, which has no classes.", param_hint="'--proba'")
+    with connected(scheduler):
+        (estimator.predict_proba if proba else estimator.predict)(x, out=out, overwrite=force)
+    _tell_data(out, "data")
+
+
+@click.command(cls=Command)
+@model_argument
+@x_argument
+@t_argument
+@weights_option
+@scheduler_option
+@quiet_option
+def score(model, x, t, weights, scheduler, quiet):
+    """Print R2, or of a classifier the part of right labels.
+
+    MODEL  solved model file
+    X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
+    T      true targets or labels: the same
+
+    Example:
+      daskelm score model.h5 dataX.h5 dataT.h5
+
+    Next: rows that were not summed tell more than those that were.
+    """
+    estimator = load_estimator(model, verbose=not quiet)
+    with connected(scheduler):
+        click.echo(repr(float(estimator.score(x, t, weights))))
+
+
+@click.command(cls=Command)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list with an object per file.")
+def info(files, as_json):
+    """Say what files hold: data, models, or sums.
+
+    FILE  any of them, or a glob; FILE::DATASET for one dataset
+
+    Of sums, every file whose rows are in them is listed, with the rows.
+
+    Example:
+      daskelm info dataX.h5 model.h5 sums.h5
+      daskelm info --json dataX.h5
+    """
+    from .info import describe, lines, named
+
+    facts = [describe(file) for name in files for file in named(name)]
+    if as_json:
+        import json
+
+        click.echo(json.dumps(facts, indent=2, allow_nan=False))
+    else:
+        for item in facts:
+            click.echo("\n".join(lines(item)))
+
+
+def _tell_data(path, dataset):
+    from ..hdf5.rows import open_rows
+
+    rows = open_rows(path, dataset)
+    click.echo(f"{path}: {dataset} {rows.shape} {rows.dtype}")
+
+
+def _tell_info(path):
+    from .info import describe, lines
+
+    click.echo("\n".join(lines(describe(path))))
+
+
+for _command in (make_hdf5, init, accumulate, remove, merge, solve, select, predict, score, info, check):
+    cli.add_command(_command)

@@ -1,0 +1,174 @@
+"""What a file holds, as plain facts and as lines of text: data, models, sums."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+from ..estimators.model_file import read_model
+from ..exceptions import FileFormatError
+from ..hdf5.dataset import file_sizes, opened
+from ..hdf5.layout import outsides_of, unwritten_rows
+from ..hdf5.links import datasets_in, dtype_of, links_in
+from ..hdf5.rows import files_named, open_rows, some
+from ..hdf5.urls import split_dataset
+from ..layer.neurons import kind_name
+from ..sums.normal_equations import NormalEquations
+from .arguments import kind_of
+
+__all__ = ["describe", "layer_facts", "lines", "named"]
+
+# Row ranges of one source that are written out; with --json all of them are.
+_RANGES = 6
+
+
+def named(name: str) -> list[str]:
+    """The files that a name on the command line stands for: those of a glob, unless a file is called so."""
+    path, dataset = split_dataset(name)
+    if not glob.has_magic(path) or os.path.exists(path):
+        return [name]
+    return [file if dataset is None else f"{file}::{dataset}" for file in files_named(path)]
+
+
+def describe(name: str) -> dict:
+    """Facts about a file, as JSON holds them; of FILE::DATASET, about that dataset alone."""
+    path, dataset = split_dataset(name)
+    kind = kind_of(path)
+    facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
+    part = open_rows(path, dataset).parts[0] if dataset else None
+    if kind == "data":
+        return facts | (_all_datasets(path) if part is None else _one_dataset(part, path, dataset))
+    if kind == "model":
+        return facts | _model(path)
+    if kind == "sums":
+        return facts | _sums(path)
+    raise FileFormatError(f"{path} is neither a daskelm file nor HDF5. Text and .npy are converted with make-hdf5.")
+
+
+def _all_datasets(path):
+    def facts(file):
+        found = {"datasets": [_facts(name, item) for name, item in datasets_in(file).items()]}
+        links = [{"name": name, "to": link.target, "there": link.there} for name, link in links_in(file).items()]
+        return found | ({"links": links} if links else {})
+
+    with opened(path) as (file, remote):
+        return facts(file) if remote is None else remote.call(facts, file)
+
+
+def _one_dataset(part, path, name):
+    with opened(part.path) as (file, remote):
+        get = file.get if remote is None else partial(remote.call, file.get)
+        facts = partial(_facts, name.lstrip("/"), get(part.dataset))
+        found = facts() if remote is None else remote.call(facts)
+    # By way of a link it may lie elsewhere, under another name.
+    here = part.path in (path, os.path.abspath(path))
+    return {"datasets": [found | ({} if here else {"in": f"{part.path}::{part.dataset.lstrip('/')}"})]}
+
+
+def _facts(name, item):
+    dtype, chunks = dtype_of(item), None if item.chunks is None else list(item.chunks)
+    facts = {
+        "name": name,
+        "shape": list(item.shape or ()),
+        "dtype": "unknown to NumPy" if dtype is None else str(dtype),
+    }
+    made = item.id.get_create_plist()
+    # Names of filters go on with where to find them.
+    filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
+    facts |= {"chunks": chunks, "filters": filters}
+    if item.shape and (sources := list(dict.fromkeys(outside.file for outside in outsides_of(item)))):
+        facts["reads_from"] = sources
+    if item.shape and (holes := unwritten_rows(item)):
+        facts["unwritten"] = [list(run) for run in holes]
+    return facts
+
+
+def layer_facts(layer) -> dict:
+    """Inputs, neurons by kind, type and fingerprint of a hidden layer."""
+    kinds: Counter = Counter()
+    for group in layer.groups:
+        kinds[kind_name(group.kind)] += len(group)
+    return {
+        "inputs": layer.n_features,
+        "neurons": layer.n_neurons,
+        "kinds": dict(kinds),
+        "dtype": layer.dtype.name,
+        "standardized": layer.scale is not None,
+        "fingerprint": layer.fingerprint,
+    }
+
+
+def _model(path):
+    state = read_model(path)
+    layer, solution, sums, classes = (state[name] for name in ("layer", "solution", "sums", "classes"))
+    facts = {"class": state["class"]} | ({} if layer is None else layer_facts(layer))
+    facts |= {name: state["params"][name] for name in ("random_state", "alpha") if name in state["params"]}
+    if classes is not None:
+        facts["classes"] = classes.tolist()
+    facts["solved"] = solution is not None
+    if solution is not None:
+        condition = solution.condition_number
+        facts |= {
+            "targets": len(solution.coef),
+            "alpha_used": solution.alpha,
+            "rank": solution.rank,
+            "condition_number": condition if math.isfinite(condition) else None,
+        }
+    return facts | ({} if sums is None else {"rows_inside": sums.n_samples})
+
+
+def _sums(path):
+    sums = NormalEquations.load(path)
+    sources = [
+        {"paths": sorted(source.paths), "rows": source.n_rows, "ranges": [list(rows) for rows in source.ranges]}
+        for source in sums.ledger.sources.values()
+    ]
+    return {
+        "rows": sums.ledger.n_rows,
+        "sources": sources,
+        "rows_from_memory": sums.ledger.n_unknown,
+        "sum_of_weights": sums.sum_weights,
+        "summed_in": sums.precision,
+        "neurons": sums.n_neurons,
+        "targets": sums.n_targets,
+        "targets_are": sums.targets,
+        "fingerprint": sums.fingerprint,
+    }
+
+
+def _remarks(item):
+    """What is out of the ordinary of a dataset."""
+    if "in" in item:
+        yield f"in {item['in']}"
+    if "reads_from" in item:
+        yield f"read from {some(item['reads_from'])}"
+    if runs := [f"{start}:{stop}" for start, stop in item.get("unwritten", [])]:
+        yield f"rows never written: {some(runs)}"
+
+
+def lines(facts: dict) -> Iterator[str]:
+    """The facts as text."""
+    facts = dict(facts)
+    yield f"{facts.pop('file')}: {facts.pop('kind')}, {facts.pop('bytes'):,} bytes"
+    for item in facts.pop("datasets", []):
+        chunks = "not chunked" if item["chunks"] is None else f"chunks {tuple(item['chunks'])}"
+        told = [item["dtype"], chunks, *item["filters"], *_remarks(item)]
+        yield f"  {item['name']}  {tuple(item['shape'])} {', '.join(told)}"
+    for link in facts.pop("links", []):
+        yield f"  {link['name']}  link to {link['to']}{', which is not there' if link['there'] is False else ''}"
+    kinds = facts.pop("kinds", None)
+    if kinds is not None:
+        facts["neurons"] = f"{facts['neurons']} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
+    sources = facts.pop("sources", [])
+    for name, value in facts.items():
+        yield f"  {name.replace('_', ' '):<18}{value}"
+    for source in sources:
+        yield f"  {source['rows']} rows of {', '.join(source['paths']) or 'a file whose name is not known'}"
+        ranges = [f"{start}:{stop}" for start, stop in source["ranges"]]
+        more = f" and {len(ranges) - _RANGES} more ranges" if len(ranges) > _RANGES else ""
+        yield f"    {' '.join(ranges[:_RANGES])}{more}"

@@ -1,0 +1,149 @@
+"""The command that chooses penalty and number of neurons from sums files, and what it tells of them."""
+
+from __future__ import annotations
+
+import csv
+
+import click
+
+from .arguments import NUMBERS, SIZES, Written, force_option, load_estimator, model_argument, quiet_option
+from .errors import Command
+
+__all__ = ["select"]
+
+# Lines of the table of the best.
+_SHOWN = 5
+
+
+@click.command(cls=Command)
+@model_argument
+@click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
+@click.option("--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL if not given.")
+@click.option(
+    "--validation",
+    metavar="SUMS",
+    multiple=True,
+    help="Sums file or glob of other rows, to score on; may be given again.",
+)
+@click.option("--folds", is_flag=True, help="Each of SUMS is a fold, scored by models of all the others.")
+@click.option(
+    "--neurons",
+    metavar="N,N,...",
+    type=SIZES,
+    help="Numbers of neurons to try, the first ones of MODEL's; all of them if not given. Needs --out.",
+)
+@click.option(
+    "--ranking",
+    type=click.Choice(["omp", "lars", "mrsr"]),
+    help="Take the neurons that tell most of the targets instead of the first ones. Needs --out.",
+)
+@click.option("--alphas", metavar="A,A,...", type=NUMBERS, help="Penalties to try; if not given, a grid of its own.")
+@click.option(
+    "--scoring",
+    type=click.Choice(["r2", "neg_mean_squared_error", "neg_root_mean_squared_error"]),
+    default="r2",
+    show_default=True,
+    help="What is largest for the best.",
+)
+@click.option("--table", metavar="FILE.csv", type=Written("table"), help="Text file to write all scores to.")
+@force_option
+@quiet_option
+def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, force, quiet):
+    """Choose penalty and number of neurons from sums, and solve.
+
+    MODEL  model file that the rows were added with
+    SUMS   one or more sums files, or globs in quotes; left as they are
+
+    No data is read: all models of the grid, and their scores, follow from
+    the sums. They are scored on the rows of --validation, or on each of SUMS
+    in turn with --folds, or else by generalised cross-validation. Rows of
+    --validation are not solved with. The condition number printed is LAPACK's
+    estimate in the 1-norm, or where that is not safe, that in the 2-norm.
+
+    A model of fewer neurons takes no more sums of MODEL's, so that it needs a
+    file of its own, --out; keep MODEL for the rows that are still to come.
+
+    Example:
+      daskelm select model.h5 sums.h5
+      daskelm select model.h5 sums.h5 --validation more.h5 --alphas 0.1,1,10
+      daskelm select model.h5 sums.h5 more.h5 --folds --neurons 9,30 --out best.h5
+
+    Next: daskelm predict, or daskelm score on rows that were in no sums.
+    """
+    if folds and validation:
+        raise click.UsageError("--folds and --validation both say which rows score the models; give one of them.")
+    if (neurons is not None or ranking is not None) and out is None:
+        given = "--ranking" if neurons is None else "--neurons"
+        raise click.UsageError(
+            f"{given} needs --out MODEL2, since a model of fewer neurons takes no more sums of MODEL's."
+        )
+    from ..hdf5.outputs import check_not_an_input
+    from ..sums.file import files_of
+
+    read = {"SUMS": files_of(list(sums)), "--validation": files_of(list(validation)) if validation else None}
+    if out is not None:
+        check_not_an_input(out, "--out", **read)
+    if table is not None:
+        check_not_an_input(table, "--table", **read, MODEL=model)
+    estimator = load_estimator(model)
+    verbose = estimator.verbose
+    # For this process alone.
+    estimator.set_params(verbose=int(not quiet))
+    full = estimator._need_layer("select").n_neurons
+    estimator.select(
+        list(sums),
+        validation=list(validation) or None,
+        n_neurons=neurons,
+        ranking=ranking,
+        alphas=alphas,
+        cv="files" if folds else None,
+        scoring=scoring,
+    )
+    estimator.set_params(verbose=verbose)
+    results = estimator.cv_results_
+    if table is not None:
+        _write(table, results, force)
+    estimator.save(out or model, overwrite=force)
+    held, n = estimator.normal_equations_, len(results["params"])
+    how = "on --validation" if validation else "mean over folds" if folds else "by GCV"
+    click.echo(f"{out or model}: solved with the best of {n} candidates")
+    facts = {
+        "rows": held.n_samples,
+        "neurons": f"{held.n_neurons} (of {full})",
+        "alpha": f"{estimator.alpha_:.6g}",
+        scoring: f"{estimator.best_score_:.6g} ({how})",
+        "rank": estimator.rank_,
+        "condition number": f"{estimator.condition_number_:.3g}",
+    }
+    for name, value in facts.items():
+        click.echo(f"  {name:<28}{value}")
+    click.echo(f"\n  rank  neurons         alpha  {scoring}")
+    for i in _order(results)[:_SHOWN]:
+        rank, size, alpha = (results[name][i] for name in ("rank_test_score", "param_n_neurons", "param_alpha"))
+        click.echo(f"  {rank:<4}  {size:>7}  {alpha:>12.6g}  {_told(results['mean_test_score'][i])}")
+
+
+def _order(results):
+    ranks = results["rank_test_score"].tolist()
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
+
+
+def _told(score):
+    return f"{score:.6g}" if score == score else "refused"
+
+
+def _write(path, results, force):
+    """All scores as text, the best first; nothing where there is no score."""
+    from ..hdf5.sealed import replacing, writing_to
+
+    names = [name for name in results if name != "params"]
+    with (
+        replacing(path, "table", overwrite=force) as beside,
+        writing_to(beside),
+        open(beside, "w", newline="", encoding="utf-8") as file,
+    ):
+        lines = csv.writer(file)
+        lines.writerow(name.removeprefix("param_") for name in names)
+        for i in _order(results):
+            values = [results[name][i].item() for name in names]
+            lines.writerow("" if value != value else value for value in values)

@@ -1,0 +1,166 @@
+"""Commands on sums files: add rows, take them out, merge, solve."""
+
+from __future__ import annotations
+
+import click
+
+from .arguments import (
+    ALPHA,
+    Written,
+    force_option,
+    load_estimator,
+    lock_option,
+    model_argument,
+    quiet_option,
+    rows_option,
+    t_argument,
+    weights_option,
+    x_argument,
+)
+from .errors import Command
+from .scheduler import connected, scheduler_option
+
+__all__ = ["accumulate", "merge", "remove", "solve"]
+
+
+@click.command(cls=Command)
+@model_argument
+@x_argument
+@t_argument
+@click.option("--into", "sums", metavar="SUMS", required=True, help="Sums file, made when missing.")
+@rows_option
+@weights_option
+@scheduler_option
+@lock_option
+@quiet_option
+def accumulate(model, x, t, sums, rows, weights, scheduler, lock, quiet):
+    """Add the sums of rows to a file, from any number of processes.
+
+    MODEL  model file, made by daskelm init
+    X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
+    T      targets or labels: the same
+
+    Rows are known by what they read: those that SUMS counts already are left
+    out. What is done is committed now and then. So a command that was killed,
+    or started twice, adds what is missing.
+
+    Example:
+      daskelm accumulate model.h5 dataX.h5 dataT.h5 --rows 0:500 --into sums.h5
+
+    Next: the other rows, then daskelm solve.
+    """
+    estimator = load_estimator(model, verbose=not quiet)
+    with connected(scheduler):
+        added = estimator._accumulate_into(sums, x, t, rows, weights, lock)
+    already = x.rows(rows).n_rows - added
+    click.echo(f"{sums}: {added} rows added, {already} were counted already; {_n_rows(sums)} in all")
+
+
+def _n_rows(sums):
+    from ..sums.normal_equations import NormalEquations
+
+    return NormalEquations.load(sums).n_samples
+
+
+@click.command(cls=Command)
+@model_argument
+@x_argument
+@t_argument
+@click.option("--from", "sums", metavar="SUMS", required=True, help="Sums file to take the rows out of.")
+@rows_option
+@weights_option
+@scheduler_option
+@lock_option
+@quiet_option
+def remove(model, x, t, sums, rows, weights, scheduler, lock, quiet):
+    """Take rows out of a sums file again, exactly.
+
+    MODEL  model file that the rows were added with
+    X      inputs: the same data that the rows were added from
+    T      targets or labels: the same
+
+    Example:
+      daskelm remove model.h5 dataX.h5 dataT.h5 --rows 0:100 --from sums.h5
+
+    Next: daskelm solve, for the model without these rows.
+    """
+    estimator = load_estimator(model, verbose=not quiet)
+    with connected(scheduler):
+        estimator.remove(x, t, rows=rows, sums=sums, sample_weight=weights, lock=lock)
+    click.echo(f"{sums}: {x.rows(rows).n_rows} rows removed, {_n_rows(sums)} left")
+
+
+@click.command(cls=Command)
+@click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
+@click.option("--into", metavar="FILE", required=True, help="File to write; must be new, or one of SUMS.")
+@lock_option
+def merge(sums, into, lock):
+    """Add up sums files of several tasks, days or sites.
+
+    SUMS  sums files of one model, without common rows; globs in quotes too
+
+    Example:
+      daskelm merge sums.h5 more.h5 --into all.h5
+
+    Next: daskelm solve. It takes several files too, so that merging first
+    is a matter of tidiness.
+    """
+    from ..sums.file import merge
+
+    click.echo(f"{into}: {merge(list(sums), into, lock).n_samples} rows")
+
+
+@click.command(cls=Command)
+@model_argument
+@click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
+@click.option("--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL if not given.")
+@click.option("--alpha", metavar="gcv|FLOAT", type=ALPHA, help="Another penalty than the model's own.")
+@force_option
+def solve(model, sums, out, alpha, force):
+    """Solve for the output weights, and save the model.
+
+    MODEL  model file that the rows were added with
+    SUMS   one or more sums files, or globs in quotes; left as they are
+
+    Prints the rows, the penalty alpha, the rank and condition number of the
+    equations (in the 2-norm after gcv; else LAPACK's estimate in the 1-norm,
+    if that is safe), and the error on the rows that were summed: not on new
+    ones.
+
+    Example:
+      daskelm solve model.h5 sums.h5
+      daskelm solve model.h5 sums.h5 --alpha 0.1 --out stiffer.h5
+
+    Next: daskelm predict, or daskelm score on rows kept apart.
+    """
+    from sklearn.base import is_regressor
+
+    from ..hdf5.outputs import check_not_an_input
+    from ..sums.file import files_of
+
+    if out is not None:
+        check_not_an_input(out, "--out", SUMS=files_of(list(sums)))
+    estimator = load_estimator(model)
+    if alpha is not None:
+        estimator.set_params(alpha=alpha)
+    estimator.solve(list(sums))
+    estimator.save(out or model, overwrite=force)
+    held = estimator.normal_equations_
+    errors = held.squared_error(estimator.coef_, estimator.intercept_)
+    facts = {
+        "rows": held.n_samples,
+        "neurons": held.n_neurons,
+        "alpha": f"{estimator.alpha_:.6g}{' (by GCV)' if estimator.alpha == 'gcv' else ''}",
+        "rank": estimator.rank_,
+        "condition number": f"{estimator.condition_number_:.3g}",
+        "mean squared error": f"{errors.mean() / held.sum_weights:.6g}",
+    }
+    if is_regressor(estimator):
+        moments = held.moments()
+        # A constant target is met exactly.
+        triples = zip(errors, moments.TT, moments.informative, strict=True)
+        ratios = [error / total if varies else 0.0 for error, total, varies in triples]
+        facts["R2"] = f"{1 - sum(ratios) / len(ratios):.6g}"
+    click.echo(f"{out or model}: solved")
+    for name, value in facts.items():
+        click.echo(f"  {name:<20}{value}")

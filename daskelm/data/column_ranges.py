@@ -1,0 +1,51 @@
+"""Least and largest numbers of some columns over all rows, for columns that a probe finds constant."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..progress import RowProgress, listening
+from .inputs import Source, in_memory
+from .row_chunks import apply_to_chunks, row_chunks_of
+
+__all__ = ["column_ranges"]
+
+
+def column_ranges(
+    X: Source, weights: Source | None, columns: np.ndarray, verbose: int | bool = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest number (n_columns,) of each of the columns, in rows of positive weight; one pass over X.
+
+    They are the same for any chunks and any order, to the last bit.
+
+    Parameters
+    ----------
+    X : source of shape (n_samples, n_features)
+        Inputs.
+    weights : source of shape (n_samples,), optional
+        Row weights.
+    columns : ndarray of shape (n_columns,), int
+        Numbers of the columns.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
+    """
+    ranges = partial(_ranges, columns=columns)
+    if isinstance(X, np.ndarray):
+        (given,) = in_memory(sample_weight=weights)
+        parts = [ranges(X, given, 0)]
+    else:
+        # Looking at columns is not reported to progress listeners; only passes that sum are.
+        with listening(None):
+            progress = RowProgress(X.shape[0], verbose, "columns", patience=1.0)
+            parts = apply_to_chunks(ranges, {"X": X, "sample_weight": weights}, row_chunks_of(X), progress)
+    low, high = zip(*parts, strict=True)
+    return np.min(low, axis=0), np.max(high, axis=0)
+
+
+def _ranges(X, weights, first_row, columns):
+    X = np.asarray(X)[:, columns].astype(np.float64)
+    if weights is not None:
+        X = X[np.asarray(weights).reshape(-1) > 0]
+    return X.min(axis=0, initial=np.inf), X.max(axis=0, initial=-np.inf)

@@ -1,0 +1,161 @@
+"""HDF5 rows as lazy dask arrays that still know their files, and whether all workers see these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.utils import parse_bytes
+
+from ..cluster.errors import telling_loss
+from ..exceptions import FileMissingError, ParameterError
+from ..hdf5.dataset import sizes_of_parts
+from ..hdf5.rows import Hdf5Rows, open_rows, some
+from ..hdf5.urls import is_url
+
+__all__ = ["check_visible", "from_hdf5", "source_of"]
+
+
+class _FileLayer(MaterializedLayer):
+    """Graph layer of an array as `from_hdf5` made it, which still knows its source."""
+
+    def __init__(self, mapping, source):
+        super().__init__(mapping)
+        self.source = source
+
+
+def _read_all(source):
+    return source.read(0, source.n_rows)
+
+
+def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunks: int | str = "auto") -> da.Array:
+    """Open HDF5 data as a lazy dask array of row chunks, which are read by path inside the tasks.
+
+    Parameters
+    ----------
+    path : str, path-like, list of these, or h5py.Dataset
+        One file, several in the order of their rows, a glob (in the natural order of names: part2 before part10), or
+        an open dataset, of which only file and name are taken. Workers must see the files at the same path. URLs of
+        fsspec, such as ``"s3://bucket/part*.h5"``, are read in byte ranges.
+    dataset : str, optional
+        Name of the dataset, 2-D or 1-D. Not needed where each file holds exactly one 2-D numeric dataset, or a 1-D
+        one that is its only numeric dataset.
+    rows : slice, optional
+        Consecutive rows of the concatenation of the files.
+    chunks : int or "auto", default="auto"
+        Rows per chunk, rounded to whole chunks of the file; -1 for all rows of a file; "auto" for about the bytes of
+        Dask's setting ``array.chunk-size``.
+
+    Returns
+    -------
+    dask array of shape (n_samples, n_features) or (n_samples,)
+        Of the dtype of the file. No chunk crosses two files. Missing values of netCDF variables are NaN.
+
+    Raises
+    ------
+    FileMissingError
+        No such file here, or no source of a virtual dataset, or no external raw file.
+    FileAccessError
+        The server of a URL cannot be reached, or gives no permission.
+    MissingExtraError
+        A URL needs a package that is not installed, such as s3fs.
+    FileFormatError
+        It is not HDF5, is truncated, or needs a filter that is not installed; a source of a virtual dataset or an
+        external raw file is not whole. When rows are read: they were never written, or a file changed since.
+    DatasetNotFoundError
+        No dataset of that name; none of numbers, or several to choose from.
+    DataError
+        Rows past the end, more than two dimensions, or files with different columns.
+    InputTypeError
+        The dataset holds text or records, or a netCDF variable that is packed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import from_hdf5, make_hdf5
+    >>> path = make_hdf5(np.arange(12.0).reshape(6, 2), "numbers.h5")
+    >>> X = from_hdf5(path, rows=slice(2, 6), chunks=2)
+    >>> X.shape, float(X.sum().compute())
+    ((4, 2), 60.0)
+    """
+    source = open_rows(path, dataset, rows)
+    row_bytes = source.n_columns * source.dtype.itemsize
+    if chunks == "auto":
+        step = max(parse_bytes(dask.config.get("array.chunk-size")) // max(row_bytes, 1), 1)
+    elif isinstance(chunks, int | np.integer) and not isinstance(chunks, bool) and (chunks > 0 or chunks == -1):
+        step = int(chunks) if chunks > 0 else max(source.n_rows, 1)
+    else:
+        raise ParameterError(f"chunks must be 'auto', a number of rows, or -1; got {chunks!r}.")
+    tallest = max((part.chunk_rows for part, _, _ in source.ranges()), default=1)
+    bounds = source.block_bounds(max(step, tallest)) or [(0, 0)]
+    name = f"from-hdf5-{tokenize(source, bounds)}"
+    tail = (0,) * (source.ndim - 1)
+    graph = {(name, i, *tail): (_read_all, source.between(a, b)) for i, (a, b) in enumerate(bounds)}
+    row_chunks = tuple(b - a for a, b in bounds)
+    sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
+    return da.Array(
+        HighLevelGraph({name: _FileLayer(graph, source)}, {name: set()}), name, chunks=sizes, dtype=source.dtype
+    )
+
+
+def source_of(array: da.Array) -> Hdf5Rows | None:
+    """The rows that an array stands for, if it is as `from_hdf5` made it; None for any other."""
+    layers = getattr(array.dask, "layers", {})
+    return getattr(layers.get(array.name), "source", None)
+
+
+def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:
+    """Refuse before any work if rows were never written, or if some worker does not see some file, or another one.
+
+    Sources of virtual datasets and external raw files are files too.
+
+    Parameters
+    ----------
+    sources : sequence of Hdf5Rows
+        What tasks are going to read.
+    client : distributed.Client or None
+        None: files are read in this process, which opened them already.
+    ranges : sequence of (start, stop), optional
+        Rows of all the sources that are read, if not all.
+
+    Raises
+    ------
+    FileFormatError
+        Rows that were never written.
+    FileMissingError
+        Names the files and the workers.
+    ClusterError
+        A worker does not answer.
+    """
+    for source in sources:
+        source.check_written(ranges)
+    parts = list(dict.fromkeys(part for source in sources for part, _, _ in source.ranges()))
+    if client is None or not parts:
+        return
+    sizes = sizes_of_parts([part for part in parts if part.sources]) | {part.path: part.size for part in parts}
+    blind: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
+    with telling_loss(client):
+        answers = client.run(sizes_of_parts, parts)
+    for worker, seen in answers.items():
+        for path, size in sizes.items():
+            got = seen.get(path, "no file")
+            if got != size:
+                blind.setdefault(worker, []).append(path)
+                told.setdefault(path, got if isinstance(got, str) else f"{got:,} bytes.")
+    if not blind:
+        return
+    files, workers = sorted(told), some(sorted(blind))
+    if urls := [path for path in files if is_url(path)]:
+        raise FileMissingError(
+            f"{some(urls)} must be visible on every worker at this URL, with the same size; got this on worker(s) "
+            f"{workers}: {told[urls[0]]} Give all workers the same packages, credentials and settings of fsspec."
+        )
+    raise FileMissingError(
+        f"{some(files)} must be visible on every worker at this path, with the same size; got a missing or different "
+        f"file on worker(s) {workers}. Put the data in a folder that all machines share."
+    )

@@ -1,0 +1,180 @@
+"""Arrays and tables of xarray, zarr, Arrow and polars, as NumPy, pandas or Dask have them; nothing lazy is loaded."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dask
+import dask.array as da
+import h5py
+
+from ..exceptions import FileMissingError, InputTypeError, MissingExtraError
+
+__all__ = ["as_known", "header_of", "is_lazy_array"]
+
+# By one of these, arrays of any library show that their numbers are in memory.
+_SHOWS_MEMORY = ("__array_interface__", "__array_struct__", "__cuda_array_interface__", "__dlpack__", "to_numpy")
+_SPARSE = ("toarray", "todense")
+
+
+def is_lazy_array(value) -> bool:
+    """Whether a value is an array of xarray or zarr that is not in memory."""
+    return _is(value, "zarr", "Array") or (_is(value, "xarray", "DataArray", "Variable") and not value._in_memory)
+
+
+def header_of(value) -> Any:
+    """An empty pandas frame with the names of a DataArray's columns, texts along its second dimension; or None."""
+    names = _names(value) if _is(value, "xarray", "DataArray") else None
+    if names is None:
+        return None
+    # xarray needs it.
+    import pandas
+
+    return pandas.DataFrame(columns=names)
+
+
+def as_known(value, name: str) -> Any:
+    """The value as an array or a frame of NumPy, pandas or Dask, if it is one of another library.
+
+    Parameters
+    ----------
+    value : object
+        Anything; what is no array or table of those libraries comes back as it is.
+    name : str
+        The argument's, for errors.
+
+    Returns
+    -------
+    object
+        What is in memory stays there, what is not is a dask array. Of a DataArray in memory whose columns have names,
+        a pandas DataFrame.
+
+    Raises
+    ------
+    InputTypeError
+        A Dataset, a group, a frame that is not computed yet; or what looks like an array that is not in memory, of a
+        library that is not known here.
+    """
+    if _is(value, "xarray", "DataArray", "Variable"):
+        return _of_xarray(value)
+    if _is(value, "zarr", "Array"):
+        return _of_zarr(value)
+    if _is(value, "pyarrow", "Table", "RecordBatch", "Array", "ChunkedArray"):
+        _need_pandas(value, name)
+        return value.to_pandas()
+    if _is(value, "polars", "DataFrame"):
+        return _need_pandas(value, name).DataFrame({column.name: column.to_numpy() for column in value.get_columns()})
+    if _is(value, "polars", "Series"):
+        return value.to_numpy()
+    _refuse(value, name)
+    return value
+
+
+def _is(value, library, *kinds):
+    """Whether a value is of one of these classes; a library that nobody imported made none."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(value, tuple(getattr(module, kind, ()) for kind in kinds))
+
+
+def _names(array):
+    if array.ndim != 2 or array.dims[1] not in array.coords:
+        return None
+    names = array.coords[array.dims[1]].values.tolist()
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def _of_xarray(value):
+    if not value._in_memory and not dask.is_dask_collection(value):
+        # Of a file that was opened without chunks.
+        value = value.chunk({dim: -1 if i else "auto" for i, dim in enumerate(value.dims)})
+    if dask.is_dask_collection(value):
+        return value.data
+    header = header_of(value)
+    return value.values if header is None else type(header)(value.values, columns=header.columns, copy=False)
+
+
+def _of_zarr(value):
+    # No name from its content, which may change: the same name would stand for what was read before.
+    chunks = tuple("auto" if i == 0 else -1 for i in range(value.ndim))
+    return da.from_array(_ZarrRows(value), chunks=chunks, name=f"from-zarr-{uuid4().hex}", fancy=False)
+
+
+class _ZarrRows:
+    """A zarr array that is opened anew where it arrives, since what is not there reads as fill values, silently."""
+
+    def __init__(self, array):
+        self.array = array
+        self.shape, self.ndim, self.dtype, self.chunks = array.shape, array.ndim, array.dtype, array.chunks
+        self.store, self.path = array.store, array.path
+
+    def __getstate__(self):
+        state = self.__dict__ | {"array": None}
+        if _is(self.store, "zarr.storage", "LocalStore"):
+            # Workers have a current folder of their own.
+            state["store"] = type(self.store)(Path(self.store.root).absolute(), read_only=True)
+        return state
+
+    def __getitem__(self, index):
+        if self.array is None:
+            self.array = self._opened()
+        return self.array[index]
+
+    def _opened(self):
+        import zarr
+
+        try:
+            return zarr.open_array(self.store, path=self.path, mode="r")
+        except FileNotFoundError:
+            raise FileMissingError(
+                f"{self.store} must be visible on every worker at this path; got a worker that does not see the zarr "
+                "array there. Put it in a folder that all machines share, or in object storage."
+            ) from None
+
+
+def _need_pandas(value, name):
+    try:
+        import pandas
+    except ImportError:
+        raise MissingExtraError(
+            f"{name}: a {type(value).__name__} is taken by way of pandas, which is not installed. Use pip install "
+            "pandas, or give an array of its numbers."
+        ) from None
+    return pandas
+
+
+def _refuse(value, name):
+    got = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
+    if _is(value, "xarray", "Dataset"):
+        rule, remedy = (
+            "one table is needed, and a Dataset holds variables by name",
+            "Give one, dataset[name], or all as columns, dataset.to_dataarray('feature').transpose(..., 'feature'), "
+            "after dataset.stack(sample=[...]) where they have several dimensions",
+        )
+    elif _is(value, "zarr", "Group"):
+        rule, remedy = "one array is needed, and a group holds arrays by name", "Give one: group[name]"
+    elif _is(value, "polars", "LazyFrame"):
+        rule, remedy = (
+            "a LazyFrame is no table yet",
+            "Give value.collect(), or, if it does not fit into memory, dask.dataframe.read_parquet(path)",
+        )
+    elif _may_be_lazy(value):
+        rule, remedy = (
+            "an array of this kind may not be in memory, and is not loaded without being asked",
+            "Give value[:] to load it, or dask.array.from_array(value) to have it read chunk by chunk",
+        )
+    else:
+        return
+    raise InputTypeError(f"{name}: {rule}; got {got}. {remedy}.")
+
+
+def _may_be_lazy(value):
+    """Whether a value is an array by its face, of netCDF4 or PyTables for example, but shows no memory."""
+    return (
+        all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__"))
+        and not any(hasattr(value, name) for name in _SHOWS_MEMORY + _SPARSE)
+        and not isinstance(value, h5py.Dataset)
+        and not dask.is_dask_collection(value)
+    )

@@ -1,0 +1,59 @@
+"""Classes and their counts, from labels of any source in one look at y."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..exceptions import DataError
+from ..progress import RowProgress, listening
+from .inputs import Source, check_finite
+from .row_chunks import apply_to_chunks, row_chunks_of
+
+__all__ = ["count_classes"]
+
+
+def count_classes(y: Source, weights: Source | None = None, verbose: int | bool = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted classes and the sum of the weights of each.
+
+    Parameters
+    ----------
+    y : source of shape (n_samples,) or (n_samples, 1)
+        Labels.
+    weights : source of shape (n_samples,), optional
+        Row weights; one each if not given.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+    counts : ndarray of shape (n_classes,)
+    """
+    if isinstance(y, np.ndarray) and (weights is None or isinstance(weights, np.ndarray)):
+        parts = [_count(y, weights)]
+    else:
+        # Counting labels is not reported to progress listeners; only passes over X are.
+        with listening(None):
+            progress = RowProgress(y.shape[0], verbose, "classes", patience=1.0)
+            given = {"y": y, "sample_weight": weights}
+            counts = apply_to_chunks(_count, given, row_chunks_of(y), progress)
+        parts = [part for part in counts if len(part[0])]
+    if not parts:
+        return np.empty(0), np.empty(0)
+    classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    return classes, np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(classes))
+
+
+def _count(y, weights, first_row=0):
+    y = np.asarray(y).reshape(-1)
+    check_finite(y, "y", first_row)
+    if y.dtype.kind == "f" and (fractions := y != np.floor(y)).any():
+        raise DataError(
+            f"y: labels must be classes; got continuous numbers such as {y[np.argmax(fractions)]}. Use ELMRegressor "
+            "for numbers."
+        )
+    try:
+        classes, inverse = np.unique(y, return_inverse=True)
+    except TypeError:
+        raise DataError("y: labels must be of one type that can be sorted; got several types.") from None
+    return classes, np.bincount(inverse, None if weights is None else np.asarray(weights).reshape(-1), len(classes))

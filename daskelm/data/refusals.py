@@ -1,0 +1,158 @@
+"""What cannot be used as X, y or weights, though it may look like data: errors that name it and say the way out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from typing import Any
+
+import dask.array as da
+import h5py
+import numpy as np
+import scipy.sparse
+from dask.base import tokenize
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+from ..exceptions import DataError, InputTypeError
+
+__all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
+
+
+def refuse_unusable(value, name: str) -> None:
+    """Refuse what would be read as something else, or not at all: sparse, masked, an HDF5 file without a dataset."""
+    refuse_promises(value, name)
+    if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
+        raise InputTypeError(
+            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
+            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
+            "sklearn.decomposition.TruncatedSVD."
+        )
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputTypeError(
+            f"{name}: masked arrays are not supported, since what is behind the mask would be used; got "
+            f"{type(value).__name__}. Fill them with filled(value), or drop these rows."
+        )
+    if isinstance(value, h5py.Group):
+        raise InputTypeError(
+            f"{name}: an HDF5 file or group holds datasets by name; got {value!r}. Give one: file[name], or its path."
+        )
+
+
+def _holds(dtype, chunk):
+    """Whether a type holds the numbers of a chunk; floats may lose digits."""
+    if np.can_cast(chunk.dtype, dtype):
+        return True
+    # Integers of a wider type than declared are right as long as none of them is beyond it.
+    integers = chunk.dtype.kind in "iub" and dtype.kind in "iub"
+    return bool((chunk.astype(dtype) == chunk).all()) if integers else np.can_cast(chunk.dtype, dtype, "same_kind")
+
+
+def _refuse_missing(chunk, name, first_row):
+    """Nullable integers with missing values among them come as floats."""
+    missing = np.isnan(chunk).reshape(len(chunk), -1).any(axis=1)
+    if missing.any():
+        row = first_row + int(np.argmax(missing))
+        raise DataError(f"{name} must be finite; got NaN first in row {row}. Fill or drop such rows.")
+
+
+def refuse_promises(value, name: str) -> None:
+    """Refuse what stands for data without being it: delayed values, futures, iterators, paths in an odd container."""
+    several = isinstance(value, list | tuple) and bool(value)
+    first = value[0] if several else value
+    kinds = (Delayed, sys.modules["distributed"].Future) if "distributed" in sys.modules else (Delayed,)
+    if isinstance(first, kinds):
+        got = f"{type(value).__name__} of {type(first).__name__}" if several else type(first).__name__
+        raise InputTypeError(
+            f"{name} must be an array or a table; got {got}, whose shape and type are not known before it is "
+            "computed. Declare them: dask.array.from_delayed(dask.delayed(value), shape=, dtype=), several of these "
+            "joined by dask.array.concatenate, or dask.dataframe.from_delayed(values)."
+        )
+    paths = isinstance(value, set | frozenset | Iterator | bytes)
+    if not paths and getattr(value, "ndim", 0) == 1 and getattr(getattr(value, "dtype", None), "kind", "") in "OUST":
+        words = np.asarray(value[:1]).tolist()
+        paths = bool(words) and isinstance(words[0], str | bytes) and os.path.exists(words[0])
+    if paths:
+        raise InputTypeError(
+            f"{name}: several files are given as a list of paths, in the order of their rows; got "
+            f"{type(value).__name__}. Use list(...), and os.fsdecode(path) for paths in bytes."
+        )
+
+
+def checked(array: da.Array, name: str) -> da.Array:
+    """The array, of which each chunk is refused by name where it is not what the array declares.
+
+    Dask trusts what an array declares: a masked chunk would be used with what is behind the mask, and of a chunk that
+    is too long, rechunking and slices would leave rows out. So this comes before them.
+
+    Parameters
+    ----------
+    array : dask array of shape (n_samples,) or (n_samples, n_columns)
+        As a user gave it.
+    name : str
+        The argument's, for errors.
+
+    Returns
+    -------
+    dask array
+        Equal to the one given.
+    """
+    layer = f"checked-{tokenize(array.name, name)}"
+    starts = np.cumsum((0, *array.chunks[0])).tolist()
+    check = partial(check_chunk, name=name, dtype=array.dtype)
+    tasks: dict = {}
+    for place in product(*map(range, array.numblocks)):
+        size, *tail = (sizes[i] for sizes, i in zip(array.chunks, place, strict=True))
+        tasks[(layer, *place)] = (check, (array.name, *place), size, starts[place[0]], tuple(tail))
+    below: Any = array
+    graph = HighLevelGraph.from_collections(layer, tasks, dependencies=[below])
+    return da.Array(graph, layer, array.chunks, meta=array._meta)
+
+
+def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str, dtype: np.dtype) -> np.ndarray:
+    """A chunk of a dask array, refused where it is not what the array declares.
+
+    Parameters
+    ----------
+    chunk : object
+        What the task of the chunk gave.
+    n_rows : int or nan
+        Its declared number of rows; nan where that is not known.
+    first_row : int
+        The declared number of its first row, for errors.
+    tail : tuple
+        Declared shape of a row.
+    name : str
+        The argument's, for errors.
+    dtype : dtype
+        Declared type of its numbers.
+
+    Returns
+    -------
+    ndarray
+        The chunk.
+    """
+    chunk = np.asarray(chunk) if isinstance(chunk, np.generic) else chunk
+    refuse_unusable(chunk, f"{name} (its chunk from row {first_row} on)")
+    if isinstance(chunk, np.ndarray) and chunk.dtype.kind == "f" and dtype.kind in "iub":
+        _refuse_missing(chunk, name, first_row)
+    # Joining chunks, Dask casts them to what the array declares: fractions would become integers without a word.
+    if not isinstance(chunk, np.ndarray) or not _holds(dtype, chunk):
+        got = f"an array of {chunk.dtype}" if isinstance(chunk, np.ndarray) else type(chunk).__name__
+        raise InputTypeError(
+            f"{name}: chunks must be NumPy arrays of {dtype}, as the dask array declares; got {got} from row "
+            f"{first_row} on. Make them so with map_blocks or map_partitions, for example by numpy.asarray, and "
+            "declare their dtype."
+        )
+    chunk = chunk.astype(dtype, copy=False) if dtype.kind in "iub" and chunk.dtype.kind in "iub" else chunk
+    rows = chunk.shape[:1] if np.isnan(n_rows) else (n_rows,)
+    if chunk.shape != (*rows, *tail):
+        raise DataError(
+            f"{name}: chunks must have the shape that the dask array declares, {(*rows, *tail)} from row {first_row} "
+            f"on; got {chunk.shape}. The source gave other rows than it was said to, or than when they were counted: "
+            "declare its chunks as they are, and let it give the same rows each time."
+        )
+    return chunk

@@ -1,0 +1,270 @@
+"""Targets as columns: numbers as they are, labels and label sets as columns of zeros and ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+
+from ..exceptions import DataError, InputTypeError, ParameterError
+from .inputs import LARGEST_WEIGHT, Source, first_bad
+
+__all__ = [
+    "LEAST_PROBABILITY",
+    "ClassTargets",
+    "IndicatorTargets",
+    "RegressionTargets",
+    "Targets",
+    "check_targets",
+    "probabilities",
+    "project_to_simplex",
+]
+
+# Probabilities of independent labels are strictly between 0 and 1, as is expected of them (a finite log loss).
+LEAST_PROBABILITY = 1e-6
+# Squares of such numbers, times the largest weights, added up over 10^10 rows are numbers still.
+_LARGEST_TARGET = 1e100
+# Integers that span fewer units in the last place of float64 lose by rounding what there is to learn.
+_RESOLVED = 100
+
+
+@dataclass(frozen=True)
+class RegressionTargets:
+    """Targets that are numbers."""
+
+    n_targets: int
+    dtype: str
+    meaning: ClassVar[str] = "numbers"
+
+    def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
+        """Refuse y as given that `encode` would lose: see `check_targets`."""
+        check_targets(y, weights, first_row, source)
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """T (rows, n_targets) float64 for y (rows,) or (rows, n_targets)."""
+        return y.reshape(len(y), self.n_targets).astype(np.float64, copy=False)
+
+    def content(self, y: np.ndarray) -> np.ndarray:
+        """What y says, the same for any dtype: float64 of the shape of T."""
+        return self.encode(y)
+
+    def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """Weights (rows,) of the rows: those given, since numbers have no classes."""
+        return given
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTargets:
+    """One label per row: a column per class, or one column, that of the second, when there are two.
+
+    `weights` (n_classes,) multiplies the rows' weights, or is None.
+    """
+
+    classes: np.ndarray
+    weights: np.ndarray | None = None
+    dtype: str = "float32"
+
+    @property
+    def n_targets(self) -> int:
+        """Number of columns."""
+        return 1 if len(self.classes) <= 2 else len(self.classes)
+
+    @property
+    def meaning(self) -> str:
+        """The classes and their weights, or a digest of them where they are many."""
+        weighted = "" if self.weights is None else f" weighted {self.weights.tolist()}"
+        return self.classes_meaning + _short(weighted)
+
+    @property
+    def classes_meaning(self) -> str:
+        """What `meaning` begins with: the classes alone."""
+        return _short(f"classes {self.classes.tolist()}")
+
+    def indices(self, y: np.ndarray) -> np.ndarray:
+        """Index (rows,) of each label in `classes`; a label that is not there is an error."""
+        y = y.reshape(-1)
+        try:
+            found = np.searchsorted(self.classes, y)
+            found[found == len(self.classes)] = 0
+            unseen = self.classes[found] != y
+        except TypeError:
+            raise InputTypeError(
+                f"y: labels must be of the type of the classes ({self.classes.dtype}); got {y.dtype}."
+            ) from None
+        if np.any(unseen):
+            raise DataError(
+                f"y: every label must be one of the classes {_some(self.classes)}; got {_some(np.unique(y[unseen]))}. "
+                "Fix all classes first, with initialize(X, classes=...) or partial_fit(..., classes=...)."
+            )
+        return found
+
+    def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
+        """Nothing: `encode` refuses what is no label."""
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """T (rows, n_targets) float64 for labels y (rows,)."""
+        found = self.indices(y)
+        if self.n_targets == 1:
+            return found[:, None].astype(np.float64)
+        return np.eye(len(self.classes))[found]
+
+    def content(self, y: np.ndarray) -> np.ndarray:
+        """What y says, the same for any dtype: numbers (rows,) of the classes."""
+        return self.indices(y).astype(np.int64, copy=False)
+
+    def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """Weights (rows,) of the rows: those given times that of each row's class."""
+        if self.weights is None:
+            return given
+        of_class = self.weights[self.indices(y)]
+        return of_class if given is None else of_class * given
+
+    def with_weights(self, class_weight, counts: np.ndarray | None) -> ClassTargets:
+        """The same with the weights that the parameter `class_weight` asks for; `counts` (n_classes,) are weighted."""
+        if class_weight is None:
+            return self
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            if counts is None:
+                raise ParameterError(
+                    "class_weight='balanced' needs all rows at once to count the classes; here they come in parts. "
+                    "Give a dict {label: weight} instead."
+                )
+            seen = np.count_nonzero(counts)
+            weights = np.divide(counts.sum(), seen * counts, out=np.ones(len(counts)), where=counts > 0)
+            return ClassTargets(self.classes, weights)
+        if not isinstance(class_weight, Mapping):
+            raise ParameterError(f"class_weight must be None, 'balanced' or a dict; got {class_weight!r}.")
+        known = set(self.classes.tolist())
+        strange = [label for label in class_weight if label not in known]
+        if strange:
+            raise ParameterError(
+                f"class_weight: its keys must be labels among {_some(self.classes)}; got {strange[0]!r}."
+            )
+        for label, weight in class_weight.items():
+            if not isinstance(weight, Real) or not (
+                weight == 0 or 1 / LARGEST_WEIGHT <= float(weight) <= LARGEST_WEIGHT
+            ):
+                raise ParameterError(
+                    f"class_weight must hold numbers that are 0, or between {1 / LARGEST_WEIGHT:g} and "
+                    f"{LARGEST_WEIGHT:g}; got {weight!r} for {label!r}."
+                )
+        return ClassTargets(self.classes, np.array([class_weight.get(k, 1.0) for k in self.classes.tolist()], float))
+
+
+@dataclass(frozen=True)
+class IndicatorTargets:
+    """Several labels per row (multi-label): a 0/1 indicator matrix as it is."""
+
+    n_targets: int
+    dtype: str = "float32"
+    meaning: ClassVar[str] = "labels"
+
+    def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
+        """Nothing: `encode` refuses what is neither zero nor one."""
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """T (rows, n_targets) float64 for y (rows, n_targets) of zeros and ones."""
+        if not np.isin(y, (0, 1)).all():
+            raise DataError("y: a matrix of labels must hold zeros and ones only; got other values.")
+        return y.astype(np.float64)
+
+    def content(self, y: np.ndarray) -> np.ndarray:
+        """What y says, the same for any dtype: float64 of the shape of T."""
+        return self.encode(y)
+
+    def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """Weights (rows,) of the rows: those given, since a set of labels is of no one class."""
+        return given
+
+
+Targets = RegressionTargets | ClassTargets | IndicatorTargets
+
+
+def check_targets(
+    y: np.ndarray, weights: np.ndarray | None = None, first_row: int = 0, source: Source | None = None, name: str = "y"
+) -> None:
+    """Refuse targets that are numbers whose squares or differences are none in float64.
+
+    Parameters
+    ----------
+    y : ndarray of shape (rows,) or (rows, n_targets)
+        A block of targets as given, finite.
+    weights : ndarray of shape (rows,), optional
+        Theirs; rows of weight zero may hold anything.
+    first_row : int
+        Number of the first row of the block in `source`, or in the whole input.
+    source : source, optional
+        What the block was read from.
+    name : str
+        The argument's.
+    """
+    if y.dtype.kind not in "fiu" or y.dtype.itemsize < 8 or not len(y):
+        return
+    counts = np.ones(len(y), bool) if weights is None else weights > 0
+    if y.dtype.kind == "f":
+        huge = np.abs(y) >= _LARGEST_TARGET
+        huge[~counts] = False
+        if huge.any():
+            value, place = first_bad(huge, y, first_row, source)
+            raise DataError(
+                f"{name} must be smaller than {_LARGEST_TARGET:g} in magnitude, since squares are summed; got {value} "
+                f"first in {place}. Divide {name} by a number near its scale, and multiply predictions by it."
+            )
+    if y.dtype != np.float64 and counts.any():
+        for column in y[counts].reshape(np.count_nonzero(counts), -1).T:
+            _refuse_merged(column, first_row, name)
+
+
+def _refuse_merged(y, first_row, name):
+    """Refuse integers (rows,) that lie so close together, and so far from zero, that float64 cannot tell them apart."""
+    low, high = y.min(), y.max()
+    if y.dtype.kind == "f":
+        # Long doubles.
+        unit, spread = float(np.spacing(np.float64(max(abs(low), abs(high))))), float(high - low)
+        is_rounded = (y.astype(np.float64) != y).any()
+    else:
+        unit = 2 ** max(max(abs(int(low)), abs(int(high))).bit_length() - 53, 0)
+        spread, is_rounded = int(high) - int(low), unit > 1 and (y % unit).any()
+    # Rows that are all the same may be a part of many that differ by more, or a constant.
+    if is_rounded and 0 < spread < _RESOLVED * unit:
+        raise DataError(
+            f"{name} must keep its differences in float64, which holds multiples of {unit:g} only around {low}; got "
+            f"{y.dtype} from {low} to {high} in the rows from {first_row} on. Subtract an offset first: {name} - "
+            f"{name}.min(), in {y.dtype}."
+        )
+
+
+def project_to_simplex(scores: np.ndarray) -> np.ndarray:
+    """Nearest point with coordinates >= 0 that sum to 1, for each row of scores (rows, n_classes).
+
+    The squared distance to any true class, and so the Brier score, never grows by it. Held, Wolfe, Crowder (1974).
+    """
+    n = scores.shape[1]
+    ordered = -np.sort(-scores, axis=1)
+    thresholds = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, n + 1)
+    last = n - 1 - np.argmax((ordered > thresholds)[:, ::-1], axis=1)
+    return np.maximum(scores - np.take_along_axis(thresholds, last[:, None], axis=1), 0)
+
+
+def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
+    """Probabilities (rows, n_classes) from outputs (rows, n_targets); `multi`: each column one of its own."""
+    if multi:
+        return np.clip(outputs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    if outputs.shape[1] == 1:
+        second = np.clip(outputs, 0, 1)
+        return np.concatenate([1 - second, second], axis=1)
+    return project_to_simplex(outputs)
+
+
+def _short(text):
+    word = text[: text.find(" ", 1) + 1]
+    return text if len(text) <= 200 else word + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _some(values):
+    values = values.tolist()
+    return f"{values[:6]}" + (f" and {len(values) - 6} more" if len(values) > 6 else "")

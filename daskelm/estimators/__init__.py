@@ -1,0 +1,3 @@
+"""scikit-learn's face: store, check and call; no algorithm."""
+
+__all__: list[str] = []

@@ -1,0 +1,256 @@
+"""What classifiers share: labels and label sets, predicted as probabilities, and scored by accuracy."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import metadata_routing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, column_or_1d
+
+from ..data.inputs import check_finite, is_lazy, is_path, n_columns, open_input, plain_values
+from ..data.labels import count_classes
+from ..data.targets import ClassTargets, IndicatorTargets, probabilities
+from ..exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
+from ..passes.score import accuracy
+from .table_estimator import TableEstimator
+
+__all__ = ["LabelsEstimator"]
+
+
+class LabelsEstimator(ClassifierMixin, TableEstimator):
+    """An estimator that predicts labels."""
+
+    class_weight: Any
+
+    _made_of = (*TableEstimator._made_of, "class_weight")
+
+    # Where a result goes is no metadata of the rows.
+    __metadata_request__predict_proba = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
+    __metadata_request__decision_function = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Sorted labels of shape (n_classes,)."""
+        targets = getattr(self, "_targets", None)
+        if targets is None:
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance is not fitted yet: its classes are not known. Call fit, or "
+                "initialize(X, y) or initialize(X, classes=...)."
+            )
+        return targets.classes if isinstance(targets, ClassTargets) else np.arange(targets.n_targets)
+
+    def _read_y(self, y, X):
+        y = _not_files(y, X)
+        if is_lazy(y):
+            source = open_input(y, "y")
+            if source.ndim not in (1, 2):
+                raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
+            return source
+        y = check_array(plain_values(y, "y"), ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
+        check_finite(y, "y")
+        check_classification_targets(y)
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _make_targets(self, y, weights, *, whole, classes=None):
+        known = None if whole else getattr(self, "_targets", None)
+        if y is not None and y.ndim == 2 and n_columns(y) > 1:
+            if self.class_weight is not None:
+                raise ParameterError(
+                    "class_weight does not apply to multi-label targets, where a row is of several classes; got "
+                    f"{self.class_weight!r}. Use sample_weight."
+                )
+            return IndicatorTargets(n_columns(y))
+        counts = None
+        if classes is not None:
+            classes = np.unique(np.asarray(classes))
+            if isinstance(known, ClassTargets) and not np.array_equal(classes, known.classes):
+                raise ParameterError(f"classes must stay the same; got {classes}, before {known.classes}.")
+        elif whole:
+            classes, counts = count_classes(y, weights, self.verbose)
+        elif isinstance(known, ClassTargets):
+            classes = known.classes
+        else:
+            raise ParameterError(
+                "classes must be passed on the first call to partial_fit, or be known from initialize(X, y) or "
+                "initialize(X, classes=...): a part of the rows may miss a class."
+            )
+        if len(classes) < 2:
+            raise DataError(f"y must hold at least two classes; got {len(classes)} class: {classes.tolist()}.")
+        return ClassTargets(classes).with_weights(self.class_weight, counts)
+
+    def _check_sums(self, sums, name="sums"):
+        if getattr(self, "_targets", None) is None:
+            raise NotSolvedError(
+                "the classes are not known: call initialize(X, y) or initialize(X, classes=...) first."
+            )
+        mine = self._targets.meaning
+        if isinstance(self._targets, ClassTargets):
+            # Class weights are in the sums, whatever the parameter is now.
+            mine = self._targets.classes_meaning
+        if sums.targets != mine and not sums.targets.startswith(f"{mine} weighted "):
+            raise IncompatibleSumsError(f"{name}: they must be of this model's targets, {mine}; got {sums.targets}.")
+
+    def _prediction(self, what):
+        return self._function("predict", what)
+
+    def _function(self, result, what=None):
+        what = what or result
+        self._solved(what)
+        classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
+        dtype = self._output_dtype()
+        n = len(classes)
+        tail: tuple[int, ...] = (n,)
+        if result == "predict":
+            finish = partial(_labels, classes=classes, multi=multi, dtype=dtype)
+            tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)
+        elif result == "predict_proba":
+            finish = partial(probabilities, multi=multi)
+        else:
+            finish = partial(_decisions, multi=multi)
+            tail = tail if multi or n > 2 else ()
+        return self._outputs(what, finish, tail, dtype)
+
+    def predict(self, X, out=None, overwrite=False):
+        """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the labels to, which must be numbers.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_labels), or str
+            In kind: lazy for dask arrays and files. With `out`, its path.
+
+        Raises
+        ------
+        NotSolvedError
+            Before anything was fitted.
+        ParameterError
+            `out` that X is read from.
+        FileWriteError
+            `out` has something else in it, and no `overwrite`; or the disk takes no more.
+        """
+        return self._apply(self._function("predict"), X, "predict", out, overwrite)
+
+    def predict_proba(self, X, out=None, overwrite=False):
+        """Probabilities of the classes, as good as a squared error makes them; they are not calibrated.
+
+        Where the border between classes is sharp they rise too slowly across it, and some are exactly 0 or 1 away from
+        it. `sklearn.calibration.CalibratedClassifierCV` mends that, on rows that were not fitted.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples, n_classes), or str
+            Rows sum to 1; of multi-label targets, each column is a probability of its own. With `out`, its path.
+        """
+        return self._apply(self._function("predict_proba"), X, "predict_proba", out, overwrite)
+
+    def decision_function(self, X, out=None, overwrite=False):
+        """Outputs before they become probabilities.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_classes), or str
+            For two classes and for labels of multi-label targets positive where predicted, from -1 to 1 or so; else
+            one output per class. With `out`, its path.
+        """
+        return self._apply(self._function("decision_function"), X, "decision_function", out, overwrite)
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : the same, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Between 0 and 1. Lazy inputs are worked off chunk by chunk.
+        """
+        y = _not_files(y, X)
+        if not any(map(is_lazy, (X, y, sample_weight))):
+            self._solved("score")
+            return super().score(X, plain_values(y, "y"), self._weights_of_score(sample_weight, X))
+        true, predicted, weights = self._score_inputs(X, y, sample_weight)
+        return accuracy(true, predicted, weights, self.verbose)
+
+    def _state(self):
+        state = super()._state()
+        targets = getattr(self, "_targets", None)
+        if isinstance(targets, ClassTargets):
+            state["classes"] = targets.classes
+        elif targets is not None:
+            state["facts"]["n_labels"] = targets.n_targets
+        return state
+
+    @classmethod
+    def _from_state(cls, state):
+        model = super()._from_state(state)
+        if state["classes"] is not None:
+            model._targets = ClassTargets(state["classes"])
+        elif "n_labels" in state["facts"]:
+            model._targets = IndicatorTargets(state["facts"]["n_labels"])
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _not_files(y, X):
+    """A list of words is a list of files beside files, but labels beside data."""
+    if not isinstance(y, list | tuple) or is_path(X):
+        return y
+    # Now, since NumPy makes the word 'nan' of what is missing among words.
+    check_finite(np.asarray(y, object), "y")
+    return np.asarray(y)
+
+
+def _labels(outputs, classes, multi, dtype):
+    # Through the very numbers that predict_proba gives, so that the two never disagree.
+    p = probabilities(outputs, multi).astype(dtype)
+    return (p > 0.5).astype(np.int64) if multi else classes[np.argmax(p, axis=1)]
+
+
+def _decisions(outputs, multi):
+    if multi:
+        return 2 * outputs - 1
+    return 2 * outputs[:, 0] - 1 if outputs.shape[1] == 1 else outputs

@@ -1,0 +1,208 @@
+"""`ELMClassifier`: the scikit-learn face of layer, sums and solution for labels."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from ..data.inputs import n_columns
+from ..data.labels import count_classes
+from .classification import LabelsEstimator
+from .fitting import SumsEstimator
+
+__all__ = ["ELMClassifier"]
+
+
+class ELMClassifier(LabelsEstimator, SumsEstimator):
+    """Extreme Learning Machine for classification: ridge regression on 0/1 targets, one per class.
+
+    Class probabilities are the outputs moved to the nearest point of the probability simplex, which never makes their
+    squared error (Brier score) larger. `predict` is the class of the largest. Labels may be of any type that sorts; a
+    0/1 matrix of labels is multi-label.
+
+    Parameters
+    ----------
+    neurons : int, list, or None, default=None
+        An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
+        ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
+    alpha : float or "gcv", default="gcv"
+        Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
+        less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
+    standardize : bool, default=True
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
+        that never varied enters none.
+    fit_intercept : bool, default=True
+        Whether there is an intercept, which is not penalised.
+    class_weight : None, "balanced" or dict, default=None
+        Weights of the classes, {label: weight}; "balanced" makes their sums of weights equal.
+    dtype : {None, "float32", "float64"}, default=None
+        Of the hidden layer; that of X if None. The solution is always float64.
+    gram_dtype : {"float64", "float32"}, default="float64"
+        That products are summed in, "float32" only with a hidden layer in float32. Large fits are 1.6 times as fast,
+        but what is below 1e-7 of HH is rounded off: penalties too small for that are raised, with a warning (`alpha_`),
+        and smooth relations of few inputs lose accuracy.
+    tol : float or None, default=None
+        If given, `fit` ends when more rows no longer help: when at all points of the learning curve since the rows
+        last doubled, and at two at least, twice the rows changed R2 on rows not seen by less than `tol`. 1e-3 is a
+        good value. The model is exact for the rows used, and the same whatever the workers do; `normal_equations_`
+        says how many and which. None uses all rows.
+    random_state : int, RandomState or None, default=None
+        Seed of the neurons.
+    verbose : int, default=0
+        1 shows rows, rows per second and the time left; 2 makes `fit` show the R2 so far, too.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels; of multi-label targets, the numbers of the columns.
+    coef_ : ndarray of shape (n_targets, n_neurons)
+        Output weights, float64; one target for two classes.
+    intercept_ : ndarray of shape (n_targets,)
+        Intercept.
+    alpha_ : float
+        The penalty used.
+    rank_ : int
+        Rank kept by the solver.
+    condition_number_ : float
+        Of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where Cholesky was not
+        safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the 1-norm it is 1 to
+        n_neurons times that in the 2-norm.
+    hidden_layer_ : Layer
+        The drawn layer: a function of blocks of X.
+    normal_equations_ : NormalEquations
+        The sums over all rows.
+    best_score_ : float
+        After `select`: the score of what it chose.
+    cv_results_ : dict
+        After `select`: all scores, as of the estimators that end in CV.
+    n_neurons_ : int
+        After `select`: the number of neurons chosen.
+    ranking_ : ndarray of shape (n_neurons of the full layer,), int
+        After `select` with a ranking: the columns of the layer before, best first.
+    learning_curve_ : dict of ndarray of shape (n_points,)
+        Of `fit` with a callback, with `tol` or with `verbose=2`: ``"n_samples"``, ``"score"`` and ``"alpha"``.
+    stopped_early_ : bool
+        Whether that `fit` ended before all rows were counted.
+    n_features_in_ : int
+        Number of inputs.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the inputs, if they had any.
+
+    References
+    ----------
+    Huang, Zhou, Ding, Zhang (2012). Probabilities: Held, Wolfe, Crowder (1974). Penalty: Golub, Heath, Wahba (1979).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from daskelm import ELMClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = ELMClassifier(50, random_state=0).fit(X, y)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 3)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    """
+
+    __module__ = "daskelm"
+
+    _made_of = (*LabelsEstimator._made_of, "gram_dtype")
+
+    def __init__(
+        self,
+        neurons=None,
+        *,
+        alpha="gcv",
+        standardize=True,
+        fit_intercept=True,
+        class_weight=None,
+        dtype=None,
+        gram_dtype="float64",
+        tol=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.neurons = neurons
+        self.alpha = alpha
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.dtype = dtype
+        self.gram_dtype = gram_dtype
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def initialize(self, X, y=None, classes=None, sample_weight=None) -> Self:
+        """Draw the neurons, take the scale of the inputs and fix the classes; trains nothing.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs; of many rows, up to 100,000 are looked at.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels), optional
+            Labels, all of which are looked at for the classes; not needed with `classes`.
+        classes : array-like of shape (n_classes,), optional
+            All labels that will come.
+        sample_weight : the same as X, of shape (n_samples,), optional
+            Weights of the rows in the scale.
+
+        Returns
+        -------
+        self
+            The estimator, not yet fitted.
+
+        Raises
+        ------
+        DataError
+            First rows that are all the same.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
+            the inputs is taken from.
+        """
+        with self._unchanged_on_error():
+            source, labels, weights = self._open_rows(X, y, sample_weight, reset=True)
+            targets = None
+            if classes is not None or labels is not None:
+                if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
+                    classes, _ = count_classes(labels, verbose=self.verbose)
+                # Rows come in parts from here on, so that weights cannot be "balanced".
+                targets = self._make_targets(labels, None, whole=True, classes=classes)
+            self._start(self._draw(source, weights, whole=False), targets, None)
+        return self
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
+        """Add rows to the sums; the layer is drawn from the first ones and kept. Solved at the first use.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels)
+            Labels.
+        classes : array-like of shape (n_classes,), optional
+            All labels that will come; needed in the first call.
+        sample_weight : the same as X, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+            The estimator.
+
+        Raises
+        ------
+        DataError
+            First rows that are all the same.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
+            the inputs is taken from.
+        """
+        return self._partial_fit(X, y, sample_weight, classes)

@@ -1,0 +1,143 @@
+"""What estimators share that choose the penalty and the number of neurons while they fit."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils import metadata_routing
+
+from ..data.inputs import in_memory
+from ..exceptions import ParameterError
+from ..selection.criterion import Grid, Problem
+from ..selection.ranking import check_ranking
+from ..selection.select import named, select
+from ..selection.validation_set import Validation, naming_validation
+from .callbacks import FitCallbacks, with_callbacks
+from .chosen_estimator import ChosenEstimator
+from .parameters import check_bool
+
+__all__ = ["SelectingEstimator"]
+
+
+class SelectingEstimator(FitCallbacks, ChosenEstimator):
+    """An estimator that is fitted for a whole grid at once, and keeps the best."""
+
+    # Rows of their own are no metadata of the rows.
+    __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("X_val", "y_val", "sample_weight_val")}
+
+    n_neurons: Any
+    ranking: Any
+    alphas: Any
+    cv: Any
+    scoring: Any
+    store_cv_results: bool
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None) -> Self:
+        """Sum over all rows in one pass, choose penalty and number of neurons, and solve.
+
+        Scores that are not known from the sums take one further pass, for the whole grid.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_targets)
+            Targets or labels.
+        sample_weight : the same, of shape (n_samples,), optional
+            Weights of the rows, not negative, in fitting and in scoring.
+        X_val : the same, of shape (n_val_samples, n_features), optional
+            Inputs of other rows, on which the grid is scored instead of on folds: one pass over X and one over X_val.
+            Models are fitted to X alone, the chosen one too. `cv` must be None.
+        y_val : the same, of shape (n_val_samples,) or (n_val_samples, n_targets), optional
+            Their targets, or labels that y has too; some of those may be missing.
+        sample_weight_val : the same, of shape (n_val_samples,), optional
+            Their weights in the scores.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ParameterError
+            A grid, `ranking`, `cv` or `scoring` that cannot be used; test parts that overlap; X_val without y_val, or
+            with `cv`.
+        DataError
+            NaN or infinity, lengths that differ, no rows; X, y or weights that a path alone made the same dataset;
+            labels in y_val that y does not have.
+        RowsCountedError
+            Rows of HDF5 files that are in X and in X_val.
+        InputTypeError
+            Sparse or text inputs; columns of a data frame that hold no numbers.
+        InsufficientMemoryError
+            The sums of so many folds, or the models of so large a grid, do not fit into the memory of the workers.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no neuron.
+        """
+        check_bool(self.store_cv_results, "store_cv_results")
+        with self._told(X, y, sample_weight), self._unchanged_on_error():
+            X, y, weights = self._open(X, y, sample_weight, reset=True)
+            layer = self._draw(X, weights)
+            targets = self._make_targets(y, weights, whole=True)
+            validation = self._open_validation(X_val, y_val, sample_weight_val)
+            ranking = check_ranking(self.ranking, targets.n_targets)
+            problem = Problem(
+                layer,
+                targets,
+                X,
+                y,
+                weights,
+                Grid.of(self.alphas, self.n_neurons, layer, ranking=ranking),
+                labels=lambda: _for_splitters(y),
+                dtype=np.result_type(layer.dtype, targets.dtype),
+                fit_intercept=self.fit_intercept,
+                ranking=ranking,
+                verbose=self.verbose,
+                validation=validation,
+            )
+            selected = select(problem, cv=self.cv, scoring=self.scoring)
+            self._start(selected.layer, targets, y)
+            self._keep(selected.sums, selected.solution)
+            self._note_choice(selected, ranked=ranking is not None, store=self.store_cv_results)
+        return self
+
+    def _open_validation(self, X_val, y_val, sample_weight_val) -> Validation | None:
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        there = [name for name, value in given.items() if value is not None]
+        if not there:
+            return None
+        if X_val is None or y_val is None:
+            raise ParameterError(
+                f"X_val and y_val must be given together, sample_weight_val with them only; got {', '.join(there)}."
+            )
+        with naming_validation(opening=True):
+            return Validation(*self._open(X_val, y_val, sample_weight_val, reset=False))
+
+    @property
+    def n_neurons_(self) -> int:
+        """The number of neurons chosen."""
+        self._solved("n_neurons_")
+        return self.hidden_layer_.n_neurons
+
+    def _state(self) -> dict:
+        state = super()._state()
+        for name in ("alphas", "n_neurons"):
+            value = state["params"][name]
+            state["params"][name] = value if value is None else np.atleast_1d(value).tolist()
+        state["params"]["cv"] = named(state["params"]["cv"])
+        if not isinstance(state["params"]["cv"], Integral | str):
+            # A splitter is code, and did its work.
+            state["params"]["cv"] = None
+        return state
+
+
+def _for_splitters(y):
+    (y,) = in_memory(y=y)
+    return y.reshape(-1) if y.size == len(y) else y

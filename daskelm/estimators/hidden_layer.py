@@ -1,0 +1,115 @@
+"""`HiddenLayer`: the random layer alone, as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from ..data.frames import check_dask_columns
+from ..data.inputs import check_distinct, lazily_together
+from .layer_estimator import LayerEstimator
+from .model_file import write_model
+
+__all__ = ["HiddenLayer"]
+
+
+class HiddenLayer(LayerEstimator):
+    """A layer of random neurons as a transformer, X to H; nothing in it is trained.
+
+    ``make_pipeline(HiddenLayer(...), Ridge(alpha))`` predicts what `ELMRegressor` does with the same parameters.
+
+    Parameters
+    ----------
+    neurons : int, list, or None, default=None
+        An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
+        ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
+        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
+        all inputs passed through and 200 ``"tanh"``.
+    standardize : bool, default=True
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons, of which a column that
+        never varied enters none; given `Neurons` always see them as they are.
+    dtype : {None, "float32", "float64"}, default=None
+        Of H; that of X if None.
+    random_state : int, RandomState or None, default=None
+        Seed of the neurons.
+
+    Attributes
+    ----------
+    hidden_layer_ : Layer
+        The drawn layer: a function of blocks of X.
+    n_features_in_ : int
+        Number of inputs.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the inputs, if they had any.
+
+    References
+    ----------
+    Schmidt, Kraaijveld, Duin (1992); Pao, Park, Sobajic (1994); Huang, Zhu, Siew (2004); Rahimi, Recht (2007).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import HiddenLayer
+    >>> X = np.random.default_rng(0).random((100, 3))
+    >>> layer = HiddenLayer([(3, "lin"), (5, "tanh")], random_state=0).fit(X)
+    >>> layer.transform(X).shape
+    (100, 8)
+    >>> layer.get_feature_names_out()[2:5].tolist()
+    ['lin2', 'tanh0', 'tanh1']
+    """
+
+    __module__ = "daskelm"
+
+    def __init__(self, neurons=None, *, standardize=True, dtype=None, random_state=None):
+        self.neurons = neurons
+        self.standardize = standardize
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def fit(self, X, y=None, sample_weight=None) -> Self:
+        """Draw the neurons and take the scale of the inputs.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs; of many rows, up to 100,000 are looked at.
+        y : None
+            Ignored; here for pipelines.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the scale.
+
+        Returns
+        -------
+        self
+            The fitted transformer.
+
+        Warns
+        -----
+        ScaleWarning
+            Columns that never varied, which enter no drawn neuron.
+        """
+        check_dask_columns(X, "X")
+        array, weights = lazily_together(X=X, sample_weight=sample_weight)
+        source = self._open_X(X, reset=True, array=array)
+        weights = self._open_weights(weights, source)
+        check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
+        self._keep_layer(self._draw(source, weights))
+        return self
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the transformer to one HDF5 file that holds numbers and strings only; `daskelm.load` reads it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; a model that is there is replaced at once.
+        overwrite : bool, default=False
+            Whether any regular file may be replaced; else only a model, or an empty file.
+
+        Raises
+        ------
+        ParameterError
+            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
+        FileWriteError
+            There is no model but something else, and no `overwrite`; or the disk takes no more.
+        """
+        write_model(path, self._state(), overwrite=overwrite)

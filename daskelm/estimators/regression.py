@@ -1,0 +1,187 @@
+"""What regressors share: targets that are numbers, predicted and scored by R2."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from functools import partial
+from glob import has_magic
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_array
+
+from ..data.inputs import check_weights, in_memory, is_lazy, is_path, n_columns, open_input, plain_values
+from ..data.targets import RegressionTargets, check_targets
+from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
+from ..passes.predict import UncertainOutput
+from ..passes.score import r2
+from ..ridge.uncertainty import Uncertainty
+from .table_estimator import TableEstimator
+
+__all__ = ["NumbersEstimator"]
+
+
+class NumbersEstimator(RegressorMixin, TableEstimator):
+    """An estimator that predicts numbers."""
+
+    def _read_y(self, y, X):
+        _refuse_words(y, X)
+        if not is_lazy(y):
+            y = plain_values(y, "y")
+            _refuse_labels(y)
+            return check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y")
+        source = open_input(y, "y")
+        if source.ndim not in (1, 2):
+            raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
+        if source.dtype.kind not in "fiub":
+            raise _no_numbers(source.dtype)
+        return source
+
+    def _make_targets(self, y, weights, *, whole, classes=None):
+        return RegressionTargets(n_columns(y), y.dtype.name)
+
+    def _check_sums(self, sums, name="sums"):
+        if sums.targets != RegressionTargets.meaning:
+            raise IncompatibleSumsError(f"{name}: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
+
+    def predict(self, X, out=None, return_std=False, overwrite=False):
+        """Predicted targets, and on request how far new observations may lie from them.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        out : str or path-like, optional
+            HDF5 file to stream the predictions to, as one 2-D dataset, in bounded memory.
+        return_std : bool, default=False
+            Whether to return standard deviations too. They are those of a new observation, its noise included, in the
+            Bayesian linear model on H, conditional on the layer and the penalty, with the same noise everywhere:
+            s sqrt(1 + 1 / n + h~' (HH + alpha I)^-1 h~). Inputs are clipped, so that they do not grow without bound
+            beyond the training range.
+        overwrite : bool, default=False
+            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
+            or an empty file.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples,) or (n_samples, n_targets), or str
+            In kind: lazy for dask arrays and files. With `out`, its path. With `return_std`, a pair of such arrays, of
+            the same shape and dtype: predictions and standard deviations; lazy ones share the hidden layer's outputs.
+
+        Raises
+        ------
+        NotSolvedError
+            Before anything was fitted; `return_std` of a model that was saved without its sums.
+        ParameterError
+            `out` with `return_std`, which has two results; `out` that X is read from.
+        FileWriteError
+            `out` has something else in it, and no `overwrite`; or the disk takes no more.
+        DataError
+            `return_std` of a model with as many degrees of freedom as rows.
+        """
+        function = self._prediction("predict")
+        if not return_std:
+            return self._apply(function, X, "predict", out, overwrite)
+        if out is not None:
+            raise ParameterError(
+                f"out: it takes one result, and return_std=True gives two; got {out}. Leave it out and write each: "
+                "mean, std = predict(X, return_std=True); to_hdf5(std, path) (make_hdf5 for arrays in memory)."
+            )
+        plain = replace(function, finish=_numbers, tail=(len(function.coef),))
+        both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict", overwrite=overwrite)
+        mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
+        if isinstance(both, np.ndarray):
+            mean, std = np.ascontiguousarray(mean), np.ascontiguousarray(std)
+        return (mean, std) if function.tail else (mean[:, 0], std[:, 0])
+
+    def _uncertainty(self) -> Uncertainty:
+        """Made at the first use; as large as the sums, so that it is no part of files and pickles."""
+        solution = self._solution
+        if not hasattr(self, "normal_equations_"):
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance was saved without its sums, and return_std needs them. Save it "
+                "with save(path, sums=True)."
+            )
+        if getattr(self, "_uncertain", (None,))[0] is not solution:
+            sums = self.normal_equations_
+            error = sums.squared_error(solution.coef, solution.intercept)
+            self._uncertain = solution, Uncertainty.of(sums.moments(centred=solution.centred), solution, error)
+        return self._uncertain[1]
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_uncertain"}
+
+    def _prediction(self, what):
+        coef = self._solved(what).coef
+        vector = getattr(self, "_vector_target", len(coef) == 1)
+        tail = () if vector else (len(coef),)
+        return self._outputs(what, partial(_numbers, vector=vector), tail, self._output_dtype())
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Coefficient of determination R2 of the predictions.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_targets)
+            True targets.
+        sample_weight : the same, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The mean over targets; 1 is best. Lazy inputs are worked off chunk by chunk.
+        """
+        _refuse_words(y, X)
+        if not any(map(is_lazy, (X, y, sample_weight))):
+            self._solved("score")
+            y, sample_weight = self._read_y(y, X), self._weights_of_score(sample_weight, X)
+            if sample_weight is not None:
+                check_weights(sample_weight)
+            check_targets(y, sample_weight)
+            if sample_weight is not None and not sample_weight.all():
+                # Rows of weight zero may hold anything.
+                y = np.where(sample_weight.reshape(-1, *[1] * (y.ndim - 1)) > 0, y, 0)
+            return super().score(X, y, sample_weight)
+        true, predicted, weights = self._score_inputs(X, y, sample_weight)
+        if predicted.shape[0] < 2:
+            # Undefined, which scikit-learn says by a warning.
+            true, predicted, weights = in_memory(y=true, y_pred=predicted, sample_weight=weights)
+            return r2_score(true.reshape(predicted.shape), predicted, sample_weight=weights)
+        return r2(true, predicted, weights, self.verbose)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _refuse_words(y, X):
+    """A list of words beside data in memory is no list of files, unless there are such files."""
+    if isinstance(y, list | tuple) and is_path(y) and not is_path(X):
+        words = [word for word in map(os.fspath, y) if not (os.path.exists(word) or has_magic(word) or "://" in word)]
+        if words:
+            raise _no_numbers(f"text such as {words[0]!r}, which is no file either")
+
+
+def _refuse_labels(y):
+    # Rows of different lengths are told by scikit-learn.
+    with contextlib.suppress(ValueError):
+        values = np.asarray(y)
+        if values.dtype.kind in "USmM":
+            raise _no_numbers(values.dtype)
+        if values.dtype.kind == "O" and (words := [value for value in values.flat if isinstance(value, str | bytes)]):
+            raise _no_numbers(f"text such as {words[0]!r}")
+
+
+def _no_numbers(got):
+    return InputTypeError(f"y must hold numbers; got {got}. Use ELMClassifier for labels.")
+
+
+def _numbers(outputs, vector=False):
+    return outputs[:, 0] if vector else outputs

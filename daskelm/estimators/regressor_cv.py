@@ -1,0 +1,139 @@
+"""`ELMRegressorCV`: regression with penalty and number of neurons chosen from the same pass."""
+
+from __future__ import annotations
+
+from .cross_validation import SelectingEstimator
+from .regression import NumbersEstimator
+
+__all__ = ["ELMRegressorCV"]
+
+
+class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
+    """Extreme Learning Machine for regression that chooses its penalty and number of neurons, from one pass.
+
+    The sums of each fold are all that cross-validation needs: those of a training part are the sums of all rows
+    without a fold, and squared errors on a fold follow from its own. So a grid of any size costs one pass over the
+    data, and gives what refitting would: with given `Neurons` and ``standardize=False``, the scores are those of
+    scikit-learn's `GridSearchCV` over `ELMRegressor`.
+
+    Parameters
+    ----------
+    neurons : int, list, or None, default=None
+        The full layer, as for `ELMRegressor`.
+    n_neurons : array-like of int of shape (n_sizes,), or None, default=None
+        Numbers of neurons to try: the first ones of the full layer, all ``"lin"`` before the others and these in
+        proportion, or the best ones by `ranking`. None is the full layer alone; with a ranking, about ten numbers in
+        geometric steps, from a hundredth of it up.
+    ranking : {None, "omp", "lars", "mrsr"}, default=None
+        Which neurons are kept when there are fewer than all: those that enter first into a sparse model of the targets,
+        by orthogonal matching pursuit, least angle regression (one target), or multiresponse sparse regression, which
+        is that for several. From HH and HT alone. With folds each training part ranks anew, and the final model with
+        all rows; else all rows rank once, so that scores of few neurons are somewhat optimistic.
+    alphas : array-like of shape (n_alphas,), or None, default=None
+        Penalties to try, in the units of HH, which is a sum over rows. None is a grid from 1e-12 to 1e6 times
+        trace(HH) / L of all rows and neurons, four to a decade, as far as that is above rounding.
+    cv : None, "loo", int, splitter, or iterable of (train, test), default=None
+        None is generalised cross-validation, from the sums alone. ``"loo"`` leaves out one row at a time, exactly, by a
+        second pass for the whole grid; the layer, its scale and the ranking are those of all rows. An int is so many
+        folds of consecutive rows. A splitter of scikit-learn, or splits: each row is in one test part at most, and in
+        all training parts but that. `LeaveOneOut` is ``"loo"``. Other splitters are not kept in files: in a loaded
+        model it is None. It must be None where `fit` is given validation rows, X_val.
+    scoring : str or None, default=None
+        ``"r2"`` (None), ``"neg_mean_squared_error"`` and ``"neg_root_mean_squared_error"`` come from the sums alone,
+        but for "loo"; ``"neg_mean_absolute_error"`` and ``"neg_mean_absolute_percentage_error"`` need folds, with one
+        further pass for the whole grid, "loo", or validation rows. Scores of "loo" are of all rows together. Sample
+        weights are weights in the scores too.
+    store_cv_results : bool, default=True
+        Whether `cv_results_` is kept.
+    standardize : bool, default=True
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column that never varied
+        enters none. The scale is that of all rows, in each fold too.
+    fit_intercept : bool, default=True
+        Whether there is an intercept, which is not penalised.
+    dtype : {None, "float32", "float64"}, default=None
+        Of the hidden layer; that of X if None. Sums and solution are always float64.
+    random_state : int, RandomState or None, default=None
+        Seed of the neurons.
+    verbose : int, default=0
+        1 shows rows, rows per second and the time left.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The penalty chosen.
+    n_neurons_ : int
+        The number of neurons chosen.
+    best_score_ : float
+        Their score: the mean over folds, that on the validation rows or of all rows left out, or what generalised
+        cross-validation estimates.
+    cv_results_ : dict
+        All scores, one entry per pair of alpha and n_neurons, as scikit-learn's; ``pandas.DataFrame(cv_results_)`` is a
+        table. Scores are NaN where generalised cross-validation refuses, or leaving out a row says nothing.
+    ranking_ : ndarray of shape (n_neurons of the full layer,), int
+        With a ranking: the columns of the full layer, best first, by all rows.
+    coef_ : ndarray of shape (n_targets, n_neurons)
+        Output weights, float64.
+    intercept_ : ndarray of shape (n_targets,)
+        Intercept.
+    rank_ : int
+        Rank kept by the solver.
+    condition_number_ : float
+        Of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in the 2-norm, of the
+        rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
+    hidden_layer_ : Layer
+        The layer of the neurons chosen, which stand as in the full one.
+    normal_equations_ : NormalEquations
+        Their sums over all rows.
+    n_features_in_ : int
+        Number of inputs.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the inputs, if they had any.
+
+    References
+    ----------
+    Golub, Heath, Wahba (1979) for generalised cross-validation; Engstrom, Jensen (2025) for folds by subtraction; Allen
+    (1974) for leaving out one row; Pati, Rezaiifar, Krishnaprasad (1993), Efron, Hastie, Johnstone, Tibshirani (2004)
+    and Similä, Tikka (2005) for the rankings; Miche et al. (2010) for pruning by them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskelm import ELMRegressorCV
+    >>> X = np.random.default_rng(0).uniform(-3, 3, (1000, 1))
+    >>> model = ELMRegressorCV(50, n_neurons=[2, 10, 50], alphas=np.logspace(-6, 2, 5), cv=5, random_state=0)
+    >>> model.fit(X, np.sin(X[:, 0])).n_neurons_
+    50
+    >>> len(model.cv_results_["params"]), bool(model.best_score_ > 0.999)
+    (15, True)
+    """
+
+    __module__ = "daskelm"
+
+    def __init__(
+        self,
+        neurons=None,
+        *,
+        n_neurons=None,
+        ranking=None,
+        alphas=None,
+        cv=None,
+        scoring=None,
+        store_cv_results=True,
+        standardize=True,
+        fit_intercept=True,
+        dtype=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.neurons = neurons
+        self.n_neurons = n_neurons
+        self.ranking = ranking
+        self.alphas = alphas
+        self.cv = cv
+        self.scoring = scoring
+        self.store_cv_results = store_cv_results
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose

@@ -1,0 +1,315 @@
+"""What a file says about where the numbers of a dataset lie: in it, outside of it, or nowhere.
+
+HDF5 reads its fill value, without a word, where a source of a virtual dataset is missing, where a virtual dataset has
+no source, where a chunk was never written, and beyond the end of an external raw file. None of these are data.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import h5py
+import numpy as np
+
+from ..exceptions import FileFormatError
+
+__all__ = [
+    "Outside",
+    "intersection",
+    "outsides_of",
+    "reading_bytes",
+    "union",
+    "unmapped_rows",
+    "unwritten",
+    "unwritten_rows",
+]
+
+_UNLIMITED = 2**64 - 1
+# Pieces of a selection, and cells of the grid that they are looked at on, beyond which nobody can wait for the answer.
+_MOST_PIECES, _MOST_CELLS = 10**6, 10**8
+# Chunks of more, side by side, are read in place where they are not packed.
+_CACHE_BYTES = 256 * 2**20
+
+Runs = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Rows of a dataset that lie elsewhere: in a dataset of another file, or in a raw file, for which that is None.
+
+    Parameters
+    ----------
+    file : str
+        As the description has it.
+    dataset : str or None
+        Its name there.
+    rows, columns : sequences of (first, last + 1)
+        Runs of rows and columns here, each row with each column.
+    source : (int, int)
+        First row that is read there, and last + 1.
+    need : tuple of int
+        The least shape of the dataset there, or the bytes of the raw file; nothing where it is all of a dataset.
+    """
+
+    file: str
+    dataset: str | None
+    rows: Runs
+    columns: Runs
+    source: tuple[int, int]
+    need: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        """The first row."""
+        return int(self.rows[0][0])
+
+    @property
+    def last(self) -> int:
+        """The last row + 1."""
+        return int(self.rows[-1][1])
+
+    @property
+    def straight(self) -> bool:
+        """Whether these rows are those of the source in order, one after the other."""
+        return len(self.rows) == 1 and self.last - self.first == self.source[1] - self.source[0]
+
+    def of_all(self, shape: tuple[int, ...]) -> Outside | None:
+        """The same with the shape of the dataset there, all of which is read; None if it has more or fewer numbers."""
+        n_rows, n_columns = (
+            sum(last - first for first, last in runs) for runs in (self.rows, self.columns or [(0, 1)])
+        )
+        return replace(self, source=(0, shape[0]), need=shape) if math.prod(shape) == n_rows * n_columns else None
+
+    def rows_there(self, first: int, last: int) -> tuple[int, int]:
+        """The rows of the source that rows first to last - 1 may lie in."""
+        if not self.straight:
+            return self.source
+        shift = self.source[0] - self.first
+        return max(first, self.first) + shift, min(last, self.last) + shift
+
+    def rows_here(self, first: int, last: int) -> tuple[int, int]:
+        """The rows that may lie in rows first to last - 1 of the source."""
+        if not self.straight:
+            return self.first, self.last
+        shift = self.first - self.source[0]
+        return max(first + shift, self.first), min(last + shift, self.last)
+
+
+def outsides_of(dataset: h5py.Dataset) -> list[Outside]:
+    """All that a dataset has elsewhere, in the order of its description; nothing for most datasets."""
+    made = dataset.id.get_create_plist()
+    layout = made.get_layout()
+    if layout == h5py.h5d.VIRTUAL:
+        return [outside for i in range(made.get_virtual_count()) for outside in _mapped(made, i, dataset)]
+    if layout == h5py.h5d.CONTIGUOUS and made.get_external_count():
+        return list(_raw(made, dataset))
+    return []
+
+
+def _raw(made, dataset) -> Iterator[Outside]:
+    row_bytes = max(dataset.id.get_type().get_size() * math.prod(dataset.shape[1:]), 1)
+    here, end = 0, len(dataset) * row_bytes
+    for i in range(made.get_external_count()):
+        name, offset, size = made.get_external(i)
+        size = min(size, end - here)
+        if size > 0:
+            rows = (here // row_bytes, -(-(here + size) // row_bytes))
+            yield Outside(os.fsdecode(name), None, (rows,), (), (0, 0), (offset + size,))
+            here += size
+
+
+def _mapped(made, i, dataset) -> Iterator[Outside]:
+    """The parts that one entry of a virtual dataset stands for."""
+    file, name = made.get_virtual_filename(i), made.get_virtual_dsetname(i)
+    here, there = made.get_virtual_vspace(i), made.get_virtual_srcspace(i)
+    bounds = _bounds(there)
+    if not _is_endless(here):
+        need = tuple(high for _, high in bounds)
+        for rows, columns in _areas(here, dataset):
+            yield Outside(file, name, rows, columns, (bounds or [(0, 0)])[0], need)
+        return
+    n_rows = len(dataset)
+    start, stride, count, block = here.get_regular_hyperslab()
+    if _UNLIMITED in (*count[1:], *block[1:]):
+        raise _intricate(dataset, "sources that go on along the columns")
+    columns = _runs(start[1:], stride[1:], count[1:], block[1:])
+    if block[0] == _UNLIMITED:
+        rows = [(start[0], n_rows)] if start[0] < n_rows else []
+    else:
+        rows = [(first, min(first + block[0], n_rows)) for first in range(start[0], n_rows, stride[0])]
+    if not _is_endless(there):
+        # A source for each block, with its number in the name in the place of %b.
+        for k, (first, last) in enumerate(rows):
+            begin = bounds[0][0] if bounds else 0
+            source = (begin, begin + last - first)
+            need = (source[1], *(high for _, high in bounds[1:])) if bounds else ()
+            yield Outside(_numbered(file, k), _numbered(name, k), ((first, last),), columns, source, need)
+    elif rows:
+        begin, step, _, size = (part[0] for part in there.get_regular_hyperslab())
+        if size not in (step, _UNLIMITED):
+            raise _intricate(dataset, "a source without an end of which rows are left out")
+        source = (begin, begin + sum(last - first for first, last in rows))
+        rows = [(start[0], n_rows)] if block[0] == stride[0] else rows
+        yield Outside(file, name, rows, columns, source, (source[1], *(high for _, high in bounds[1:])))
+
+
+def _is_endless(space):
+    if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
+        return False
+    _, _, count, block = space.get_regular_hyperslab()
+    return _UNLIMITED in (*count, *block)
+
+
+def _bounds(space) -> list[tuple[int, int]]:
+    """First and last + 1 of a selection along each axis, what has no end aside; nothing of all of an unknown shape."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return [(0, n) for n in space.shape]
+    if _is_endless(space):
+        return [(a, a + (n - 1) * s + b) for a, s, n, b in zip(*space.get_regular_hyperslab(), strict=True)]
+    low, high = space.get_select_bounds()
+    return [(int(a), int(b) + 1) for a, b in zip(low, high, strict=True)]
+
+
+def _areas(space, dataset) -> list[tuple[Runs, Runs]]:
+    """The areas of a selection as runs of rows and runs of columns."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return [(((0, len(dataset)),), tuple((0, n) for n in dataset.shape[1:]))]
+    if space.is_regular_hyperslab():
+        parts = space.get_regular_hyperslab()
+        if max(parts[2]) <= _MOST_PIECES:
+            return [(_runs(*(part[:1] for part in parts)), _runs(*(part[1:] for part in parts)))]
+    elif space.get_select_hyper_nblocks() <= _MOST_PIECES:
+        blocks = space.get_select_hyper_blocklist().tolist()
+        ends = [[(a, b + 1) for a, b in zip(low, high, strict=True)] for low, high in blocks]
+        return [((rows,), tuple(columns)) for rows, *columns in ends]
+    raise _intricate(dataset, f"a source in more than {_MOST_PIECES:,} pieces")
+
+
+def _runs(start, stride, count, block) -> Runs:
+    """Runs along the first axis of a regular selection; none where it has no axis."""
+    if not start:
+        return ()
+    if count[0] == 1 or stride[0] == block[0]:
+        return ((start[0], start[0] + count[0] * block[0]),)
+    return [(start[0] + k * stride[0], start[0] + k * stride[0] + block[0]) for k in range(count[0])]
+
+
+def _numbered(name, k):
+    return "%".join(part.replace("%b", str(k)) for part in name.split("%%"))
+
+
+def _intricate(dataset, what):
+    return FileFormatError(
+        f"{dataset.file.filename}: virtual dataset {dataset.name!r} has {what}, and whether all of that is there "
+        "cannot be told. Write it to a file of its own, or give its sources as a list or a glob."
+    )
+
+
+def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tuple[int, int]]:
+    """Runs of rows of a virtual dataset of which some column has no source."""
+    n_rows, width = len(dataset), math.prod(dataset.shape[1:])
+    if not width:
+        return []
+    columns = [outside.columns or ((0, 1),) for outside in outsides]
+    if all(tuple(runs) == ((0, width),) for runs in columns):
+        return _gaps(union(run for outside in outsides for run in outside.rows), n_rows)
+    row_edges = _edges((run for outside in outsides for run in outside.rows), n_rows)
+    column_edges = _edges((run for runs in columns for run in runs), width)
+    if len(row_edges) * len(column_edges) > _MOST_CELLS:
+        raise _intricate(dataset, "sources in too many pieces of rows and columns")
+    # How many more areas begin than end at each corner, summed up along both axes: how many each cell lies in.
+    grid = np.zeros((len(row_edges), len(column_edges)), np.int32)
+    for outside, runs in zip(outsides, columns, strict=True):
+        corners = [np.searchsorted(row_edges, ends) for ends in np.transpose(outside.rows)]
+        sides = [np.searchsorted(column_edges, ends) for ends in np.transpose(runs)]
+        for i, rows in enumerate(corners):
+            for j, side in enumerate(sides):
+                grid[np.ix_(rows, side)] += 1 if i == j else -1
+    covered = (grid.cumsum(0).cumsum(1)[:-1, :-1] > 0).all(axis=1)
+    return union((int(row_edges[i]), int(row_edges[i + 1])) for i in np.flatnonzero(~covered))
+
+
+def _edges(runs, end):
+    return np.unique([0, end, *(edge for run in runs for edge in run)])
+
+
+def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
+    """Runs of rows that were never written, by whole chunks."""
+    n_rows, layout = len(dataset), dataset.id.get_create_plist().get_layout()
+    if not n_rows or not math.prod(dataset.shape[1:]) or layout in (h5py.h5d.COMPACT, h5py.h5d.VIRTUAL):
+        return []
+    if layout == h5py.h5d.CONTIGUOUS:
+        # Not by its offset, to which HDF5 adds the size of a user block, even where there is none.
+        return [(0, n_rows)] if not dataset.external and not dataset.id.get_storage_size() else []
+    if dataset.file.driver == "fileobj":
+        # At a URL: whether a chunk is there is seen when it is fetched, without all of the index.
+        return []
+    height, *sides = dataset.chunks
+    across = math.prod(-(-n // side) for n, side in zip(dataset.shape[1:], sides, strict=True))
+    n_high = -(-n_rows // height)
+    # A few milliseconds for 100,000 chunks; which ones lack takes ten times as long.
+    if dataset.id.get_num_chunks() == n_high * across:
+        return []
+    found = np.zeros(n_high, np.int64)
+
+    def count(chunk):
+        found[chunk.chunk_offset[0] // height] += 1
+
+    dataset.id.chunk_iter(count)
+    return union((i * height, min((i + 1) * height, n_rows)) for i in np.flatnonzero(found < across).tolist())
+
+
+def unwritten(path: str, dataset: str, hole: tuple[int, int], asked: tuple[int, int]) -> FileFormatError:
+    """The error for rows that were asked for and that lie, some of them, in a run of rows that were never written."""
+    return FileFormatError(
+        f"{path}: rows {hole[0]} to {hole[1] - 1} of {dataset!r} were never written, and HDF5 would fill them with one "
+        f"value; got rows {asked[0]} to {asked[1] - 1} to read. Write them and open the file again, or take rows "
+        "that are written: from_hdf5(path, rows=slice(first, last)). Where the fill value is meant, write it."
+    )
+
+
+def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
+    """Bytes of the cache of chunks that reading consecutive rows takes, and those of unpacking a chunk into it.
+
+    The cache has all chunks of one row of chunks: each is unpacked once, however low the blocks are that are read.
+    Both are 0 where chunks are read in place.
+    """
+    chunks, shape = dataset.chunks, dataset.shape
+    if not chunks:
+        return 0, 0
+    item, packed = dataset.id.get_type().get_size(), dataset.id.get_create_plist().get_nfilters() > 0
+    if chunks[1:] == shape[1:] and not packed:
+        # Without a cache HDF5 reads such chunks right to where they belong: one copy less, and no memory of its own,
+        # which Dask's workers give back and take again for each chunk.
+        return 0, 0
+    # The last of several chunks of columns is as wide as the others.
+    across = math.prod(-(-n // side) * side for n, side in zip(shape[1:], chunks[1:], strict=True))
+    cache = max(chunks[0] * across * item, 2**20)
+    if not packed:
+        return (cache, 0) if cache <= _CACHE_BYTES else (0, 0)
+    # The chunk as it is in the file, or before its last filter, and as it comes out, while the one before is held.
+    return cache, 2 * math.prod(chunks) * item
+
+
+def union(runs) -> list[tuple[int, int]]:
+    """Runs of rows, in order, that touch none of the others."""
+    out: list[tuple[int, int]] = []
+    for first, last in sorted(runs):
+        if out and first <= out[-1][1]:
+            out[-1] = out[-1][0], max(last, out[-1][1])
+        else:
+            out.append((first, last))
+    return out
+
+
+def intersection(runs: Sequence[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """The runs of rows within rows first to last - 1."""
+    return [(max(a, first), min(b, last)) for a, b in runs if a < last and b > first]
+
+
+def _gaps(runs, end):
+    bounds = [0, *(edge for run in runs for edge in run), end]
+    return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if a < b]

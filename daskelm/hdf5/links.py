@@ -1,0 +1,248 @@
+"""What an HDF5 file holds: its datasets by name, its links to other files, and where a name leads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import h5py
+
+from ..exceptions import DatasetNotFoundError, FileFormatError
+
+__all__ = [
+    "Link",
+    "broken_link",
+    "dataset_named",
+    "datasets_in",
+    "described",
+    "dtype_of",
+    "home_of",
+    "linked_from",
+    "links_in",
+    "listing",
+    "pipe_behind",
+    "place_of_dataset",
+]
+
+
+# HDF5 follows so many links of one name, one after the other.
+_MOST_LINKS = 16
+
+
+class Link(NamedTuple):
+    """A link out of a file: where to, what is there, and whether anything is (None where that is not looked at)."""
+
+    target: str
+    item: h5py.HLObject | None
+    there: bool | None
+
+    def __str__(self):
+        return f"link to {self.target}{', which is not there' if self.there is False else ''}"
+
+
+def datasets_in(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The datasets that lie in a file by name; one with several names by the first of these."""
+    found: dict[h5py.Dataset, str] = {}
+    for name, kind in _links(file):
+        if kind == h5py.h5l.TYPE_HARD and isinstance(item := file.get(name), h5py.Dataset):
+            found.setdefault(item, name)
+    return {name: dataset for dataset, name in found.items()}
+
+
+def links_in(file: h5py.File) -> dict[str, Link]:
+    """The links of a file that lead out of it or nowhere, by name."""
+    # Out of a file at a URL, HDF5 would look on this machine.
+    closed = file.driver == "fileobj"
+    found = {}
+    for name, kind in _links(file):
+        if kind == h5py.h5l.TYPE_HARD:
+            continue
+        followed = kind == h5py.h5l.TYPE_SOFT or (kind == h5py.h5l.TYPE_EXTERNAL and not closed)
+        item = _reached(file, name) if followed and pipe_behind(file, name) is None else None
+        # Another name of what lies in this file is nothing new.
+        if item is None or item.file != file:
+            found[name] = Link(_target(file, name, kind), item, item is not None if followed else None)
+    return found
+
+
+def _reached(group, name) -> h5py.HLObject | None:
+    """What a name leads to; None where there is nothing, or where links lead in a circle."""
+    try:
+        return group.get(name)
+    except RuntimeError:
+        return None
+
+
+def _links(file):
+    """Name and kind of each link."""
+    # By links: with each object, HDF5 would tell how large its index is, and go through all of that. And without the
+    # links themselves: h5py has no objects for those of kinds that other programs define.
+    names: list[tuple[bytes, int]] = []
+    file.id.links.visit(lambda name, info: names.append((name, info.type)), info=True)
+    return [(name.decode("utf-8", "surrogateescape"), kind) for name, kind in names]
+
+
+def _target(file, name, kind) -> str:
+    """Where a link leads to, as it is written in the file."""
+    if kind not in (h5py.h5l.TYPE_SOFT, h5py.h5l.TYPE_EXTERNAL):
+        return f"what only the program that wrote it knows (user-defined, kind {kind})"
+    value = file.id.links.get_val(name.encode("utf-8", "surrogateescape"))
+    if kind == h5py.h5l.TYPE_SOFT:
+        return os.fsdecode(value)
+    return ":".join(map(os.fsdecode, value))
+
+
+def linked_from(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str]]:
+    """(file, name) of where the first link in a name leads to, of a file at a path; nothing if there is no link."""
+    where, parts = "", [part for part in name.split("/") if part]
+    for i, part in enumerate(parts):
+        where = f"{where}/{part}"
+        link = file.get(where, getlink=True)
+        rest = "/".join(parts[i + 1 :])
+        if isinstance(link, h5py.ExternalLink):
+            for other in _link_places(link.filename, path):
+                yield other, f"{link.path}/{rest}"
+            return
+        if isinstance(link, h5py.SoftLink):
+            target = link.path if link.path.startswith("/") else f"{where.rpartition('/')[0]}/{link.path}"
+            yield path, f"{target}/{rest}"
+            return
+
+
+def _link_places(name: str, path: str) -> Iterable[str]:
+    """Where HDF5 looks for the file of an external link; all of them, since what is there may change."""
+    folder = os.path.dirname(os.path.realpath(path))
+    prefixes = [prefix for prefix in os.environ.get("HDF5_EXT_PREFIX", "").split(":") if prefix]
+    folders = [prefix.replace("${ORIGIN}", folder) for prefix in prefixes] + [
+        os.path.dirname(path),
+        folder,
+        os.getcwd(),
+    ]
+    # An absolute name that is gone is looked for by its last part.
+    names = dict.fromkeys((name, os.path.basename(name)))
+    return dict.fromkeys(os.path.abspath(os.path.join(each, one)) for one in names for each in folders)
+
+
+def pipe_behind(file: h5py.File, name: str) -> str | None:
+    """The first pipe or device among all that links from a name lead to; None if there is none.
+
+    HDF5 would open it, and wait for somebody to write to it.
+    """
+    here = os.path.abspath(file.filename)
+    ahead, seen = set(_linked(file, here, name)), {(here, name)}
+    for _ in range(_MOST_LINKS):
+        new, ahead = ahead - seen, set()
+        seen |= new
+        for path, name in sorted(new):
+            try:
+                mode = os.stat(path).st_mode
+            except (OSError, ValueError):
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                return path
+            if path == here:
+                ahead.update(_linked(file, here, name))
+            elif stat.S_ISREG(mode):
+                with contextlib.suppress(OSError), h5py.File(path, "r", locking="best-effort") as other:
+                    ahead.update(_linked(other, path, name))
+    return None
+
+
+def _linked(file, path, name) -> list[tuple[str, str]]:
+    """The same as of `linked_from`; nothing of links that only the program that wrote them can follow."""
+    try:
+        return list(linked_from(file, path, name))
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
+        return []
+
+
+def dtype_of(dataset: h5py.Dataset):
+    """NumPy's dtype of a dataset; None of numbers that NumPy does not have, such as times or quad precision."""
+    try:
+        return dataset.dtype
+    except (TypeError, ValueError):
+        return None
+
+
+def described(dataset: h5py.Dataset) -> str:
+    """Shape and dtype of a dataset, for messages and lists."""
+    dtype = dtype_of(dataset)
+    return f"{dataset.shape} {'of a type that NumPy does not have' if dtype is None else dtype}"
+
+
+def listing(file: h5py.File) -> list[str]:
+    """All that a file holds, with shapes and dtypes, and its links with their targets."""
+    found = [f"{name} {described(dataset)}" for name, dataset in datasets_in(file).items()]
+    return found + [f"{name} ({link})" for name, link in links_in(file).items()]
+
+
+def dataset_named(file: h5py.File, path: str, name: str) -> h5py.Dataset:
+    """The dataset of a name, all links followed, also into other files.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        Nothing of that name, a link to what is not there, or no dataset.
+    FileFormatError
+        A link to a pipe or a device.
+    """
+    if (pipe := pipe_behind(file, name)) is not None:
+        raise FileFormatError(
+            f"{path}: {name!r} must lead to a dataset in a file; got a link to {pipe}, which is a pipe or a device. "
+            "Put the file in its place, or give the path of the file that holds the numbers."
+        )
+    item = _reached(file, name)
+    if isinstance(item, h5py.Dataset):
+        return item
+    if item is None and (broken := broken_link(file, name)) is not None:
+        raise DatasetNotFoundError(
+            f"{path}: {broken[0]!r} is a link to {broken[1]}, which is not there. Put the file where the link looks "
+            "for it (relative names: beside this file), or give the path of the file that holds the numbers."
+        )
+    names = [*datasets_in(file), *(f"{name} ({link})" for name, link in links_in(file).items())]
+    held = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    raise DatasetNotFoundError(f"{path} has no dataset {name!r}; it holds {held}.")
+
+
+def broken_link(file: h5py.File, name: str) -> tuple[str, str] | None:
+    """The first part of a name that is a link to what is not there, with its target; None if there is none."""
+    group, so_far = file, ""
+    for word in name.strip("/").split("/"):
+        so_far = f"{so_far}/{word}".lstrip("/")
+        if not isinstance(group, h5py.Group) or not group.id.links.exists(word.encode()):
+            return None
+        kind = group.id.links.get_info(word.encode()).type
+        item = _reached(group, word)
+        if item is None and kind != h5py.h5l.TYPE_HARD:
+            return so_far, _target(group, word, kind)
+        group = item
+    return None
+
+
+def home_of(dataset: h5py.Dataset, file: h5py.File) -> tuple[str, str] | None:
+    """Path and name of a dataset that a link of this file leads to in another one; None if it lies in this file."""
+    return None if dataset.file == file else place_of_dataset(dataset)
+
+
+def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:
+    """Path of the file that a dataset lies in, and its name there."""
+    home, name = dataset.file, dataset.name
+    # By way of a soft link the name is the one in the file that was asked, which may be another dataset's here.
+    if name is None or home.get(name) != dataset:
+        name = next((name for name, found in datasets_in(home).items() if found == dataset), None)
+    if name is None:
+        raise FileFormatError(
+            f"{home.filename}: a dataset must have a name in its file; got one without, such as what only an object "
+            "reference leads to. Give it a name: file[name] = dataset."
+        )
+    return _absolute(home.filename), name
+
+
+def _absolute(path):
+    path = os.path.join(os.getcwd(), path)
+    # Without "..", where no link of the file system makes that another place.
+    plain = os.path.normpath(path)
+    return plain if os.path.exists(plain) and os.path.samefile(plain, path) else path

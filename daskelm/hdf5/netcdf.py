@@ -1,0 +1,106 @@
+"""netCDF4 files are HDF5, with conventions in attributes: what the numbers of a variable stand for."""
+
+from __future__ import annotations
+
+import math
+
+import h5py
+import numpy as np
+
+from ..exceptions import DataError, InputTypeError
+
+__all__ = ["check_unpacked", "fill_is_missing", "is_scale", "mark_missing", "missing_values"]
+
+# What the netCDF library fills variables with that nobody gave a value, by dtype.
+_FILLS = {
+    "f4": 9.969209968386869e36,
+    "f8": 9.969209968386869e36,
+    "i2": -32767,
+    "i4": -2147483647,
+    "i8": -9223372036854775806,
+    "u2": 65535,
+    "u4": 4294967295,
+    "u8": 18446744073709551614,
+}
+# Numbers looked at together: the mask stays in the cache.
+_MARKED_AT_ONCE = 2**16
+
+
+def is_scale(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset is the axis of others, such as their times: netCDF's coordinates and dimensions."""
+    return h5py.h5ds.is_scale(dataset.id)
+
+
+def check_unpacked(dataset: h5py.Dataset, path: str) -> None:
+    """Refuse a variable whose numbers are codes of others."""
+    attributes = {name: dataset.attrs[name] for name in ("scale_factor", "add_offset") if name in dataset.attrs}
+    packed = [name for name, value in attributes.items() if not np.all(value == (name == "scale_factor"))]
+    if _text(dataset.attrs.get("_Unsigned")) == "true" and dataset.dtype.kind == "i":
+        packed.append("_Unsigned")
+    if packed:
+        name = dataset.name.lstrip("/")
+        raise InputTypeError(
+            f"{path}: dataset {dataset.name!r} must hold the numbers themselves; got codes of them, to be unpacked by "
+            f"{' and '.join(packed)}. Unpack them with xarray, which gives a dask array: "
+            f"xarray.open_dataset({path!r}, chunks={{}})[{name!r}].data."
+        )
+
+
+def missing_values(dataset: h5py.Dataset) -> tuple[float | int, ...]:
+    """Numbers that stand for a missing value in a variable: those it declares, and netCDF's own fill."""
+    declared = [dataset.attrs[name] for name in ("_FillValue", "missing_value") if name in dataset.attrs]
+    values = [value for group in declared for value in np.ravel(group)]
+    own = _FILLS.get(dataset.dtype.str[1:])
+    if own is not None and (fill := _fill(dataset)) is not None and fill == dataset.dtype.type(own):
+        values.append(own)
+    stored = (_as_stored(value, dataset.dtype) for value in values)
+    return tuple(dict.fromkeys(value for value in stored if value is not None))
+
+
+def _fill(dataset):
+    """What HDF5 fills in; None where that is anything."""
+    # Old files may have no fill value at all, for which h5py has an error.
+    defined = dataset.id.get_create_plist().fill_value_defined() != h5py.h5d.FILL_VALUE_UNDEFINED
+    return dataset.fillvalue if defined else None
+
+
+def fill_is_missing(dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()) -> bool:
+    """Whether rows that were never written read as missing values: NaN, or what stands for it."""
+    fill = _fill(dataset)
+    return fill is not None and bool(np.isnan(fill) or fill in missing)
+
+
+def _as_stored(value, dtype):
+    """The value as the numbers of the dataset would have it; None if none of them can be it."""
+    if np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            number = float(dtype.type(value))
+        return number if math.isfinite(number) else None
+    number = int(value)
+    if dtype.kind not in "iu" or number != value or not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+        return None
+    return number
+
+
+def mark_missing(block: np.ndarray, missing: tuple[float | int, ...], path: str, first_row: int) -> None:
+    """Make missing values NaN in a block of rows, in place; of whole numbers, which have none, they are an error."""
+    step = max(_MARKED_AT_ONCE // max(block[:1].size, 1), 1)
+    for start in range(0, len(block), step):
+        piece = block[start : start + step]
+        for value in missing:
+            found = piece == value
+            if not found.any():
+                continue
+            if piece.dtype.kind != "f":
+                row = first_row + start + int(np.argmax(found.reshape(len(piece), -1).any(axis=1)))
+                raise DataError(
+                    f"{path}: rows must not have missing values; got {value}, which the file declares as missing, "
+                    f"first in row {row}. Fill or drop such rows."
+                )
+            piece[found] = np.nan
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else value

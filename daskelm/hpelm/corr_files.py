@@ -1,0 +1,130 @@
+"""HP-ELM's files HH and HT: written from a sums file beside them, which is what counts; or read as HP-ELM made them."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+import numpy as np
+
+from ..data.inputs import Source, check_finite
+from ..data.targets import Targets
+from ..exceptions import DataError, FileMissingError, IncompatibleSumsError, ParameterError
+from ..hdf5.outputs import check_not_an_input
+from ..hdf5.paths import check_regular
+from ..hdf5.rows import open_rows
+from ..hdf5.sealed import check_replaceable
+from ..hdf5.target import new_hdf5
+from ..hdf5.urls import refuse_written
+from ..layer.layer import Layer
+from ..passes.resume import add_rows
+from ..sums.file import locked, read_current
+from .network import with_norm
+
+__all__ = ["CorrelationFiles"]
+
+
+class CorrelationFiles:
+    """Two files HH and HT of one model, and the sums file that they are written from.
+
+    Its name is made of both names, so that an HH never meets the HT of other targets; that it meets no other model is
+    seen from the layer's fingerprint.
+
+    Parameters
+    ----------
+    fHH, fHT : str or path-like
+        The files; the sums file is beside the first.
+    """
+
+    def __init__(self, fHH, fHT):
+        for path in (fHH, fHT):
+            refuse_written(path)
+        self.HH, self.HT = os.path.abspath(os.fspath(fHH)), os.path.abspath(os.fspath(fHT))
+        if self.HH == self.HT:
+            raise ParameterError(f"fHH and fHT must be two files; got {fHH} for both.")
+        # From one folder, both names are as they are; from another, it takes part in the name.
+        other = quote(os.path.relpath(self.HT, os.path.dirname(self.HH)), safe="")
+        self.sums = f"{self.HH}+{other}.sums.h5"
+
+    def add(
+        self,
+        layer: Layer,
+        targets: Targets,
+        X: Source,
+        T: Source,
+        rows: tuple[int, int],
+        norm: float,
+        dtype,
+        verbose: int,
+    ) -> None:
+        """Add rows of X and T that are not counted yet, and write HH and HT anew from all that are."""
+        for name, path in (("fHH", self.HH), ("fHT", self.HT)):
+            check_not_an_input(path, name, fX=X, fT=T)
+            check_regular(path)
+        self._refuse_others()
+        for path in (self.HH, self.HT):
+            check_replaceable(path, "data")
+        add_rows(self.sums, layer, targets, X, T, None, rows, verbose=verbose)
+        with locked(self.sums) as file:
+            sums = file.read()
+            if sums is None:
+                raise FileMissingError(f"{self.sums} was removed while rows were added to it. Add them again.")
+            for path, values in zip((self.HH, self.HT), with_norm(sums, norm), strict=True):
+                # The lock is held, so that whatever is beside was left by somebody who was killed.
+                with new_hdf5(path, alone=True) as (new, _):
+                    new["data"] = values.astype(dtype, copy=False)
+
+    def _refuse_others(self):
+        """Refuse files of another origin, which would be overwritten."""
+        there = [path for path in (self.HH, self.HT) if os.path.exists(path)]
+        if not there or os.path.exists(self.sums):
+            return
+        if os.path.exists(f"{self.sums}.lock"):
+            # Somebody makes it just now, or it is gone, which reading says.
+            with locked(self.sums) as file:
+                if file.read() is not None:
+                    return
+        raise IncompatibleSumsError(
+            f"fHH, fHT: {there[0]} exists, but not the sums that it would be written from, {self.sums}: HP-ELM itself "
+            "made it, or it belongs to another pair of files, and nobody can know which rows are in it. Name two new "
+            "files and add all rows there; solve_corr reads HP-ELM's own files too."
+        )
+
+    def read(self, layer: Layer, n_outputs: int, norm: float) -> tuple[np.ndarray, np.ndarray]:
+        """HH (L, L), the norm on its diagonal, and HT (L, outputs): from the sums file, else as HP-ELM made them."""
+        if not os.path.exists(self.sums):
+            return self._read_arrays(layer.n_neurons, n_outputs)
+        sums = read_current(self.sums)
+        if sums.fingerprint != layer.fingerprint or sums.n_targets != n_outputs:
+            raise IncompatibleSumsError(
+                f"{self.sums} holds sums of another model: layer {sums.fingerprint[:12]} with {sums.n_targets} "
+                f"output(s), and this one has {layer.fingerprint[:12]} with {n_outputs}. Load the one saved model in "
+                "every script."
+            )
+        if not sums.n_samples:
+            raise DataError(f"nothing to solve: {self.sums} holds no rows. Call add_data first.")
+        return with_norm(sums, norm)
+
+    def _read_arrays(self, L, n_outputs):
+        HH, HT = _matrix(self.HH, (L, L)), _matrix(self.HT, (L, n_outputs))
+        size = np.sqrt(np.abs(np.diag(HH)))
+        error = 1e3 * np.finfo(HH.dtype).eps * np.outer(size, size)
+        HH = HH.astype(np.float64)
+        if (np.diag(HH) < 0).any() or (np.abs(HH - HH.T) > error).any():
+            raise DataError(
+                f"{self.HH} must be symmetric with a diagonal >= 0, as a sum of H'H is; it is not: one of several "
+                "writers was interrupted, or it is another matrix. Sum up all rows again, with add_data."
+            )
+        return (HH + HH.T) / 2, HT.astype(np.float64)
+
+
+def _matrix(path, shape):
+    rows = open_rows(path)
+    if rows.shape != shape or rows.dtype.kind != "f":
+        raise DataError(
+            f"{path} must hold floats of shape {shape}, for this model's neurons and outputs; got {rows.dtype} of "
+            f"shape {rows.shape}. Load the model that the file was made with."
+        )
+    values = rows.read(0, rows.n_rows)
+    check_finite(values, os.path.basename(path), 0, rows)
+    return values

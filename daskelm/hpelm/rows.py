@@ -1,0 +1,67 @@
+"""Rows as `HPELM` takes them, counts them, and gives results for them."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import dask.array as da
+import numpy as np
+
+from ..data.inputs import Source, n_columns, open_input
+from ..data.to_hdf5 import check_ending, make_hdf5
+from ..exceptions import DataError, InputTypeError, ParameterError
+from ..hdf5.outputs import check_not_an_input
+from ..hdf5.rows import Hdf5Rows
+from ..hdf5.sealed import check_replaceable
+from ..hdf5.urls import refuse_written
+
+__all__ = ["check_file", "row_range", "table", "write_rows"]
+
+
+def table(value, name: str, columns: int) -> Source:
+    """Rows of numbers, of any kind of data, with that many columns."""
+    source = open_input(value, name)
+    if source.ndim == 1 and not isinstance(source, Hdf5Rows):
+        source = source[:, None]
+    if source.dtype.kind not in "fiub":
+        raise InputTypeError(f"{name} must hold numbers; got {source.dtype}. Code text as numbers first.")
+    if source.ndim != 2 or n_columns(source) != columns or not source.shape[0]:
+        raise DataError(
+            f"{name} must have {columns} column(s), as this model has, and at least one row; got shape {source.shape}."
+        )
+    return source
+
+
+def row_range(n_rows: int, istart, icount) -> tuple[int, int]:
+    """First row and last + 1 of HP-ELM's istart and icount: what is beyond the last row is cut."""
+    for name, value in (("istart", istart), ("icount", icount)):
+        number = float(value) if isinstance(value, Real) else math.nan
+        if not (number.is_integer() or (name == "icount" and number == math.inf)) or number < 0:
+            raise ParameterError(f"{name} must be an int >= 0; got {value!r}.")
+    if istart >= n_rows:
+        raise DataError(f"istart must be a row of the data, which has {n_rows}; got {istart}.")
+    return int(istart), int(min(istart + icount, n_rows))
+
+
+def check_file(out, X: Source, name: str, overwrite: bool) -> None:
+    """Refuse a file for results of rows of X, before there are any; an array, or None, is no file."""
+    if out is None or isinstance(out, np.ndarray):
+        if overwrite:
+            raise ParameterError(f"overwrite: it goes with a file to write; got {overwrite!r} without one.")
+        return
+    refuse_written(out)
+    check_ending(out, name)
+    check_not_an_input(out, name, fX=X)
+    check_replaceable(out, "data", overwrite)
+
+
+def write_rows(result: np.ndarray | da.Array, out, overwrite: bool, verbose: int) -> None:
+    """Results (rows, n) for rows of X to an array, from its first row on, or to an HDF5 file."""
+    if isinstance(out, np.ndarray):
+        rows = out[:, None] if out.ndim == 1 else out
+        if rows.shape[1:] != result.shape[1:] or len(rows) < len(result):
+            raise DataError(f"the array to fill must have shape {result.shape}, or more rows; got {out.shape}.")
+        rows[: len(result)] = result
+        return
+    make_hdf5(result, out, overwrite=overwrite, verbose=verbose)

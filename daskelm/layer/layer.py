@@ -1,0 +1,251 @@
+"""The hidden layer as a pure value: scale, clip and neurons; a block of X to a block of H."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ..blas import subtract_row
+from ..exceptions import DataError
+from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neurons
+
+__all__ = ["Layer", "Scale"]
+
+# Standardised inputs are cut at this many standard deviations: one row 20 of them out, carried on by linear neurons,
+# makes errors 4 to 10 times larger (docs/design.md, "Defaults").
+CLIP = 5.0
+# Outputs that stay in the processor's cache between two passes over them. Half of it repeats the packing of W in the
+# matrix product more often: 3 % slower at 200 neurons.
+_CACHED_BYTES = 2**20
+# Inputs worked on at a time for the same reason.
+_CACHED_NUMBERS = 2**16
+# A column that varies by less than this part of its numbers is constant.
+_ROUNDING = 10 * float(np.finfo(np.float64).eps)
+# A difference from such a mean overflows only where it is beyond the clip: 5 times any standard deviation.
+_LARGEST_INPUT = 1e307
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64.
+
+    A column of infinite `scale`, whose `mean` is 0, gives 0 whatever it holds.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    clip: float = CLIP
+
+    @classmethod
+    def of(cls, X: np.ndarray, weights: np.ndarray | None = None, names: Sequence | None = None) -> Scale:
+        """Weighted mean and standard deviation of the columns of X (n_samples, n_features), which errors call `names`.
+
+        A column that is constant to rounding gets an infinite scale. Rows of weight zero do not count.
+        """
+        if weights is not None and (weights == 0).any():
+            X, weights = X[weights > 0], weights[weights > 0]
+        if not len(X):
+            raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+        n = len(X) if weights is None else weights.sum()
+        first = X[0].astype(np.float64)
+        step = max(_CACHED_NUMBERS // X.shape[1], 1)
+
+        low, high = (extreme(X, axis=0).astype(np.float64) for extreme in (np.min, np.max))
+        _refuse_huge(np.maximum(-low, high), names)
+        spread = np.maximum(high - first, first - low)
+        # In units near the largest deviation, of a power of two, which rounds nothing, squares stay within range.
+        unit = np.where((spread > 1e-100) & (spread < 1e100), 1.0, np.ldexp(1.0, np.frexp(spread)[1]))
+
+        def average(about, squared):
+            total = np.zeros(X.shape[1])
+            for start in range(0, len(X), step):
+                rows = slice(start, start + step)
+                # In one order of adding, however X lies in memory, so that a fingerprint depends on numbers alone.
+                terms = np.subtract(X[rows], first, dtype=np.float64, order="C")
+                if (unit != 1).any():
+                    terms /= unit
+                terms -= about
+                if squared:
+                    terms *= terms
+                if weights is not None:
+                    terms *= weights[rows, None]
+                total += terms.sum(axis=0)
+            return total / n
+
+        # Two passes, the first about a first row: columns such as epoch seconds keep all their digits.
+        shift = average(0.0, squared=False)
+        scale, shift = np.sqrt(average(shift, squared=True)) * unit, shift * unit
+        constant = scale <= _ROUNDING * (np.abs(first) + np.abs(shift))
+        return cls(np.where(constant, 0.0, first + shift), np.where(constant, np.inf, scale))
+
+    def with_ranges(self, columns: np.ndarray, at: np.ndarray, low: np.ndarray, high: np.ndarray) -> Scale:
+        """The same where columns that were constant, `at` numbers, turn out to lie between others: all (n_columns,).
+
+        Such a column is centred at that number, and its largest deviation is 1.
+        """
+        farthest = np.maximum(high - at, at - low)
+        varies = farthest > _ROUNDING * np.abs(at)
+        mean, scale = self.mean.copy(), self.scale.copy()
+        mean[columns[varies]], scale[columns[varies]] = at[varies], farthest[varies]
+        return Scale(mean, scale, self.clip)
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Mask (n_features,) of the columns that never varied, and so enter no neuron."""
+        return np.isinf(self.scale)
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""
+        # What overflows is beyond the clip.
+        with np.errstate(over="ignore"):
+            Z = np.subtract(X, self.mean, dtype=np.float64)
+            Z /= self.scale
+        np.clip(Z, -self.clip, self.clip, out=Z)
+        if (constant := self.constant).any():
+            # Zero without a sign.
+            Z[:, constant] = 0.0
+        return Z
+
+
+def _refuse_huge(largest, names):
+    if (largest < _LARGEST_INPUT).all():
+        return
+    column = int(np.argmin(largest < _LARGEST_INPUT))
+    name = f"{column}" if names is None else f"{column} ({names[column]!r})"
+    raise DataError(
+        f"X: numbers must be smaller than {_LARGEST_INPUT:g} in magnitude to be standardized, so that differences are "
+        f"numbers too; got {largest[column]:g} in column {name}. If it stands for a missing value, fill or drop such "
+        "rows; else divide the column."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer of random neurons: H = layer(X).
+
+    Drawn groups act on scaled inputs, given ones (`raw`) on the inputs as they are. The work is done in `dtype`, but
+    for the scaling, which is always float64; H'H is summed in `gram_dtype`, which decides nothing of H. Pure,
+    immutable, picklable; equal layers have equal fingerprints.
+    """
+
+    groups: tuple[Neurons, ...]
+    raw: tuple[bool, ...]
+    n_features: int
+    dtype: np.dtype
+    scale: Scale | None = None
+    gram_dtype: np.dtype = field(default=np.dtype(np.float64))
+    n_neurons: int = field(init=False)
+
+    def __post_init__(self):
+        for name in ("dtype", "gram_dtype"):
+            object.__setattr__(self, name, np.dtype(getattr(self, name)))
+        object.__setattr__(self, "n_neurons", sum(map(len, self.groups)))
+
+    @classmethod
+    def draw(cls, neurons, n_features: int, seed: int, dtype, scale: Scale | None) -> Layer:
+        """Layer for the parameter `neurons` of an estimator; see `parse_neurons` and `draw_neurons`."""
+        groups = parse_neurons(neurons, n_features)
+        raw = tuple(isinstance(group, Neurons) for group in groups)
+        drawn = draw_neurons(groups, n_features, seed)
+        return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
+
+    def __call__(self, X: np.ndarray, out: np.ndarray | None = None, minus: np.ndarray | None = None) -> np.ndarray:
+        """Outputs H (rows, n_neurons) of the layer's dtype for X (rows, n_features); `out` may be of a wider one.
+
+        `minus` (n_neurons,), of the dtype of what is written, is taken off each row.
+        """
+        H = np.empty((len(X), self.n_neurons), self.dtype) if out is None else out
+        # A few rows at a time, so that their outputs stay in the processor's cache from the product to the activation.
+        step = max(_CACHED_BYTES // (self.dtype.itemsize * self.n_neurons), 64)
+        for start in range(0, len(X), step):
+            rows = H[start : start + step]
+            self._fill(X[start : start + step], rows)
+            if minus is not None:
+                subtract_row(minus, rows)
+        return H
+
+    def _fill(self, X, H):
+        as_is = X.astype(self.dtype, copy=False) if any(self.raw) or self.scale is None else X
+        scaled = as_is if self.scale is None else self.scale(X).astype(self.dtype, copy=False)
+        start = 0
+        for group, raw in zip(self.groups, self.raw, strict=True):
+            columns = H[:, start : start + len(group)]
+            start += len(group)
+            inputs = as_is if raw else scaled
+            if group.passes_inputs or (columns.flags.c_contiguous and columns.dtype == self.dtype):
+                group(inputs, out=columns)
+            else:
+                # Ufuncs of NumPy take twice as long on rows with something between them.
+                columns[:] = group(inputs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights."""
+        return sum(group.W.nbytes + group.b.nbytes for group in self.groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides H, equal on every machine."""
+        digest = hashlib.sha256(b"daskelm layer 1")
+        state = self.state()
+        state.pop("gram_dtype", None)
+        for name, value in sorted(state.items()):
+            data = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            digest.update(f"{name}:{len(data)}:".encode() + data)
+        return digest.hexdigest()
+
+    @cached_property
+    def feature_names_out(self) -> list[str]:
+        """Names of the columns of H: kind and number within the kind, such as "tanh0"."""
+        counts: dict[str, int] = {}
+        names = []
+        for group in self.groups:
+            kind = kind_name(group.kind).rpartition(".")[2]
+            first = counts.get(kind, 0)
+            names += [f"{kind}{i}" for i in range(first, first + len(group))]
+            counts[kind] = first + len(group)
+        return names
+
+    def state(self) -> dict:
+        """The layer as plain numbers, strings and arrays; `from_state` takes it back, bit for bit."""
+        state: dict = {
+            "kinds": [kind_name(g.kind) for g in self.groups],
+            "raw": [bool(r) for r in self.raw],
+            "n_features": int(self.n_features),
+            "dtype": self.dtype.name,
+        }
+        for i, group in enumerate(self.groups):
+            state[f"W{i}"], state[f"b{i}"] = group.W, group.b
+        if self.scale is not None:
+            state |= {"mean": self.scale.mean, "scale": self.scale.scale, "clip": float(self.scale.clip)}
+        if self.gram_dtype != np.float64:
+            state["gram_dtype"] = self.gram_dtype.name
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict) -> Layer:
+        """The layer whose `state` this is."""
+        groups = tuple(
+            Neurons(kind_from_name(kind), state[f"W{i}"], state[f"b{i}"]) for i, kind in enumerate(state["kinds"])
+        )
+        scale = Scale(state["mean"], state["scale"], state["clip"]) if "mean" in state else None
+        gram_dtype = state.get("gram_dtype", "float64")
+        return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale, gram_dtype)
+
+    def __repr__(self):
+        numbers: dict[str, int] = {}
+        for group in self.groups:
+            kind = kind_name(group.kind)
+            numbers[kind] = numbers.get(kind, 0) + len(group)
+        neurons = " + ".join(f"{n} {kind}" for kind, n in numbers.items())
+        scaled = "unscaled" if self.scale is None else "scaled"
+        return (
+            f"Layer({self.n_features} inputs, {neurons}, {self.dtype}, {scaled}, fingerprint={self.fingerprint[:12]})"
+        )
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}

@@ -1,0 +1,148 @@
+"""Converters of skl2onnx for the estimators: what their results are called and shaped, and the nodes that make them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.targets import LEAST_PROBABILITY, IndicatorTargets
+from ..exceptions import InputTypeError, ParameterError
+from .graph import Graph, library
+from .neurons import add_layer
+
+__all__ = [
+    "classifier_shapes",
+    "convert_classifier",
+    "convert_layer",
+    "convert_regressor",
+    "layer_shapes",
+    "parse_classifier",
+    "regressor_shapes",
+]
+
+# Axes of reductions, and limits of clipping, are inputs of nodes from here on.
+_FIRST_OPSET = 13
+
+
+def parse_classifier(scope, model, inputs, custom_parsers=None):
+    """Names of the results; labels and options that ONNX cannot hold are refused here, before anything is made."""
+    kind = model.classes_.dtype.kind
+    whole = kind in "iub" or (kind == "f" and bool((model.classes_ == np.floor(model.classes_)).all()))
+    if not whole and not all(isinstance(label, str) for label in model.classes_):
+        raise InputTypeError(
+            "classes: labels must be whole numbers or strings to be written as ONNX; got labels of type "
+            f"{model.classes_.dtype}, such as {model.classes_[0]!r}. Code them so before fit."
+        )
+    types = library("skl2onnx.common.data_types")
+    if scope.get_options(model, {"zipmap": True})["zipmap"] is True and isinstance(
+        inputs[0].type, types.DoubleTensorType
+    ):
+        raise ParameterError(
+            "options: a ZipMap, which gives probabilities as dicts, takes them in float; got inputs in double. Give "
+            "options={'zipmap': False}, or inputs in float32."
+        )
+    return library("skl2onnx._parse")._parse_sklearn_classifier(scope, model, inputs, custom_parsers)
+
+
+def _set_type(operator, which: int, width: int):
+    """The type of a result: that of the inputs, but float of those that are whole numbers."""
+    types = library("skl2onnx.common.data_types")
+    double = any(isinstance(item.type, types.DoubleTensorType) for item in operator.inputs)
+    rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[which].set_type((types.DoubleTensorType if double else types.FloatTensorType)([rows, width]))
+
+
+def layer_shapes(operator):
+    """H (rows, n_neurons)."""
+    _set_type(operator, 0, operator.raw_operator._need_layer("to_onnx").n_neurons)
+
+
+def regressor_shapes(operator):
+    """Predictions (rows, n_targets), of one target too."""
+    _set_type(operator, 0, len(operator.raw_operator._solved("to_onnx").coef))
+
+
+def classifier_shapes(operator):
+    """Labels (rows,), or (rows, n_labels) of 0 and 1, and probabilities (rows, n_classes)."""
+    types, model = library("skl2onnx.common.data_types"), operator.raw_operator
+    _set_type(operator, 1, len(model.classes_))
+    shape = [operator.inputs[0].get_first_dimension()]
+    if isinstance(model._targets, IndicatorTargets):
+        shape.append(len(model.classes_))
+    labels = _labels(operator.scope_inst, model)
+    operator.outputs[0].set_type(
+        (types.StringTensorType if labels.dtype.kind in "UO" else types.Int64TensorType)(shape)
+    )
+
+
+def _labels(scope, model) -> np.ndarray:
+    """Labels (n_classes,) of int64 or strings."""
+    classes = library("skl2onnx.common.utils_classifier").get_label_classes(scope, model)
+    return classes if classes.dtype.kind in "UO" else classes.astype(np.int64)
+
+
+def _add_inputs(graph: Graph, operator) -> str:
+    """X (rows, n_features) in double, of one input or of a column each."""
+    layer = operator.raw_operator.hidden_layer_
+    if graph.opset < _FIRST_OPSET:
+        raise ParameterError(f"target_opset must be at least {_FIRST_OPSET}; got {graph.opset}.")
+    columns = [graph.cast(item.full_name, np.float64) for item in operator.inputs]
+    X = columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)
+    return add_layer(graph, X, layer)
+
+
+def _add_outputs(graph: Graph, H: str, function) -> str:
+    """Outputs (rows, n_targets) in double."""
+    product = graph.add("MatMul", graph.cast(H, np.float64), function.coef.T)
+    return graph.add("Add", product, function.intercept)
+
+
+def _give(graph: Graph, name: str, operator, which: int):
+    types = library("skl2onnx.common.data_types")
+    double = isinstance(operator.outputs[which].type, types.DoubleTensorType)
+    graph.cast(name, np.float64 if double else np.float32, out=operator.outputs[which].full_name)
+
+
+def convert_layer(scope, operator, container):
+    """Nodes of a `HiddenLayer`."""
+    graph = Graph(scope, container)
+    _give(graph, _add_inputs(graph, operator), operator, 0)
+
+
+def convert_regressor(scope, operator, container):
+    """Nodes of a regressor: H times the output weights in double, cast to the type that it predicts in."""
+    graph = Graph(scope, container)
+    function = operator.raw_operator._prediction("to_onnx")
+    outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
+    _give(graph, graph.cast(outputs, function.dtype), operator, 0)
+
+
+def convert_classifier(scope, operator, container):
+    """Nodes of a classifier: outputs, probabilities, and the label of the largest."""
+    graph, model = Graph(scope, container), operator.raw_operator
+    function = model._function("predict_proba", "to_onnx")
+    multi = isinstance(model._targets, IndicatorTargets)
+    outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
+    # Labels follow from the very numbers that are given as probabilities.
+    p = graph.cast(_add_probabilities(graph, outputs, len(function.coef), multi), function.dtype)
+    _give(graph, p, operator, 1)
+    if multi:
+        above = graph.add("Greater", p, np.array(0.5, function.dtype))
+        graph.cast(above, np.int64, out=operator.outputs[0].full_name)
+        return
+    largest = graph.add("ArgMax", p, axis=1, keepdims=0)
+    graph.add("Gather", _labels(scope, model), largest, axis=0, out=operator.outputs[0].full_name)
+
+
+def _add_probabilities(graph, outputs, n_targets, multi):
+    """As `probabilities` has them: (rows, n_classes) in double."""
+    if multi:
+        return graph.add("Clip", outputs, np.array(LEAST_PROBABILITY), np.array(1 - LEAST_PROBABILITY))
+    if n_targets == 1:
+        second = graph.add("Clip", outputs, np.array(0.0), np.array(1.0))
+        return graph.add("Concat", graph.add("Sub", np.array(1.0), second), second, axis=1)
+    # The nearest point of the simplex: of all thresholds (sum of the k largest - 1) / k, the right one is the largest.
+    ordered = graph.largest_first(outputs, n_targets)
+    sums = graph.add("Sub", graph.add("CumSum", ordered, np.array(1)), np.array(1.0))
+    thresholds = graph.add("Div", sums, np.arange(1.0, n_targets + 1))
+    above = graph.add("Sub", outputs, graph.reduce("ReduceMax", thresholds, 1, keep=True))
+    return graph.add("Relu", above)

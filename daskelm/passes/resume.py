@@ -1,0 +1,252 @@
+"""Rows into a sums file: only those that are missing there, committed as the work goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..data.inputs import Source, check_lengths
+from ..data.targets import Targets
+from ..exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
+from ..hdf5.rows import Hdf5Rows
+from ..hdf5.urls import refuse_added
+from ..layer.layer import Layer
+from ..sums.file import add_to_file, locked, read_current, subtract_from_file
+from ..sums.ledger import Ledger
+from ..sums.normal_equations import NormalEquations
+from ..sums.provenance import Origin, Provenance, Table, provenance_of
+from .accumulate import accumulate
+
+__all__ = ["add_rows", "remove_rows", "sums_by_way_of"]
+
+# A commit comes this many times what the last one took after it, and not before these seconds: at most 5 % of the time
+# goes into commits.
+_COMMIT_SHARE, _COMMIT_SECONDS = 20, 10.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Rows [start, stop) of X, y and weights for one layer."""
+
+    layer: Layer
+    targets: Targets
+    X: Source
+    y: Source
+    weights: Source | None
+    start: int
+    stop: int
+
+    def provenance(self, ledger: Ledger) -> Provenance:
+        """Where the rows of X come from; nowhere of data in memory."""
+        edges = (self.start - 1, self.start, self.stop - 1, self.stop)
+        if not isinstance(self.X, Hdf5Rows):
+            return Provenance()
+        return provenance_of(Table(self.X, self.y, self.weights, self.targets), ledger, edges)
+
+    def missing(self, origins: Sequence[Origin]) -> list[tuple[int, int]]:
+        """Ranges of rows of X that are not counted."""
+        if not isinstance(self.X, Hdf5Rows):
+            return [(self.start, self.stop)] if self.start < self.stop else []
+        out: list[tuple[int, int]] = []
+        for a, b in (rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()):
+            # One range from file to file: tasks are cut from ranges.
+            if out and out[-1][1] == a:
+                a = out.pop()[0]
+            out.append((a, b))
+        return out
+
+    def sums(self, provenance, ranges, verbose, **commits) -> NormalEquations:
+        """Sums of these ranges of rows of X."""
+        return accumulate(
+            self.layer,
+            self.targets,
+            self.X,
+            self.y,
+            self.weights,
+            provenance=provenance,
+            ranges=ranges,
+            verbose=verbose,
+            **commits,
+        )
+
+
+def add_rows(
+    path,
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    rows: tuple[int, int] | None = None,
+    *,
+    lock: bool = True,
+    verbose: int | bool = 0,
+) -> int:
+    """Add rows to a sums file, but those that it counts already; what is done is committed now and then.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file, made when missing.
+    layer, targets, X, y, weights
+        As for `accumulate`.
+    rows : (start, stop), optional
+        Which rows; all if not given.
+    lock : bool, default=True
+        Whether to hold the lock of the file; without, nobody else may write to it.
+    verbose : int, default=0
+        Whether to show progress.
+
+    Returns
+    -------
+    int
+        Number of rows that were added.
+
+    Raises
+    ------
+    DataError
+        Rows that are counted read otherwise now.
+    IncompatibleSumsError
+        The file holds sums of another layer or other targets.
+    FileWriteError
+        The file cannot be written or locked.
+    """
+    n_samples = check_lengths(X=X, y=y, sample_weight=weights)
+    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    n_added, seen = 0, None
+    while True:
+        # Before any work: whether the file can be locked, is one, and of this layer.
+        with locked(path, lock) as file:
+            held = file.read()
+            if held is not None:
+                held += job.sums(Provenance(), [], 0)
+            elif job.start == job.stop:
+                file.write(job.sums(Provenance(), [], 0))
+        ledger = Ledger() if held is None else held.ledger
+        del held
+        provenance = job.provenance(ledger)
+        missing = job.missing(provenance.origins)
+        if not missing:
+            return n_added
+        commits = _Commits(path, lock, many=isinstance(X, Hdf5Rows))
+        try:
+            left = job.sums(provenance, missing, verbose, **commits.hooks())
+            if left.n_samples:
+                commits.take(left)
+            return n_added + commits.n_rows
+        except RowsCountedError:
+            n_added += commits.n_rows
+            if ledger == seen:
+                raise
+            # Somebody else added some of these rows meanwhile: see again what is missing.
+            seen = ledger
+
+
+def sums_by_way_of(
+    path, layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None, *, verbose: int | bool = 0
+) -> NormalEquations:
+    """The sums of all rows, through a file that holds what is done so far: a call that was killed can go on there.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file, of these rows alone.
+    layer, targets, X, y, weights, verbose
+        As for `add_rows`.
+
+    Returns
+    -------
+    NormalEquations
+
+    Raises
+    ------
+    ParameterError
+        X is not in HDF5 files.
+    IncompatibleSumsError
+        The file holds other rows too.
+    """
+    if not isinstance(X, Hdf5Rows):
+        raise ParameterError(
+            "checkpoint: only rows of HDF5 files are known again when the same call is made once more; got X of type "
+            f"{type(X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
+        )
+    add_rows(path, layer, targets, X, y, weights, verbose=verbose)
+    sums = read_current(path)
+    if sums.n_samples != X.n_rows:
+        raise IncompatibleSumsError(
+            f"checkpoint: {path} holds {sums.n_samples - X.n_rows} rows that are not in X. Give each fit a file of its "
+            "own; to add to a model, use initialize, accumulate and solve."
+        )
+    return sums
+
+
+class _Commits:
+    """Adds sums to the file, and says when the next ones are due."""
+
+    def __init__(self, path, lock: bool, many: bool):
+        self.path, self.lock, self.many, self.n_rows = path, lock, many, 0
+        self._next = time.monotonic() + _COMMIT_SECONDS
+
+    def hooks(self) -> dict:
+        """For `accumulate`: rows from memory cannot be known again, so all of them are added or none."""
+        return {"due": self.due, "take": self.take} if self.many else {}
+
+    def due(self) -> bool:
+        return time.monotonic() > self._next
+
+    def take(self, sums: NormalEquations) -> None:
+        begin = time.monotonic()
+        add_to_file(self.path, sums, self.lock)
+        now = time.monotonic()
+        self.n_rows += sums.n_samples
+        self._next = now + max(_COMMIT_SHARE * (now - begin), _COMMIT_SECONDS)
+
+
+def remove_rows(
+    path,
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    rows: tuple[int, int] | None = None,
+    *,
+    lock: bool = True,
+    verbose: int | bool = 0,
+) -> int:
+    """Take rows out of a sums file again, all at once.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The sums file.
+    layer, targets, X, y, weights, rows, lock, verbose
+        As for `add_rows`, with the data that the rows were added from.
+
+    Returns
+    -------
+    int
+        Number of rows that were taken out.
+
+    Raises
+    ------
+    IncompatibleSumsError
+        Some of the rows are not counted there.
+    DataError
+        The rows read otherwise now.
+    """
+    n_samples = check_lengths(X=X, y=y, sample_weight=weights)
+    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    refuse_added(path)
+    held = read_current(path)
+    provenance = job.provenance(held.ledger)
+    missing = job.missing(provenance.origins)
+    if isinstance(X, Hdf5Rows) and missing:
+        raise IncompatibleSumsError(
+            f"rows: only rows that are counted can be taken out; got rows {missing[0][0]} to {missing[0][1] - 1}, "
+            f"which {path} does not count."
+        )
+    sums = job.sums(provenance, [(job.start, job.stop)], verbose)
+    subtract_from_file(path, sums, lock)
+    return sums.n_samples

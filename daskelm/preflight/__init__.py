@@ -1,0 +1,3 @@
+"""`daskelm check`: facts from every worker, and what they must be before a long job."""
+
+__all__: list[str] = []

@@ -1,0 +1,278 @@
+"""What can be known before a long job: each check is a function of plain facts, and says what to do where it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dask.utils import format_bytes
+
+from ..cluster.client import n_local_threads
+from ..exceptions import FileFormatError, InsufficientMemoryError
+from ..hdf5.rows import Hdf5Rows, some
+from ..hdf5.urls import is_url
+from ..passes.memory import Need, block_rows, check_memory, rows_per_task
+from ..passes.plan import held_bytes
+from .facts import facts_here, samples_of
+from .sums_place import complaints_about, file_bytes
+
+__all__ = ["Finding", "Job", "check_job"]
+
+_SHARE = "Put the data into a folder that all machines share, mounted at the same path."
+_SETTINGS = "Give all workers the same packages, credentials and settings of fsspec."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: `ok` is None where it could not be made; else `text` has the remedy where it is not ok."""
+
+    name: str
+    ok: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is going to be done.
+
+    Parameters
+    ----------
+    sources : sequence of Hdf5Rows
+        Data that tasks will read, X first; empty if that is not known.
+    n_neurons, n_targets : int
+        Sizes L and c; n_neurons is None if it is not known.
+    into : str, optional
+        Sums file that is going to be written.
+    lock : bool
+        Whether with its lock.
+    """
+
+    sources: Sequence[Hdf5Rows]
+    n_neurons: int | None
+    n_targets: int = 1
+    into: str | None = None
+    lock: bool = True
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A worker process, or this one where there is no cluster."""
+
+    name: str
+    n_threads: int
+    memory: int
+    facts: Mapping[str, Any]
+
+
+def check_job(job: Job, client=None) -> list[Finding]:
+    """Look at all that a job needs, before it begins.
+
+    Parameters
+    ----------
+    job : Job
+        What is going to be done.
+    client : distributed.Client, optional
+        Of the cluster that is to do it; the threads of this process if not given.
+
+    Returns
+    -------
+    list of Finding
+        In the order of the checks; at least one of each.
+    """
+    parts = list(dict.fromkeys(part for source in job.sources for part, _, _ in source.ranges()))
+    samples = samples_of(job.sources)
+    here = facts_here(parts, samples)
+    if client is None:
+        from distributed.system import MEMORY_LIMIT
+
+        # Threads of gram tasks have one BLAS thread each here.
+        workers = [_Worker("This process", n_local_threads(), MEMORY_LIMIT, here | {"blas_threads": 1})]
+        others, broken = {}, {}
+    else:
+        workers, broken = _ask_workers(client, parts, samples)
+        others = {worker.name: worker.facts for worker in workers}
+    return [
+        *_check_workers(workers, broken),
+        *_check_versions(here, *([others, broken] if client is None else _with_scheduler(client, others, broken))),
+        *_check_data(job, here, others),
+        *_check_memory(job, workers),
+        *_check_threads(workers),
+        *_check_disk(job),
+    ]
+
+
+def _ask_workers(client, parts, samples):
+    """The workers with their facts, and the errors of those that have none."""
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    workers, broken = [], {}
+    for address, facts in client.run(facts_here, parts, samples, on_error="return", workers=list(known)).items():
+        name, told = f"Worker {address}", known[address]
+        if isinstance(facts, Exception):
+            broken[name] = facts
+        else:
+            workers.append(_Worker(name, told["nthreads"], told.get("memory_limit") or 0, facts))
+    return workers, broken
+
+
+def _with_scheduler(client, others, broken):
+    """The same and the scheduler, which takes the tasks apart and so needs to know what they are made of."""
+    try:
+        return others | {"The scheduler": client.run_on_scheduler(facts_here, [], [])}, broken
+    except (ImportError, AttributeError, ValueError) as error:
+        # What comes of loading a function that is not there, or is another one.
+        return others, broken | {"The scheduler": error}
+
+
+def _findings(name: str, failures: Iterable[str], passed: str) -> list[Finding]:
+    return [Finding(name, False, text) for text in failures] or [Finding(name, True, passed)]
+
+
+def _check_workers(workers, broken):
+    if not workers and not broken:
+        text = "a cluster must have workers; got none. Start some with dask worker ADDRESS, or wait for those to come."
+        return [Finding("workers", False, text)]
+    n_threads, hosts = sum(worker.n_threads for worker in workers), {worker.facts["host"] for worker in workers}
+    return [Finding("workers", True, f"{len(workers)} with {n_threads} thread(s), on {len(hosts)} machine(s).")]
+
+
+def _check_versions(here, others, broken):
+    mine = here["versions"]
+    failures = [
+        f"{name} must be able to run daskelm {mine['daskelm']}; got {type(error).__name__}: {error}. Install it there, "
+        "in the environment that the process runs in, and start that anew."
+        for name, error in broken.items()
+    ]
+    for package, version in mine.items():
+        strange = defaultdict(list)
+        for name, facts in others.items():
+            if (got := facts["versions"].get(package)) != version:
+                strange[got].append(name)
+        failures += [
+            f"{package} must be the same everywhere; got {version} here, and {got} on {some(names)}. Install the same "
+            "versions there (pip install --constraint constraints.txt), and start these processes anew."
+            for got, names in strange.items()
+        ]
+    told = ", ".join(f"{package} {version}" for package, version in mine.items() if " " not in package)
+    return _findings("versions", failures, f"{told}{', everywhere' if others else ''}.")
+
+
+def _check_data(job, here, others):
+    if not job.sources:
+        return [Finding("data", None, "not checked: no X was given.")]
+    samples = samples_of(job.sources)
+    wrong = defaultdict(list)
+    failures = []
+    for source in job.sources:
+        try:
+            source.check_written()
+        except FileFormatError as error:
+            failures.append(str(error))
+    for name, facts in {"this process": here, **others}.items():
+        for complaint in _about_data(samples, here, facts):
+            wrong[complaint].append(name)
+    failures += [f"{what} (on {some(names)}). {remedy}" for (what, remedy), names in wrong.items()]
+    sizes = [size for size in here["sizes"].values() if not isinstance(size, str)]
+    n, n_bytes = len(sizes), sum(sizes)
+    read = f"read the same on {len(others)} worker(s)" if others else "can be read"
+    passed = f"{n} file(s), {format_bytes(n_bytes)}; the rows sampled in {len(samples)} of them {read}."
+    return _findings("data", failures, passed)
+
+
+def _about_data(samples, here, facts) -> Iterator[tuple[str, str]]:
+    """(What is wrong, what to do) with data as it is for one process."""
+    other = {path for path, size in here["sizes"].items() if size != facts["sizes"].get(path)}
+    for path in sorted(other):
+        right, got = _size(here["sizes"][path]), _size(facts["sizes"].get(path, "no file"))
+        remedy = _SETTINGS if is_url(path) else _SHARE
+        yield f"{path} must be visible on every worker with {right}; got {got}", remedy
+    for rows, mine, found in zip(samples, here["samples"], facts["samples"], strict=True):
+        (part,) = rows.parts
+        if part.path in other:
+            continue
+        if "error" in found:
+            yield f"{part.path} must be readable everywhere; got this error", found["error"]
+        elif "digest" in mine and found != mine:
+            yield f"{part.path} must hold the same numbers everywhere; got others in {part.dataset!r}", _SHARE
+
+
+def _size(found):
+    return found if isinstance(found, str) else f"{found:,} bytes"
+
+
+def _check_memory(job, workers):
+    if not workers or not job.sources or job.n_neurons is None:
+        lacking = "no X was given" if workers else "there is no worker to ask"
+        return [Finding("memory", None, f"not checked: {lacking}.")]
+    X, L, failures = job.sources[0], job.n_neurons, []
+    # As a fit cuts the rows into tasks, and projects what these need.
+    size = rows_per_task(X.n_rows, L, X.n_columns, sum(worker.n_threads for worker in workers))
+    n_tasks = len(X.runs_of_blocks(block_rows(L, X.n_columns), size))
+    alike = defaultdict(list)
+    for worker in workers:
+        need = Need.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads, held_bytes(*job.sources))
+        alike[need, worker.memory].append(worker.name)
+    for (need, memory), names in alike.items():
+        try:
+            check_memory(need, memory, names[0] + (f" (and {len(names) - 1} more like it)" if names[1:] else ""))
+        except InsufficientMemoryError as error:
+            failures.append(str(error))
+    most = max(need.total for need, _ in alike)
+    least = min((worker.memory for worker in workers if worker.memory), default=0)
+    limit = f"the least that one may use is {format_bytes(least)}" if least else "without a limit"
+    passed = f"about {format_bytes(most)} in a process for {L} neurons; {limit}."
+    return _findings("memory", failures, passed)
+
+
+def _check_threads(workers):
+    if not workers:
+        return [Finding("threads", None, "not checked: there is no worker to ask.")]
+    hosts = defaultdict(list)
+    for worker in workers:
+        hosts[worker.facts["host"]].append(worker)
+    failures = []
+    for host, mine in hosts.items():
+        cores = max(worker.facts["cores"] for worker in mine)
+        n_tasks = sum(worker.n_threads for worker in mine)
+        n_threads = sum(worker.n_threads * worker.facts["blas_threads"] for worker in mine)
+        if n_tasks > cores:
+            failures.append(
+                f"{host} must have a core for each thread of its workers; got {n_tasks} threads for {cores} core(s). "
+                "Start fewer workers there, or give them fewer threads (--nthreads; here DASK_NUM_WORKERS)."
+            )
+        elif n_threads > cores:
+            failures.append(
+                f"{host} must have a core for each thread of BLAS, of which each gram task starts its own; got "
+                f"{n_threads} for {cores} core(s), {n_tasks} task(s) at once. Set OMP_NUM_THREADS=1, "
+                "OPENBLAS_NUM_THREADS=1 and MKL_NUM_THREADS=1 where workers start; a nanny does that by itself."
+            )
+    return _findings("threads", failures, "no machine has more threads of tasks and BLAS than cores.")
+
+
+def _check_disk(job):
+    if job.into is None:
+        return [Finding("disk", None, "not checked: no sums file was given.")]
+    if is_url(job.into):
+        text = f"a sums file must be at a path, since it takes locks; got the URL {job.into}. Give a path."
+        return [Finding("disk", False, text)]
+    path = os.path.realpath(job.into)
+    folder, free, need = os.path.dirname(path), 0, 0
+    if job.sources and job.n_neurons is not None:
+        X = job.sources[0]
+        row_bytes = 8 * sum(source.n_columns for source in job.sources)
+        sums = Need(job.n_neurons, X.n_columns, job.n_targets, 0, 0, 0).partial
+        need = file_bytes(sums, X.n_rows * row_bytes)
+    failures = list(complaints_about(path, job.lock))
+    if not failures:
+        # Written beside the old one, which makes room only afterwards.
+        free = shutil.disk_usage(folder).free
+        if free < need:
+            failures.append(
+                f"{folder} must have room for a sums file of {format_bytes(need)}; got {format_bytes(free)}. Make room "
+                "there, choose another folder, or use fewer neurons."
+            )
+    size = f"the sums take {format_bytes(need)}" if need else "how much the sums take is not known without X"
+    return _findings("disk", failures, f"{folder} has {format_bytes(free)}; {size}.")

@@ -1,0 +1,107 @@
+"""What a process tells of itself before a long job: its versions, its threads, and the data as it reads there.
+
+Workers run this module by its name, so that it tells of the daskelm there, not of the one here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import h5py
+from dask.system import CPU_COUNT
+from threadpoolctl import threadpool_info
+
+from .. import blas  # noqa: F401  (Loads SciPy's BLAS, whose threads are counted here.)
+from ..exceptions import DaskelmError
+from ..hdf5.dataset import Part, sizes_of_parts
+from ..hdf5.layout import intersection
+from ..hdf5.rows import Hdf5Rows
+
+__all__ = ["code_digest", "facts_here", "samples_of"]
+
+_PACKAGES = ("daskelm", "dask", "distributed", "numpy", "scipy", "scikit-learn", "h5py")
+# Of a table in many files, so many are read.
+_SAMPLED_FILES = 64
+# And of each the first, the last, and some runs of rows between.
+_RUNS, _RUN_ROWS, _RUN_BYTES = 8, 32, 2**16
+_NEVER = 2**63
+_PACKAGE = Path(__file__).parents[1]
+
+
+def code_digest(package: Path) -> str:
+    """Digest of the names and contents of all modules of a package, in all of its folders."""
+    code = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        code.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
+    return code.hexdigest()[:12]
+
+
+def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
+    """Plain facts about this process.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        What is read from, of which the sizes of all files are wanted.
+    samples : sequence of Hdf5Rows
+        Whole tables, of which a few rows are read.
+
+    Returns
+    -------
+    dict
+        "host", "cores" that this process may use, "blas_threads", "versions" by name; "sizes" of files by name, or what
+        keeps it from seeing the file; "samples", of each table the digest of its rows, or the error that came of
+        reading them.
+    """
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {
+        "host": socket.gethostname(),
+        "cores": CPU_COUNT,
+        "blas_threads": max(pools, default=1),
+        "versions": _versions(),
+        "sizes": sizes_of_parts(parts),
+        "samples": [_digest(rows) for rows in samples],
+    }
+
+
+def samples_of(sources: Sequence[Hdf5Rows]) -> list[Hdf5Rows]:
+    """The tables to read a few rows of: each file of each source, or some where they are many."""
+    samples = []
+    for source in sources:
+        parts = [part for part, _, _ in source.ranges()]
+        n = min(len(parts), _SAMPLED_FILES)
+        chosen = [i * (len(parts) - 1) // max(n - 1, 1) for i in range(n)]
+        samples += [source.of_part(parts[i]) for i in chosen]
+    return samples
+
+
+@cache
+def _versions():
+    found = {"Python": ".".join(map(str, sys.version_info[:2]))}
+    found |= {name: importlib.metadata.version(name) for name in _PACKAGES}
+    # Two checkouts have one number.
+    return found | {"HDF5": h5py.version.hdf5_version, "code of daskelm": code_digest(_PACKAGE)}
+
+
+def _digest(rows):
+    # As the tasks will read it: by path, through the filters of the file.
+    n = max(1, min(_RUN_ROWS, _RUN_BYTES // max(rows.n_columns * rows.dtype.itemsize, 1), rows.n_rows))
+    starts = sorted({i * (rows.n_rows - n) // (_RUNS - 1) for i in range(_RUNS)})
+    # What was never written is no sample; and a copy may be of any date, since it is compared.
+    (part,) = rows.parts
+    starts = [start for start in starts if not intersection(part.holes, start, start + n)]
+    rows = rows.of_part(replace(part, looked_at=_NEVER))
+    content = hashlib.sha256()
+    try:
+        for block in rows.read_runs([(start, start + n) for start in starts]):
+            content.update(block.tobytes())
+    except (OSError, DaskelmError) as error:
+        return {"error": str(error)}
+    return {"digest": content.hexdigest()}

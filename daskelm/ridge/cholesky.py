@@ -1,0 +1,47 @@
+"""The solution by Cholesky's factor, where HH + alpha I is safely positive definite."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import cho_solve, lapack
+
+from ..blas import factorise
+from .moments import Moments
+from .solver import EPS, Weights
+
+__all__ = ["CholeskyFactor", "solve_by_cholesky"]
+
+
+class CholeskyFactor:
+    """HH + alpha I = U'U if `exists`, with an estimate of its condition number; `safe` tells whether to rely on it."""
+
+    def __init__(self, HH: np.ndarray, alpha: float):
+        A = HH.copy()
+        A.flat[:: len(A) + 1] += alpha
+        self._HH, self._alpha = HH, alpha
+        U = factorise(A)
+        self.exists = U is not None
+        self.U = A if U is None else U
+
+    @cached_property
+    def rcond(self) -> float:
+        """Reciprocal condition number of HH + alpha I in the 1-norm, estimated; 0 if there is no factor."""
+        norm = np.abs(self._HH).sum(axis=0).max() + self._alpha
+        return float(lapack.dpocon(self.U, norm)[0]) if self.exists and norm > 0 else 0.0
+
+    @property
+    def safe(self) -> bool:
+        """Whether the last pivots are more than rounding of HH itself, whatever the factorisation says."""
+        return bool(self.rcond > len(self._HH) * EPS)
+
+    def solve(self, HT: np.ndarray) -> np.ndarray:
+        """(HH + alpha I)^-1 HT, shape of HT (n_neurons, n_targets)."""
+        return cho_solve((self.U, False), HT, check_finite=False)
+
+
+def solve_by_cholesky(moments: Moments, alpha: float) -> Weights | None:
+    """The solution, with the condition number as estimated in the 1-norm; None where the factor is not safe."""
+    factor = CholeskyFactor(moments.HH, alpha)
+    return Weights(factor.solve(moments.HT), len(moments.HH), 1 / factor.rcond) if factor.safe else None

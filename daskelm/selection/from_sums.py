@@ -1,0 +1,204 @@
+"""The penalty and the number of neurons of the best score, from sums over rows that are somewhere else or gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import reduce
+from operator import add, or_
+
+import numpy as np
+
+from ..exceptions import DataError, IncompatibleSumsError, ParameterError, RowsCountedError
+from ..layer.layer import Layer
+from ..layer.nesting import nested_order
+from ..ridge.moments import rounding
+from ..ridge.path import nested
+from ..sums.file import each_sums, files_of
+from ..sums.ledger import Ledger
+from ..sums.normal_equations import NormalEquations
+from .criterion import FROM_SUMS, Grid, Scored
+from .fold_models import check_grid, solve_apart, solve_folds, squared_scores
+from .fold_sums import FoldSums
+from .gcv import gcv_scores
+from .holdout import check_validation_sums
+from .ranking import check_ranking, ranked
+from .select import Selected, choose
+
+__all__ = ["select_from_sums"]
+
+
+_FLATTERED = "Rows that were fitted flatter a model."
+
+
+def select_from_sums(
+    layer: Layer,
+    sums,
+    *,
+    check: Callable[[NormalEquations, str], None],
+    validation=None,
+    alphas=None,
+    n_neurons=None,
+    ranking: str | None = None,
+    cv: str | None = None,
+    scoring: str | None = None,
+    fit_intercept: bool = True,
+    verbose: int | bool = 0,
+) -> Selected:
+    """Score a grid on what sums tell, choose, and solve with all rows but those of `validation`.
+
+    Parameters
+    ----------
+    layer : Layer
+        That all the sums are of.
+    sums : NormalEquations, str, path-like, or list of these
+        Sums, sums files, globs; no row in two of them.
+    check : callable
+        Is given each sums and the argument's name, and refuses those of another layer or other targets.
+    validation : the same as sums, optional
+        Of other rows, which the grid is scored on.
+    alphas, n_neurons, ranking
+        As of `ELMRegressorCV`.
+    cv : None or "files"
+        Without validation: None is generalised cross-validation, "files" is a fold for each of the sums.
+    scoring : str, optional
+        One of FROM_SUMS; r2 if not given.
+    fit_intercept : bool
+        Whether there is an intercept.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
+
+    Returns
+    -------
+    Selected
+
+    Raises
+    ------
+    ParameterError
+        A grid, `cv` or `scoring` that cannot be used.
+    IncompatibleSumsError
+        Rows that are counted twice, also in `validation`; sums of other targets.
+    DataError
+        Sums of too few rows.
+    InsufficientMemoryError
+        What so many folds and candidates need is not there.
+    """
+    _check_question(cv, scoring, validation)
+    name, grid = scoring or "r2", Grid.of(alphas, n_neurons, layer, ranking=ranking)
+    # What can be gone through once is gone through twice.
+    sums, validation = (list(given) if isinstance(given, Iterator) else given for given in (sums, validation))
+    held = None
+    if validation is not None:
+        _check_files(sums, validation)
+        held = _added(validation, "validation", check)
+    # The sums of each part are kept for folds alone.
+    parts = list(_each(sums, "sums", check)) if cv == "files" else []
+    folds = _folds(parts, name) if cv == "files" else None
+    total = _added(sums, "sums", check) if folds is None else folds.total
+    if not total.sum_weights > 0:
+        raise DataError(f"sums: they must hold rows of positive weight; got {total.n_samples} rows of weight 0.")
+    nested_first = nested_order(layer)
+    ranking = check_ranking(ranking, total.n_targets)
+    order = ranked(total, nested_first, ranking, fit_intercept=fit_intercept)
+    moments = total.moments(centred=fit_intercept)
+    grid = grid.with_alphas(moments.HH)
+    sizes = len(grid.alphas), len(grid.sizes)
+    tried = grid.alphas, grid.sizes
+    how: dict = {"fit_intercept": fit_intercept, "verbose": verbose}
+    if folds is not None:
+        check_grid(layer.n_neurons, total.n_targets, *sizes, len(parts))
+        models = solve_folds(folds, len(parts), nested_first, *tried, ranking=ranking, **how)
+        scores = squared_scores(models, folds.parts, *sizes, name)
+    elif held is not None:
+        _check_validation(total, held, name)
+        check_grid(layer.n_neurons, total.n_targets, *sizes, 1)
+        models = solve_apart(total, held, order, *tried, **how)
+        scores = squared_scores(models, {0: held}, *sizes, name)
+    else:
+        scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name, verbose)
+    scores = _above_rounding(scores, grid, total, order)
+    return choose(Scored(total, order, grid, scores, folds=folds is not None), layer, fit_intercept=fit_intercept)
+
+
+def _check_question(cv, scoring, validation):
+    if cv is not None and not (isinstance(cv, str) and cv == "files"):
+        raise ParameterError(
+            f"cv must be None, or 'files' to take each of several sums as a fold; got {cv!r}. Folds of rows need the "
+            "rows: ELMRegressorCV(cv=...) or ELMClassifierCV(cv=...)."
+        )
+    if cv is not None and validation is not None:
+        raise ParameterError("cv must be None where validation is given, whose rows score the grid. Give one of them.")
+    if scoring is not None and not (isinstance(scoring, str) and scoring in FROM_SUMS):
+        raise ParameterError(
+            f"scoring must be one of {', '.join(map(repr, FROM_SUMS))}, which follow from sums; got {scoring!r}. "
+            "Others need the rows: ELMRegressorCV or ELMClassifierCV with scoring, and cv or X_val."
+        )
+
+
+def _check_files(sums, validation):
+    if both := set(files_of(sums)).intersection(files_of(validation)):
+        raise RowsCountedError(
+            f"validation: its files must be others than those of sums; got {min(both)} in both. {_FLATTERED}"
+        )
+
+
+def _each(source, argument, check):
+    for name, sums in each_sums(source):
+        check(sums, argument)
+        yield name, sums
+
+
+def _added(source, argument, check):
+    return reduce(add, (sums for _, sums in _each(source, argument, check)))
+
+
+def _folds(parts, name):
+    if len(parts) < 2:
+        raise ParameterError(
+            f"cv='files' needs at least two sums, each of which is a fold; got {len(parts)}. Name several files or a "
+            "glob, or leave cv out for generalised cross-validation."
+        )
+    least = 2 if name == "r2" else 1
+    for path, part in parts:
+        if not part.sum_weights > 0 or part.n_samples < least:
+            raise DataError(
+                f"cv='files': each fold must hold rows of positive weight, and at least {least} for {name}; got "
+                f"{part.n_samples} of weight {part.sum_weights:g} in sums {path}. Leave it out, or merge it with "
+                "another one."
+            )
+    # Which rows are counted is known of all together.
+    ledger = reduce(or_, (part.ledger for _, part in parts))
+    return FoldSums({i: replace(part, ledger=Ledger()) for i, (_, part) in enumerate(parts)}, ledger)
+
+
+def _check_validation(sums, validation, name):
+    for what in ("targets", "n_targets"):
+        mine, theirs = getattr(sums, what), getattr(validation, what)
+        if mine != theirs:
+            raise IncompatibleSumsError(
+                f"validation: its {what} must be those of sums, {str(mine)[:40]}; got {str(theirs)[:40]}."
+            )
+    try:
+        # Rows that are counted in both are an error of this.
+        sums.ledger | validation.ledger
+    except RowsCountedError as error:
+        raise RowsCountedError(
+            f"validation: its rows must be others than those of sums. {error} {_FLATTERED}"
+        ) from error
+    try:
+        check_validation_sums(validation, name)
+    except DataError as error:
+        raise DataError(f"validation: {error}") from error
+
+
+def _above_rounding(scores, grid, total, order):
+    """The scores, NaN where the penalty is below the rounding of sums in single precision."""
+    diagonal = np.diagonal(total.moments().HH)[order]
+    least = np.array([rounding(diagonal[:size], total.precision) for size in grid.sizes])
+    scores = np.where(grid.alphas[:, None] >= least, scores, np.nan)
+    if not np.isfinite(scores).any():
+        raise ParameterError(
+            f"alphas: for sums in float32 one must be at least {least.min():.3g}, which covers their rounding; got up "
+            f"to {grid.alphas.max():g}. Give larger ones, or sum in float64."
+        )
+    return scores

@@ -1,0 +1,70 @@
+"""Generalised cross-validation as a criterion: from the sums of one pass alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..exceptions import DataError, ParameterError
+from ..passes.accumulate import accumulate
+from ..progress import RowProgress
+from ..ridge.moments import Moments
+from ..ridge.path import GcvErrors, RidgePath, by_eigen, nested
+from .criterion import FROM_SUMS, Problem, Scored, score_of
+
+__all__ = ["by_gcv", "gcv_scores"]
+
+
+def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
+    """Score the grid by generalised cross-validation; `scoring` is None or follows from squared errors."""
+    score = score_of(scoring or "r2", problem)
+    if not isinstance(score, str):
+        raise ParameterError(
+            f"scoring: {scoring!r} needs folds; with cv=None, generalised cross-validation, it must be None or one of "
+            f"{', '.join(map(repr, FROM_SUMS))}. Set cv=5 or cv='loo'."
+        )
+    total = accumulate(problem.layer, problem.targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
+    order = problem.order(total)
+    moments = nested(total.moments(centred=problem.fit_intercept), order)
+    grid = problem.grid.with_alphas(moments.HH)
+    return Scored(total, order, grid, gcv_scores(moments, grid.alphas, grid.sizes, score, problem.verbose), folds=False)
+
+
+def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool = 0) -> np.ndarray:
+    """Scores (1, n_alphas, n_sizes), NaN where refused, of leading neurons of sums in nested order.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of all rows, the neurons in nested order.
+    alphas, sizes : sequence
+        The grid.
+    name : str
+        One of FROM_SUMS.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    DataError
+        All of the grid have nearly as many degrees of freedom as there are rows.
+    """
+    path = RidgePath(moments, sizes, eigen=by_eigen(sizes, len(alphas), inverse=True))
+    progress = RowProgress(len(alphas) * len(sizes), verbose, "select", unit="models", patience=1.0)
+    errors = GcvErrors.of(path, alphas, progress.advance)
+    if not errors.allowed.any():
+        raise DataError(
+            f"cv=None: generalised cross-validation says nothing of models with more than 98 % of the {moments.n:g} "
+            f"rows as degrees of freedom, and all of this grid have: alphas up to {max(alphas):g}, {min(sizes)} "
+            "neurons or more. Use larger alphas, fewer n_neurons, or folds (cv)."
+        )
+    if name == "r2":
+        # Targets that are constant tell nothing, as in alpha="gcv".
+        told = moments.informative
+        relative = errors.inflated[:, :, told] / moments.TT[told]
+        return 1 - (relative.mean(axis=2) if told.any() else errors.inflation)[None]
+    per_row = errors.inflated / moments.n
+    return -(np.sqrt(per_row) if "root" in name else per_row).mean(axis=2)[None]

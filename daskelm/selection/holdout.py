@@ -1,0 +1,90 @@
+"""Scores on rows of their own as a criterion: one pass over the rows that are fitted, one over those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..cluster.client import current_client
+from ..exceptions import DataError, ParameterError
+from ..passes.accumulate import accumulate
+from ..ridge.eigen import GCV_GRID
+from ..sums.normal_equations import NormalEquations
+from .criterion import Problem, Scored, default_score, score_of
+from .fold_models import check_grid, solve_apart, squared_scores
+from .folds import Folds
+from .scoring_pass import score_rows
+from .validation_set import naming_validation
+
+__all__ = ["by_validation", "check_validation_sums"]
+
+
+def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
+    """Score the grid, fitted to all of X, on the rows of X_val; `scoring` None is r2, or accuracy for classes."""
+    held: Any = problem.validation
+    layer, targets = problem.layer, problem.targets
+    if cv is not None:
+        raise ParameterError(
+            f"cv must be None where X_val is given, whose rows score the grid instead of folds; got {cv!r}. Leave one "
+            "of the two out."
+        )
+    score = score_of(scoring or default_score(targets), problem)
+    with naming_validation():
+        held.check(targets, problem.X)
+    client, keep = None if isinstance(problem.X, np.ndarray) else current_client(), not isinstance(score, str)
+    n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
+    check_grid(layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), 1, keep=keep, client=client)
+    total = accumulate(layer, targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
+    grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
+    test = None
+    with naming_validation():
+        provenance = held.provenance(targets, total.ledger)
+        if isinstance(score, str):
+            args = layer, targets, held.X, held.y, held.weights
+            test = accumulate(*args, provenance=provenance, verbose=problem.verbose)
+            check_validation_sums(test, score)
+    order = problem.order(total)
+    models = solve_apart(
+        total,
+        test,
+        order,
+        grid.alphas,
+        grid.sizes,
+        fit_intercept=problem.fit_intercept,
+        keep=keep,
+        client=client,
+        verbose=problem.verbose,
+    )
+    if isinstance(score, str) and test is not None:
+        scores = squared_scores(models, {0: test}, len(grid.alphas), len(grid.sizes), score)
+    else:
+        scores = _of_rows(problem, held, models, grid, score)
+    return Scored(total, order, grid, scores, folds=False)
+
+
+def _of_rows(problem, held, models, grid, score):
+    n_samples = held.X.shape[0]
+    one = Folds(1, np.array([0, n_samples]), np.zeros(1, int))
+    with naming_validation():
+        return score_rows(
+            problem.layer,
+            problem.targets,
+            held.X,
+            held.y,
+            held.weights,
+            one,
+            models,
+            grid.sizes,
+            len(grid.alphas),
+            score,
+            verbose=problem.verbose,
+        )
+
+
+def check_validation_sums(test: NormalEquations, name: str) -> None:
+    """Refuse sums of too few rows for the score of that name, one of FROM_SUMS."""
+    if not test.sum_weights > 0:
+        raise DataError(f"there must be rows of positive weight; got {test.n_samples} rows of weight 0.")
+    if name == "r2" and test.n_samples < 2:
+        raise DataError(f"r2 needs at least two rows; got {test.n_samples}. Use scoring='neg_mean_squared_error'.")

@@ -1,0 +1,62 @@
+"""Cross-validation as a criterion: sums of folds in one pass, and one further pass for scores of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..cluster.client import current_client
+from ..data.targets import ClassTargets
+from ..exceptions import DataError
+from ..ridge.eigen import GCV_GRID
+from .criterion import Problem, Scored, default_score, score_of
+from .fold_models import check_grid, solve_folds, squared_scores
+from .fold_sums import accumulate_folds
+from .folds import make_folds
+from .scoring_pass import score_rows
+
+__all__ = ["by_folds"]
+
+
+def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
+    """Score the grid on each fold of `cv`; `scoring` None is r2, or accuracy for classes."""
+    layer, targets, X, y, weights = problem.layer, problem.targets, problem.X, problem.y, problem.weights
+    score = score_of(scoring or default_score(targets), problem)
+    in_memory_X = isinstance(X, np.ndarray)
+    folds = make_folds(
+        cv, X.shape[0], X if in_memory_X else None, problem.labels, stratified=isinstance(targets, ClassTargets)
+    )
+    client, keep = None if in_memory_X else current_client(), not isinstance(score, str)
+    n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
+    sizes_of = layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), folds.n_folds
+    check_grid(*sizes_of, keep=keep, client=client)
+    sums = accumulate_folds(layer, targets, X, y, weights, folds, verbose=problem.verbose)
+    total = sums.total
+    grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
+    models = solve_folds(
+        sums,
+        folds.n_folds,
+        problem.nested,
+        grid.alphas,
+        grid.sizes,
+        ranking=problem.ranking,
+        fit_intercept=problem.fit_intercept,
+        keep=keep,
+        client=client,
+        verbose=problem.verbose,
+    )
+    if isinstance(score, str):
+        _check_rows(sums.parts, folds.n_folds, score)
+        scores = squared_scores(models, sums.parts, len(grid.alphas), len(grid.sizes), score)
+    else:
+        args = layer, targets, X, y, weights, folds, models, grid.sizes, len(grid.alphas), score
+        scores = score_rows(*args, verbose=problem.verbose)
+    return Scored(total, problem.order(total), grid, scores, folds=True)
+
+
+def _check_rows(parts, n_folds, name):
+    for fold in range(n_folds):
+        if name == "r2" and parts[fold].n_samples < 2:
+            raise DataError(
+                f"cv: r2 needs at least two rows in each test part; got {parts[fold].n_samples} in split {fold}. "
+                "Use fewer folds, or scoring='neg_mean_squared_error'."
+            )

@@ -1,0 +1,161 @@
+"""The further pass for scores that add over rows: outputs of all models of the grid for the rows of their test part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..data.inputs import Source
+from ..data.targets import Targets
+from ..exceptions import DataError, InsufficientMemoryError
+from ..layer.layer import Layer
+from ..passes.accumulate import Pass, run_pass
+from ..passes.memory import BASE_BYTES
+from .fold_models import FoldModels
+from .folds import Folds
+from .scores import RowScore
+
+__all__ = ["score_rows"]
+
+# Outputs of all penalties that are held at once.
+_OUTPUT_BYTES = 8 * 2**20
+
+
+def score_rows(
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    folds: Folds,
+    models: Sequence[FoldModels],
+    sizes: Sequence[int],
+    n_alphas: int,
+    score: RowScore,
+    *,
+    verbose: int | bool = 0,
+) -> np.ndarray:
+    """Score all models of the grid by one pass over the rows.
+
+    H is computed once for each row, and its product with the weights of all models of its fold at once. Rows of no
+    test part are not looked at.
+
+    Parameters
+    ----------
+    layer, targets, X, y, weights, verbose
+        As for `accumulate`.
+    folds : Folds
+        Of the rows.
+    models : sequence of FoldModels
+        Of all folds, penalties and sizes, with their weights.
+    sizes : sequence of int
+        Numbers of neurons.
+    n_alphas : int
+        Number of penalties.
+    score : RowScore
+        Says what is counted.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_alphas, n_sizes)
+        Scores.
+
+    Raises
+    ------
+    DataError
+        There is no row of positive weight.
+    InsufficientMemoryError
+        The weights of all models do not fit beside the rest.
+    """
+    work = _ScorePass(folds, models, sizes, n_alphas, score)
+    runs = [(a, b) for a, b, part in folds.runs() if part < folds.n_folds]
+    if not folds.in_long_runs(4 * layer.n_neurons):
+        runs = [(0, folds.n_samples)]
+    counts = run_pass(work, layer, targets, X, y, weights, (), runs, verbose)
+    if not isinstance(counts, np.ndarray):
+        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+    return score.value(counts)
+
+
+class _ScorePass(Pass):
+    name = "score"
+
+    def __init__(self, folds, models, sizes, n_alphas, score):
+        c = models[0].intercept.shape[2]
+        self.folds, self.n_folds, self.score = folds, folds.n_folds, score
+        self.sizes, self.n_alphas = tuple(sizes), n_alphas
+        # Without the zeros of the smaller sizes: (size, n_alphas, n_targets) for each fold and size.
+        self.coefs = [[np.zeros((size, n_alphas, c)) for size in sizes] for _ in range(self.n_folds)]
+        self.intercepts = np.zeros((self.n_folds, n_alphas, len(sizes), c))
+        self.orders = [None] * self.n_folds
+        for part in models:
+            # Where columns of H stand in that order as they are, they need not be copied.
+            as_they_are = np.array_equal(part.order, np.arange(len(part.order)))
+            self.orders[part.fold] = None if as_they_are else part.order
+            alphas, places = (place.ravel() for place in part.places)
+            self.intercepts[part.fold][part.places] = part.intercept
+            for i, place in enumerate(places.tolist()):
+                self.coefs[part.fold][place][:, alphas] = part.coef[: sizes[place], :, i]
+        self.nbytes = sum(coef.nbytes for of_fold in self.coefs for coef in of_fold)
+
+    def __getstate__(self):
+        # A task knows the folds of its own rows.
+        return self.__dict__ | {"folds": None}
+
+    def part(self, start, stop):
+        return start, self.folds.between(start, stop)
+
+    def begin(self, layer, targets, origins, part):
+        start, parts = part
+        return _Collector(self, layer, start, parts)
+
+    def check_memory(self, need, available, where):
+        L, d = need.n_neurons, need.n_features
+        per_task = 8 * need.block * (2 * L + 3 * d + 3 * need.n_targets) + 6 * _OUTPUT_BYTES + need.input_bytes
+        total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
+        if available and total > available:
+            on = f" on {self.n_folds} folds" if self.n_folds > 1 else ""
+            raise InsufficientMemoryError(
+                f"{where} needs about {total / 2**30:.2f} GiB to score {self.n_alphas} penalties and "
+                f"{len(self.sizes)} numbers of neurons{on}, whose weights take "
+                f"{self.nbytes / 2**30:.2f} GiB, and has {available / 2**30:.2f} GiB. Use a smaller grid, fewer "
+                "neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error)."
+            )
+
+
+class _Collector:
+    def __init__(self, work, layer, start, parts):
+        self.work, self.layer, self.start, self.parts, self.sums = work, layer, start, parts, None
+
+    def add(self, first_row, X, y, weights):
+        work, first = self.work, first_row - self.start
+        parts = np.full(len(X), self.parts) if isinstance(self.parts, int) else self.parts[first : first + len(X)]
+        weights = np.ones(len(X)) if weights is None else weights
+        truth = work.score.truth(y)
+        for fold in np.unique(parts).tolist():
+            # Rows of weight zero may hold anything.
+            rows = np.flatnonzero((parts == fold) & (weights > 0))
+            if fold < work.n_folds and len(rows):
+                self._add(fold, X[rows], truth[rows], weights[rows])
+
+    def _add(self, fold, X, truth, weights):
+        work = self.work
+        H = self.layer(X).astype(np.float64, copy=False)
+        if (order := work.orders[fold]) is not None:
+            H = H[:, order]
+        c = work.intercepts.shape[-1]
+        step = max(_OUTPUT_BYTES // (8 * work.n_alphas * c), 16)
+        for i, size in enumerate(work.sizes):
+            coef, intercept = work.coefs[fold][i].reshape(size, -1), work.intercepts[fold][:, i]
+            for start in range(0, len(H), step):
+                rows = slice(start, start + step)
+                outputs = (H[rows, :size] @ coef).reshape(-1, work.n_alphas, c)
+                outputs += intercept
+                counts = work.score.counts(outputs, truth[rows], weights[rows])
+                if self.sums is None:
+                    self.sums = np.zeros((work.n_folds, work.n_alphas, len(work.sizes), counts.shape[1]))
+                self.sums[fold, :, i] += counts
+
+    def result(self):
+        return 0.0 if self.sums is None else self.sums

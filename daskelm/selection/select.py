@@ -1,0 +1,125 @@
+"""The penalty and the number of neurons of the best score, by the criterion that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.model_selection import LeaveOneOut
+
+from ..exceptions import ParameterError
+from ..layer.layer import Layer
+from ..layer.nesting import leading
+from ..ridge.solve import Solution, solve
+from ..sums.normal_equations import NormalEquations
+from ..sums.some_neurons import take_neurons
+from .criterion import Criterion, Problem, Scored
+from .gcv import by_gcv
+from .holdout import by_validation
+from .kfold import by_folds
+from .leave_one_out import by_loo
+
+__all__ = ["CRITERIA", "Selected", "choose", "named", "results_of", "select"]
+
+# By the parameter `cv`, if it is a word; all else are folds.
+CRITERIA: dict[str | None, Criterion] = {None: by_gcv, "loo": by_loo}
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """The layer of the chosen size, its sums and solution, and all scores."""
+
+    layer: Layer
+    sums: NormalEquations
+    solution: Solution
+    scored: Scored
+
+
+def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
+    """Score the grid, choose, and solve.
+
+    Parameters
+    ----------
+    problem : Problem
+        Rows and grid.
+    cv : None, "loo", int, splitter, or iterable of splits
+        None for generalised cross-validation.
+    scoring : str or None
+        None is r2, or accuracy for classes unless `cv` is None and there are no validation rows.
+
+    Returns
+    -------
+    Selected
+    """
+    cv = named(cv)
+    if isinstance(cv, str) and cv not in CRITERIA:
+        words = ", ".join(repr(word) for word in CRITERIA)
+        raise ParameterError(
+            f"cv must be {words}, an int, a splitter of scikit-learn, or an iterable of (train, test) row numbers; got "
+            f"{cv!r}."
+        )
+    criterion = CRITERIA[cv] if cv is None or isinstance(cv, str) else by_folds
+    if problem.validation is not None:
+        criterion = by_validation
+    scored = criterion(problem, scoring, cv)
+    return choose(scored, problem.layer, fit_intercept=problem.fit_intercept)
+
+
+def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
+    """Take the best of a grid that was scored, and solve: the layer of that size, its sums and solution."""
+    best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
+    a, s = np.unravel_index(best, scored.scores.shape[1:])
+    smaller, columns = leading(layer, scored.grid.sizes[s], scored.order)
+    sums = take_neurons(scored.total, columns, smaller.fingerprint)
+    solution = solve(sums.moments(centred=fit_intercept), float(scored.grid.alphas[a]))
+    return Selected(smaller, sums, solution, scored)
+
+
+def named(cv):
+    """The parameter `cv`, as a word if there is one for it."""
+    return "loo" if isinstance(cv, LeaveOneOut) else cv
+
+
+def _ranks(means):
+    worst = np.nanmin(means) - 1 if np.isfinite(means).any() else 0.0
+    return rankdata(-np.where(np.isnan(means), worst, means), method="min").astype(np.int32)
+
+
+def results_of(alphas: np.ndarray, sizes: list[int], scores: np.ndarray, *, folds: bool) -> dict:
+    """A table of all scores as scikit-learn's `cv_results_`, which a DataFrame takes.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Penalties.
+    sizes : list of int
+        Numbers of neurons.
+    scores : ndarray of shape (n_splits, n_alphas, n_sizes)
+        Scores; NaN where there is none.
+    folds : bool
+        Whether splits are folds, which have columns of their own.
+
+    Returns
+    -------
+    dict
+        Of columns with one entry per candidate, alphas first.
+    """
+    each_alpha = np.repeat(np.asarray(alphas, np.float64), len(sizes))
+    each_size = np.tile(np.asarray(sizes), len(alphas))
+    table: dict = {
+        "param_alpha": np.ma.MaskedArray(each_alpha, mask=False),
+        "param_n_neurons": np.ma.MaskedArray(each_size, mask=False),
+        "params": [
+            {"alpha": alpha, "n_neurons": size}
+            for alpha, size in zip(each_alpha.tolist(), each_size.tolist(), strict=True)
+        ],
+    }
+    flat = scores.reshape(len(scores), -1)
+    if folds:
+        table |= {f"split{i}_test_score": row for i, row in enumerate(flat)}
+    table["mean_test_score"] = flat.mean(axis=0)
+    if folds:
+        table["std_test_score"] = flat.std(axis=0)
+    table["rank_test_score"] = _ranks(table["mean_test_score"])
+    return table

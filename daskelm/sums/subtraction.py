@@ -1,0 +1,107 @@
+"""What a difference of sums shows: rows to take away that were not there, or too little left to be exact."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from ..exceptions import CancellationWarning, IncompatibleSumsError
+from ..ridge.packed import diagonal
+
+__all__ = ["check_contained", "largest_squares", "warn_if_little"]
+
+# Sums of squares that are negative by more than this part of those subtracted from are not rounding; by precision.
+_IMPOSSIBLE = {"float64": 1e-9, "float32": 1e-4}
+# Reference rows are exact to this, so that columns which never vary have squares about them of its square.
+_EXACT = 1e-12
+# With less than this part of the weight left, rounding of 1e-12 of the whole is 1e-9 of the rest.
+_LITTLE = 1e-3
+
+
+def check_contained(whole, gone, left) -> None:
+    """Refuse a difference of sums that no rows can have, so that the rows taken away were not all contained.
+
+    Parameters
+    ----------
+    whole, gone, left : NormalEquations
+        What was subtracted from, what was subtracted, and the difference, all about one reference row.
+
+    Raises
+    ------
+    IncompatibleSumsError
+        A sum of weights is negative, or a sum of squares about the mean is, of H or T; or sums of no rows are not zero.
+    """
+    tolerance = _IMPOSSIBLE[left.precision]
+    *squares, weights, counts = left.largest
+    for what, most in (("sum_weights", weights), ("sum_counts", counts)):
+        rest = getattr(left, what)
+        if rest < -tolerance * most or (left.n_samples == 0 and rest > tolerance * most):
+            raise _not_contained(
+                f"{what} would be {rest:.6g} for {left.n_samples} rows, {getattr(whole, what):.6g} less "
+                f"{getattr(gone, what):.6g}"
+            )
+    had, taken, rest = (_squares(part) for part in (whole, gone, left))
+    sums = np.concatenate([left.sum_H, left.sum_T])
+    reference = np.concatenate([whole.reference_H, whole.reference_T])
+    scale = np.maximum(squares, np.square(_EXACT * reference) * weights / tolerance)
+    # Squares are no less than those of the mean; where next to nothing is left, its mean is all rounding.
+    mean = np.maximum(np.abs(sums) - tolerance * np.sqrt(scale * weights), 0)
+    least = np.square(mean) / (max(left.sum_weights, 0) + tolerance * weights) if weights else np.zeros(len(mean))
+    wrong = rest + tolerance * scale < least
+    if left.n_samples == 0:
+        wrong |= rest > tolerance * scale
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        name = f"HH of neuron {i}" if i < whole.n_neurons else f"TT of target {i - whole.n_neurons}"
+        about_mean = rest[i] - (np.square(sums[i]) / left.sum_weights if left.sum_weights > 0 else 0)
+        raise _not_contained(
+            f"{name} about the mean would be {about_mean:.6g} for {left.n_samples} rows, {had[i]:.6g} less "
+            f"{taken[i]:.6g} about the reference row"
+        )
+
+
+def largest_squares(whole, other, sign: int) -> np.ndarray:
+    """What `NormalEquations.largest` is of a sum or a difference.
+
+    Parameters
+    ----------
+    whole, other : NormalEquations
+        About one reference row.
+    sign : int
+        1 for the sum, -1 for the difference.
+    """
+    largest = [part.largest for part in (whole, other) if len(part.largest)]
+    if sign < 0:
+        squares = np.abs(_squares(whole)) + np.abs(_squares(other))
+        largest.append(np.append(squares, [whole.sum_weights, whole.sum_counts]))
+    return np.maximum.reduce(largest) if largest else np.zeros(0)
+
+
+def _squares(sums) -> np.ndarray:
+    return np.concatenate([diagonal(sums.packed, sums.n_neurons), sums.sum_TT])
+
+
+def _not_contained(what):
+    return IncompatibleSumsError(
+        f"cannot subtract: {what}, which no rows can have. The rows to take away were not all added to these sums with "
+        "these targets and weights: subtract only what was added."
+    )
+
+
+def warn_if_little(whole, left) -> None:
+    """Warn where so much was taken away that what is left may be rounding.
+
+    Parameters
+    ----------
+    whole, left : NormalEquations
+        Before and after.
+    """
+    if left.n_samples and left.sum_weights < _LITTLE * whole.sum_weights:
+        warnings.warn(
+            f"after the subtraction {left.n_samples} of {whole.n_samples} rows are left, with "
+            f"{left.sum_weights / whole.sum_weights:.1g} of the weight. Their sums have the rounding of the whole and "
+            "may be far off: sum over these rows anew if you can.",
+            CancellationWarning,
+            stacklevel=3,
+        )
