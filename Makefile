@@ -24,14 +24,14 @@ demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
 test: .venv/.dev  ## Run the tests, with few random examples each; with a real Slurm too, where one is installed
 	$(BIN)/pytest
 	@if [ -z "$(WITHOUT_SLURM)" ] && PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
-	    $(BIN)/pytest -m cluster tests/cluster/test_slurm.py; fi
+	    $(BIN)/pytest -m cluster tests/real_clusters/test_slurm.py; fi
 
 campaign: .venv/.dev  ## Run the property tests, with many random examples each
 	DASKELM_CAMPAIGN=full $(BIN)/pytest -m campaign
 
 cluster: .venv/.dev .venv-docker/.done  ## Run the tests that need root and what .ci/packages installs, which `test` leaves out
 	@command -v ip > /dev/null || { echo "cluster: the command ip is missing; as root: .ci/packages" >&2; exit 1; }
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/pytest -m cluster tests/real_clusters
 
 lint: .venv/.dev  ## Check style and layout
 	$(BIN)/ruff check .
@@ -84,8 +84,8 @@ clean:  ## Remove all that was made, .venv too
 
 # What docker/Dockerfile installs, for the tests of its services; after a change of the code alone, that alone anew.
 .venv-docker/.done: docker/Dockerfile docker/Dockerfile.dockerignore pyproject.toml constraints.txt \
-                    tests/cluster/image.py $(wildcard daskelm/*.py daskelm/*/*.py)
-	$(PYTHON) tests/cluster/image.py .venv-docker
+                    tests/real_clusters/image.py $(wildcard daskelm/*.py daskelm/*/*.py)
+	$(PYTHON) tests/real_clusters/image.py .venv-docker
 	@touch $@
 
 # The extra `dev` holds the extra `examples`.

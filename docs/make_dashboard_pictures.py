@@ -1,7 +1,7 @@
 """Pictures of the Dask dashboard of a running fit, in headless Chromium; `docs/dashboard.md` shows them.
 
-Run it from the root of the repository: ``python docs/make_dashboard_pictures.py``. `tests/cluster/test_dashboard.py`
-uses the same functions.
+Run it from the root of the repository: ``python docs/make_dashboard_pictures.py``.
+`tests/real_clusters/test_dashboard.py` uses the same functions.
 """
 
 from __future__ import annotations

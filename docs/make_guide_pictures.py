@@ -1,8 +1,8 @@
 """Pictures of the user guide, and the figures beside them; the pages of `docs/guide/` show both.
 
 Run it from the root of the repository: ``python docs/make_guide_pictures.py``. It takes some minutes, and prints the
-figures as Markdown tables. With ``--quick`` it draws the same of few rows, which proves nothing; `tests/test_guide.py`
-does that.
+figures as Markdown tables. With ``--quick`` it draws the same of few rows, which proves nothing;
+`tests/project/test_guide.py` does that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Run the notebooks and keep what they show: GitHub and the site show them as they are kept.
 
 Run it from the root of the repository, for all of them or for some:
-``python docs/run_notebooks.py notebooks/quick_start.ipynb``. `tests/test_notebooks.py` looks whether they are kept like
-this.
+``python docs/run_notebooks.py notebooks/quick_start.ipynb``. `tests/project/test_notebooks.py` checks that
+they are kept like this.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from daskelm.exceptions import FileFormatError, FileMissingError
 from daskelm.hpelm import HPELM, convert_model
 from daskelm.hpelm.pickled import read_pickle
 
-DATA = Path(__file__).parent / "data" / "hpelm"
+DATA = Path(__file__).parent / "files"
 EXPECTED = np.load(DATA / "expected.npz")
 SAMPLES = ["reg_trained", "rbf_trained", "c_trained", "ml_trained", "wc_default", "wc_w124", "single_trained"]
 SAME_MODEL = ["wc_default-numpy1", *(f"wc_default-numpy1-protocol{protocol}" for protocol in (2, 3, 4))]

@@ -28,7 +28,7 @@ from daskelm.cluster.client import current_client
 from daskelm.exceptions import IllConditionedWarning
 from daskelm.progress import RowProgress
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 N, D = 600, 5
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-2, 2, (N, D))

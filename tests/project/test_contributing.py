@@ -23,7 +23,7 @@ from daskelm.selection import select as selection
 from daskelm.selection.criterion import Problem, Scored
 from daskelm.sums.some_neurons import take_neurons
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 RNG = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_a_kind_of_neuron_is_one_row(tmp_path):
     module.write_text(text.replace('    "relu": Kind(', code_under("A new kind of neuron") + '    "relu": Kind(', 1))
     (tmp_path / "uses.py").write_text(textwrap.dedent(USES_ALL_OF_IT))
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (["uses.py"], ["-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/test_neurons.py"]):
+    for command in (["uses.py"], ["-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/layer/test_neurons.py"]):
         done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     # Tests that go through all kinds have gone through it.

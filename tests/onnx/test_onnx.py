@@ -109,7 +109,7 @@ def test_names_of_kinds_are_those_of_files():
 
 
 def test_the_page_names_every_kind():
-    page = (Path(__file__).parents[1] / "docs" / "guide" / "saving.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "saving.md").read_text(encoding="utf-8")
     section = page.partition("### Which neurons have operators")[2].partition("Any other kind")[0]
     named = {
         home: re.findall(r"`(\w+)`", part)

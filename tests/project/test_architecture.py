@@ -14,7 +14,7 @@ import pytest
 
 import daskelm
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "daskelm"
 MAX_LINES = 400
 

@@ -32,7 +32,7 @@ from daskelm.exceptions import (
 from daskelm.hpelm import HPELM, convert_model, modules, normalize_hdf5
 from daskelm.hpelm.network import FUNCTIONS
 
-DATA = Path(__file__).parent / "data" / "hpelm"
+DATA = Path(__file__).parent / "files"
 RNG = np.random.default_rng(0)
 N, D, C = 300, 4, 3
 X = RNG.standard_normal((N, D))

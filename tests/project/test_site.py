@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # What a reader of the repository reads first; the site has pages of its own for that.
 NOT_IN_THE_SITE = {"README.md"}
 

@@ -26,7 +26,7 @@ from daskelm.cli import cli
 from daskelm.cli.scheduler import Scheduler, connected
 from daskelm.cluster.client import current_client
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "clusters.md"
 N, D = 2000, 5
 RNG = np.random.default_rng(0)
@@ -270,7 +270,7 @@ def test_the_page_runs_as_it_is_printed(folder, protocol):
         "ADDRESS": f"{protocol}://127.0.0.1:{port}",
     }
     page = [block for block in blocks(PAGE.read_text(encoding="utf-8")) if block.language in ("bash", "python")]
-    assert all(block.opt_out is not None and block.opt_out["test"] == "tests/test_tls.py" for block in page)
+    assert all(block.opt_out is not None and block.opt_out["test"] == "tests/cli/test_tls.py" for block in page)
     started = []
     try:
         for i, block in enumerate(page):

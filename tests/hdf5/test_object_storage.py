@@ -40,7 +40,7 @@ from daskelm.hdf5 import remote_rows
 from daskelm.hdf5.rows import open_rows
 from daskelm.hpelm import HPELM
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guide" / "object_storage.md"
 N, D = 4000, 6
 RNG = np.random.default_rng(0)

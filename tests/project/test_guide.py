@@ -11,7 +11,7 @@ import pytest
 from daskelm.exceptions import InsufficientMemoryError
 from daskelm.passes.memory import Need, check_memory
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 SHOWN = re.compile(r"!\[[^\]]+\]\(([\w-]+\.png)\)")
 

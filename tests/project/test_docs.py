@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("docker/*.md"))]
 # Of these, python and bash are run. Others ("py", "sh", none at all) would look like code that is run, and are refused.
 LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml", "{toctree}", "{eval-rst}"}
@@ -151,7 +151,7 @@ raise RuntimeError
 $ make that
 ```
 
-<!-- run by tests/test_docs.py -->
+<!-- run by tests/project/test_docs.py -->
 ```python
 raise RuntimeError
 ```

@@ -15,7 +15,7 @@ from distributed.cli import dask_scheduler, dask_worker
 from daskelm import load, make_hdf5
 from daskelm.passes.memory import Need, check_memory
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "kubernetes.md"
 FOLDER = ROOT / "docs" / "kubernetes"
 DATA = "/srv/data"

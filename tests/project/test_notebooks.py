@@ -8,10 +8,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from test_architecture import MACHINE_PATH
 from test_docs import links
-from test_house import MACHINE_PATH
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 SPEC = importlib.util.spec_from_file_location("run_notebooks", ROOT / "docs" / "run_notebooks.py")
 run_notebooks = importlib.util.module_from_spec(SPEC)
