@@ -13,7 +13,7 @@ import pytest
 
 from daskelm import ELMRegressor, ELMRegressorCV
 from daskelm.exceptions import ParameterError
-from daskelm.layer import nesting
+from daskelm.layer.sublayer import sublayer
 from daskelm.passes.accumulate import accumulate
 from daskelm.ridge import solve as solvers
 from daskelm.ridge import solver
@@ -93,7 +93,7 @@ def test_a_solver_is_a_function_and_a_row(monkeypatch):
 
 def test_a_criterion_is_a_function_and_a_row(monkeypatch):
     names = {"EigenFactor": EigenFactor, "ParameterError": ParameterError}
-    names |= {"accumulate": accumulate, "leading": nesting.leading, "take_neurons": take_neurons}
+    names |= {"accumulate": accumulate, "sublayer": sublayer, "take_neurons": take_neurons}
     by_bic = defined(
         code_under("A new criterion of selection"), np=np, Problem=Problem, Scored=Scored, solve=solvers.solve, **names
     )

@@ -16,7 +16,7 @@ from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV
 from daskelm.blas import divide_rows
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
-from daskelm.layer.nesting import leading, nested_order
+from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.ridge.leverage import OnePenalty, OneSize, factor_bytes, loo_factors
 from daskelm.ridge.path import RidgePath, by_eigen, nested
 from daskelm.selection.leave_one_out_scores import LeftOut
@@ -51,7 +51,7 @@ def left_out(targets, method, weights=None, alphas=ALPHAS, **params):
     kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
     found = []
     for alpha, size in itertools.product(alphas, SIZES):
-        model = kind(list(leading(FULL, size)[0].groups), alpha=alpha, standardize=False, **params)
+        model = kind(list(sublayer(FULL, size)[0].groups), alpha=alpha, standardize=False, **params)
         for i in range(N):
             rest = np.arange(N) != i
             model.fit(X[rest], targets[rest], None if weights is None else weights[rest])

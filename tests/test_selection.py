@@ -45,7 +45,7 @@ from daskelm.exceptions import (
     ParameterError,
 )
 from daskelm.hdf5.reader import Hdf5Reader
-from daskelm.layer.nesting import leading, nested_order
+from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.ridge.path import RidgePath, by_eigen, default_alphas
 from daskelm.ridge.solve import solve
 from daskelm.selection.folds import Folds, make_folds
@@ -70,7 +70,7 @@ FULL = ELMRegressor(NEURONS, standardize=False).initialize(X).hidden_layer_
 
 def groups(size):
     """The `neurons` of a plain estimator with the first so many."""
-    return list(leading(FULL, size)[0].groups)
+    return list(sublayer(FULL, size)[0].groups)
 
 
 def chosen(targets, **params):
@@ -344,12 +344,12 @@ def test_the_order_is_nested_and_in_proportion():
         assert len(of_kind[0]) == pytest.approx(14 * (n - 3) / 21, abs=1)
         # The first ones of each kind.
         assert all((columns == np.arange(len(columns)) + columns[:1].sum()).all() for columns in of_kind)
-    assert leading(FULL, 24)[0] is FULL
+    assert sublayer(FULL, 24)[0] is FULL
 
 
 def test_a_smaller_layer_has_the_sums_of_a_smaller_layer():
     full = ELMRegressor([(2, "lin"), (20, "tanh"), (10, "rbf_l2")], random_state=0, alpha=1.0).fit(X, Y, WEIGHTS)
-    smaller, columns = leading(full.hidden_layer_, 17)
+    smaller, columns = sublayer(full.hidden_layer_, 17)
     assert [len(group) for group in smaller.groups] == [2, 10, 5]
     np.testing.assert_allclose(smaller(X), full.hidden_layer_(X)[:, columns], atol=1e-14)
     sums = take_neurons(full.normal_equations_, columns, smaller.fingerprint)
@@ -360,7 +360,7 @@ def test_a_smaller_layer_has_the_sums_of_a_smaller_layer():
     assert sums.n_samples == N
     # Given neurons alone need no scale of the inputs.
     mixed = ELMRegressor([Neurons("lin", np.eye(D), np.zeros(D)), (5, "tanh")], random_state=0).initialize(X)
-    assert leading(mixed.hidden_layer_, 3)[0].scale is None
+    assert sublayer(mixed.hidden_layer_, 3)[0].scale is None
 
 
 # Scores that add over rows

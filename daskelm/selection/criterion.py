@@ -13,7 +13,7 @@ from ..data.inputs import Source
 from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
-from ..layer.nesting import nested_order
+from ..layer.sublayer import nested_order
 from ..ridge.moments import varies
 from ..ridge.path import default_alphas
 from ..ridge.solve import check_alpha

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..exceptions import DataError, IncompatibleSumsError, ParameterError, RowsCountedError
 from ..layer.layer import Layer
-from ..layer.nesting import nested_order
+from ..layer.sublayer import nested_order
 from ..ridge.moments import rounding
 from ..ridge.path import nested
 from ..sums.file import each_sums, files_of

@@ -10,7 +10,7 @@ from sklearn.model_selection import LeaveOneOut
 
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
-from ..layer.nesting import leading
+from ..layer.sublayer import sublayer
 from ..ridge.solve import Solution, solve
 from ..sums.normal_equations import NormalEquations
 from ..sums.some_neurons import take_neurons
@@ -70,7 +70,7 @@ def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
     """Take the best of a grid that was scored, and solve: the layer of that size, its sums and solution."""
     best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
     a, s = np.unravel_index(best, scored.scores.shape[1:])
-    smaller, columns = leading(layer, scored.grid.sizes[s], scored.order)
+    smaller, columns = sublayer(layer, scored.grid.sizes[s], scored.order)
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
     solution = solve(sums.moments(centred=fit_intercept), float(scored.grid.alphas[a]))
     return Selected(smaller, sums, solution, scored)
