@@ -54,7 +54,7 @@ DIALECT = (
     (r"\A(?:By|That|What|Which) [a-z]", "what the thing is, or a sentence with a subject"),
 )
 # Folders whose comments and docstrings are free of them.
-CLEAN = ("layer",)
+CLEAN = ("blas", "layer", "ridge")
 
 # Written so that they do not match themselves.
 MACHINE_PATH = re.compile(rb"(?<![\w.~)}\]-])/(?:home|root|work|opt|Users)/")

@@ -13,11 +13,11 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import LeaveOneOut
 
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
-from daskelm.blas import divide_rows
+from daskelm.blas import solve_triangular_rows
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
 from daskelm.layer.sublayer import nested_order, sublayer
-from daskelm.ridge.leverage import OnePenalty, OneSize, factor_bytes, loo_factors
+from daskelm.ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
 from daskelm.ridge.path import RidgePath, by_eigen, nested
 from daskelm.selection.leave_one_out_scores import LeftOut
 from daskelm.selection.scores import row_score
@@ -293,13 +293,13 @@ def test_rows_are_divided_by_a_triangle():
     U = np.asfortranarray(np.triu(RNG.random((6, 6))) + np.eye(6) + np.tril(np.full((6, 6), np.nan), -1))
     H = RNG.random((4, 6))
     V = H.copy()
-    divide_rows(V, U)
+    solve_triangular_rows(V, U)
     np.testing.assert_allclose(V @ np.triu(np.nan_to_num(U)), H, atol=1e-12)
-    divide_rows(np.empty((0, 6)), U)
+    solve_triangular_rows(np.empty((0, 6)), U)
     with pytest.raises(TypeError, match="H must be a writable C-contiguous float64 array"):
-        divide_rows(np.asfortranarray(H), U)
+        solve_triangular_rows(np.asfortranarray(H), U)
     with pytest.raises(TypeError, match=r"U must be a Fortran-contiguous float64 array of shape \(6, 6\)"):
-        divide_rows(V, np.ascontiguousarray(U))
+        solve_triangular_rows(V, np.ascontiguousarray(U))
 
 
 def path(alphas, eigen=False):
@@ -312,13 +312,13 @@ def path(alphas, eigen=False):
 @both_ways
 def test_factors_serve_the_whole_grid(eigen):
     moments, order, factors = path(ALPHAS, eigen)
-    assert {type(factor) for factor in factors} == {OneSize if eigen else OnePenalty}
+    assert {type(factor) for factor in factors} == {EigenLeverage if eigen else CholeskyLeverage}
     assert len(factors) == len(SIZES if eigen else ALPHAS)
     H = FULL(X)[:, order] - moments.mean_H
     seen = []
     for factor in factors:
         leverages, outputs = factor(H[:, : max(SIZES)])
-        for i, place in enumerate(factor.places.tolist()):
+        for i, place in enumerate(factor.candidates.tolist()):
             alpha, size = ALPHAS[place // len(SIZES)], SIZES[place % len(SIZES)]
             h = H[:, :size]
             hat = h @ np.linalg.solve(h.T @ h + alpha * np.eye(size), h.T)

@@ -9,7 +9,7 @@ import numpy as np
 from ..exceptions import InsufficientMemoryError
 from ..passes.accumulate import Pass, run_pass
 from ..passes.memory import BASE_BYTES
-from ..ridge.leverage import OnePenalty, OneSize
+from ..ridge.leverage import CholeskyLeverage, EigenLeverage
 from ..ridge.moments import Moments
 from .criterion import Problem
 from .scores import RowScore
@@ -25,7 +25,7 @@ _OUTPUT_BYTES = 8 * 2**20
 
 def leave_rows_out(
     problem: Problem,
-    factors: Sequence[OnePenalty | OneSize],
+    factors: Sequence[CholeskyLeverage | EigenLeverage],
     moments: Moments,
     order: np.ndarray,
     n_candidates: int,
@@ -41,7 +41,7 @@ def leave_rows_out(
     ----------
     problem : Problem
         Rows.
-    factors : sequence of OnePenalty and OneSize
+    factors : sequence of CholeskyLeverage and EigenLeverage
         Of all candidates.
     moments : Moments
         Of all rows, the neurons in `order`.
@@ -81,11 +81,11 @@ class LeftOut(Pass):
 
     def __init__(self, factors, moments, order, n_candidates, sum_weights, score):
         self.factors, self.n_candidates, self.score = tuple(factors), n_candidates, score
-        largest = max(len(f.vectors) if isinstance(f, OneSize) else len(f.U) for f in self.factors)
+        largest = max(len(f.vectors) if isinstance(f, EigenLeverage) else len(f.U) for f in self.factors)
         self.order, self.mean_H, self.mean_T = order[:largest], moments.mean_H[:largest], moments.mean_T
         self.of_intercept = 1 / sum_weights if moments.centred else 0.0
         self.nbytes = sum(factor.nbytes for factor in self.factors)
-        widest = max(largest, max(len(factor.places) for factor in self.factors) * len(self.mean_T))
+        widest = max(largest, max(len(factor.candidates) for factor in self.factors) * len(self.mean_T))
         self.step = max(_OUTPUT_BYTES // (8 * widest), 16)
 
     def begin(self, layer, targets, origins, part):
@@ -95,7 +95,7 @@ class LeftOut(Pass):
     def check_memory(self, need, available, where):
         """Refuse what does not fit: `need` is that of plain gram tasks in one process."""
         L, d, c = need.n_neurons, need.n_features, need.n_targets
-        widest = max(8 * self.step * max(L, max(len(factor.places) for factor in self.factors) * c), _OUTPUT_BYTES)
+        widest = max(8 * self.step * max(L, max(len(factor.candidates) for factor in self.factors) * c), _OUTPUT_BYTES)
         # A block as read and scaled; of the rows at once H as computed, centred and solved, and outputs in the score.
         per_task = 8 * need.block * (3 * d + 3 * c) + 8 * widest + need.input_bytes
         total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
@@ -140,8 +140,8 @@ class _Collector:
                 counts = work.score.counts(encoded[:, None] - residuals, truth, given)
             if self.sums is None:
                 self.sums = np.zeros((work.n_candidates, counts.shape[1] + 1))
-            self.sums[factor.places, :-1] += counts
-            self.sums[factor.places, -1] += refused
+            self.sums[factor.candidates, :-1] += counts
+            self.sums[factor.candidates, -1] += refused
 
     def result(self):
         return 0.0 if self.sums is None else self.sums
