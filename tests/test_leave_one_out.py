@@ -19,7 +19,7 @@ from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMem
 from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
 from daskelm.ridge.path import RidgePath, by_eigen, nested
-from daskelm.selection.leave_one_out_scores import LeftOut
+from daskelm.selection.leave_one_out import LeftOut
 from daskelm.selection.scores import row_score
 
 N, D = 50, 3
@@ -281,7 +281,7 @@ def test_blocks_do_not_matter(monkeypatch, chunk):
         for targets, scoring in cases
     ]
     monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: chunk)
-    monkeypatch.setattr("daskelm.selection.leave_one_out_scores._OUTPUT_BYTES", 1)
+    monkeypatch.setattr("daskelm.selection.leave_one_out._OUTPUT_BYTES", 1)
     for (targets, scoring), scores in zip(cases, expected, strict=True):
         assert_same_scores(chosen(targets, scoring=scoring).fit(X, targets, WEIGHTS), scores, atol=1e-10)
 
@@ -342,7 +342,7 @@ def test_work_is_counted():
 @pytest.mark.parametrize("score", [None, row_score("neg_mean_absolute_error", RegressionTargets(2, "f8"), "f8")])
 def test_what_travels_can_be_pickled(eigen, score):
     moments, order, factors = path(ALPHAS, eigen)
-    work = LeftOut(factors, moments, order, len(ALPHAS) * len(SIZES), float(N), score)
+    work = LeftOut(factors, moments, order, score)
     copy = pickle.loads(pickle.dumps(work))
     sums = []
     for each in (work, copy):

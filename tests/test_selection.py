@@ -527,7 +527,7 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
         for module in ("passes.accumulate", "selection.fold_sums"):
             monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
         monkeypatch.setattr("daskelm.selection.fold_sums._LEAST_ROWS", 5)
-        monkeypatch.setattr("daskelm.selection.leave_one_out_scores._OUTPUT_BYTES", 17 * 24 * 8)
+        monkeypatch.setattr("daskelm.selection.leave_one_out._OUTPUT_BYTES", 17 * 24 * 8)
     forms = [
         (str(files / "X*.h5"), str(files / "Y*.h5"), "numbers"),
         (da.from_array(X, chunks=(23, D)), da.from_array(LABELS, chunks=100), "labels"),
@@ -560,6 +560,7 @@ def test_drawn_layers_of_any_form(files):
 
 
 def test_what_travels_can_be_pickled():
+    from daskelm.selection.criterion import Grid
     from daskelm.selection.fold_models import solve_folds
     from daskelm.selection.fold_sums import _FoldPass, accumulate_folds
     from daskelm.selection.scoring_pass import _ScorePass
@@ -570,7 +571,7 @@ def test_what_travels_can_be_pickled():
     np.testing.assert_array_equal(again.total.packed, sums.total.packed)
     models = solve_folds(sums, 3, nested_order(FULL), ALPHAS, SIZES, keep=True)
     score = row_score("neg_mean_absolute_error", targets, np.float64)
-    for work in (_FoldPass(folds, True), _ScorePass(folds, models, SIZES, len(ALPHAS), score)):
+    for work in (_FoldPass(folds, True), _ScorePass(folds, models, Grid(ALPHAS, SIZES), score)):
         copy = pickle.loads(pickle.dumps(work))
         # The folds of all rows would travel to every worker.
         assert copy.folds is None

@@ -40,6 +40,7 @@ from daskelm.exceptions import (
 )
 from daskelm.hdf5.rows import Hdf5Reader
 from daskelm.layer.sublayer import nested_order, sublayer
+from daskelm.selection.criterion import Grid
 from daskelm.selection.fold_models import solve_apart
 from daskelm.selection.folds import Folds
 from daskelm.selection.scores import row_score
@@ -281,7 +282,7 @@ def test_what_travels_can_be_pickled():
     np.testing.assert_array_equal(again[0].squares, models[0].squares)
     score = row_score("neg_mean_absolute_error", RegressionTargets(2, "float64"), np.float64)
     folds = Folds(1, np.array([0, M]), np.zeros(1, int))
-    work = _ScorePass(folds, models, SIZES, len(ALPHAS), score)
+    work = _ScorePass(folds, models, Grid(ALPHAS, SIZES), score)
     shipped, part = pickle.loads(pickle.dumps(work)), work.part(0, M)
     results = []
     for each in (work, shipped):
