@@ -33,14 +33,10 @@ _LARGEST_INPUT = 1e307
 class Scale:
     """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64.
 
-    Attributes
-    ----------
-    mean : ndarray of shape (n_features,)
-        Mean of each column; 0 where `scale` is infinite.
-    scale : ndarray of shape (n_features,)
-        Standard deviation of each column; infinite for a constant column, which becomes 0.
-    clip : float, default=5
-        Largest magnitude of a scaled input, in standard deviations.
+    mean : ndarray of shape (n_features,), mean of each column; 0 where `scale` is infinite
+    scale : ndarray of shape (n_features,), standard deviation of each column; infinite for a constant column, which
+        becomes 0
+    clip : float, default=5, largest magnitude of a scaled input, in standard deviations
     """
 
     mean: np.ndarray
@@ -135,22 +131,13 @@ def _refuse_huge(largest, names):
 class Layer:
     """A layer of random neurons: H = layer(X). Pure, immutable, picklable; equal layers have equal fingerprints.
 
-    Attributes
-    ----------
-    groups : tuple of Neurons
-        Groups of neurons, in the order of the columns of H.
-    raw : tuple of bool
-        Whether a group acts on the inputs as they are (given Neurons) or on scaled inputs (drawn ones).
-    n_features : int
-        Number of inputs.
-    dtype : dtype
-        Type of the computation and of H; only the scaling is always float64.
-    scale : Scale or None
-        Standardisation of the inputs.
-    gram_dtype : dtype, default=float64
-        Type that H'H is summed in; H does not depend on it.
-    n_neurons : int
-        Number of columns of H.
+    groups : tuple of Neurons, groups of neurons, in the order of the columns of H
+    raw : tuple of bool, whether a group acts on the inputs as they are (given Neurons) or on scaled inputs (drawn ones)
+    n_features : int, number of inputs
+    dtype : dtype, type of the computation and of H; only the scaling is always float64
+    scale : Scale or None, standardisation of the inputs
+    gram_dtype : dtype, default=float64, type that H'H is summed in; H does not depend on it
+    n_neurons : int, number of columns of H
     """
 
     groups: tuple[Neurons, ...]

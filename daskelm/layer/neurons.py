@@ -73,14 +73,10 @@ def _median_linf(d):
 class Kind:
     """One row of the table of kinds.
 
-    Attributes
-    ----------
-    combine : callable
-        `combine(X, W, b, out)` fills out (rows, n) from X (rows, d), W (d, n) and b (n,).
-    activate : callable
-        `activate(out, out=out)` applies the activation function in place.
-    weights : callable
-        `weights(Z, d)` makes W and b of standard normal numbers, one row (d weights, a bias, a scale) per neuron.
+    combine : callable, `combine(X, W, b, out)` fills out (rows, n) from X (rows, d), W (d, n) and b (n,)
+    activate : callable, `activate(out, out=out)` applies the activation function in place
+    weights : callable, `weights(Z, d)` makes W and b of standard normal numbers, one row (d weights, a bias, a scale)
+        per neuron
     """
 
     combine: Callable

@@ -22,32 +22,18 @@ _CONSTANT = 1e-14
 class Moments:
     """Weighted sums of squares and products about the means, or about zero without an intercept.
 
-    Attributes
-    ----------
-    HH : ndarray of shape (n_neurons, n_neurons)
-        Products of hidden-layer outputs.
-    HT : ndarray of shape (n_neurons, n_targets)
-        Products of outputs and targets.
-    TT : ndarray of shape (n_targets,)
-        Squares of the targets.
-    mean_H : ndarray of shape (n_neurons,)
-        Means of the outputs; 0 without an intercept.
-    mean_T : ndarray of shape (n_targets,)
-        Means of the targets; 0 without an intercept.
-    n : float
-        Effective number of rows: the sum of sample weights, without class weights.
-    n_samples : int
-        Number of rows.
-    weight : float
-        Sum of all weights.
-    informative : ndarray of shape (n_targets,), bool
-        Mask of the targets that vary.
-    centred : bool
-        Whether the sums are about the means.
-    unresolved : float, default=1e-12
-        Fraction of TT below which a squared error is rounding.
-    least_alpha : float, default=0
-        Penalty below which a solution would be determined by rounding.
+    HH : ndarray of shape (n_neurons, n_neurons), products of hidden-layer outputs
+    HT : ndarray of shape (n_neurons, n_targets), products of outputs and targets
+    TT : ndarray of shape (n_targets,), squares of the targets
+    mean_H : ndarray of shape (n_neurons,), means of the outputs; 0 without an intercept
+    mean_T : ndarray of shape (n_targets,), means of the targets; 0 without an intercept
+    n : float, effective number of rows: the sum of sample weights, without class weights
+    n_samples : int, number of rows
+    weight : float, sum of all weights
+    informative : ndarray of shape (n_targets,), bool, mask of the targets that vary
+    centred : bool, whether the sums are about the means
+    unresolved : float, default=1e-12, fraction of TT below which a squared error is rounding
+    least_alpha : float, default=0, penalty below which a solution would be determined by rounding
     """
 
     HH: np.ndarray

@@ -24,22 +24,13 @@ SOLVERS: dict[str, Solver] = {"cholesky": solve_by_cholesky, "eigen": solve_by_e
 class Solution:
     """A solved ridge regression and how it was obtained.
 
-    Attributes
-    ----------
-    coef : ndarray of shape (n_targets, n_neurons)
-        Output weights.
-    intercept : ndarray of shape (n_targets,)
-        Intercepts; 0 without.
-    alpha : float
-        Penalty used.
-    rank : int
-        Number of directions of HH + alpha I that were kept.
-    condition_number : float
-        That of HH + alpha I: estimated in the 1-norm by "cholesky", in the 2-norm by "eigen".
-    method : str
-        Key of `SOLVERS`.
-    centred : bool
-        Whether the sums were about the means, which means with an intercept.
+    coef : ndarray of shape (n_targets, n_neurons), output weights
+    intercept : ndarray of shape (n_targets,), intercepts; 0 without
+    alpha : float, penalty used
+    rank : int, number of directions of HH + alpha I that were kept
+    condition_number : float, that of HH + alpha I: estimated in the 1-norm by "cholesky", in the 2-norm by "eigen"
+    method : str, key of `SOLVERS`
+    centred : bool, whether the sums were about the means, which means with an intercept
     """
 
     coef: np.ndarray

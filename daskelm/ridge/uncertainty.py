@@ -26,16 +26,11 @@ class Uncertainty:
 
     Lindley, Smith (1972) for the model; MacKay (1992) for s2.
 
-    Attributes
-    ----------
-    mean_H : ndarray of shape (n_neurons,)
-        Means of the hidden-layer outputs.
-    root : ndarray of shape (n_neurons, rank)
-        R with RR' = A^-1, without the directions that the solver left out as rounding.
-    noise : ndarray of shape (n_targets,)
-        Noise s of each target.
-    least : float
-        1 + 1 / n, or 1 without an intercept.
+    mean_H : ndarray of shape (n_neurons,), means of the hidden-layer outputs
+    root : ndarray of shape (n_neurons, rank), R with RR' = A^-1, without the directions that the solver left out as
+        rounding
+    noise : ndarray of shape (n_targets,), noise s of each target
+    least : float, 1 + 1 / n, or 1 without an intercept
     """
 
     mean_H: np.ndarray

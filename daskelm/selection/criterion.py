@@ -32,12 +32,8 @@ FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
 class Grid:
     """Grid of penalties and numbers of neurons.
 
-    Attributes
-    ----------
-    alphas : ndarray of shape (n_alphas,), or None
-        Penalties; None for the default ones, which depend on the sums.
-    sizes : list of int
-        Numbers of leading neurons.
+    alphas : ndarray of shape (n_alphas,), or None, penalties; None for the default ones, which depend on the sums
+    sizes : list of int, numbers of leading neurons
     """
 
     alphas: Any
@@ -120,18 +116,11 @@ class Problem:
 class Scored:
     """Result of a criterion: the scores of a grid.
 
-    Attributes
-    ----------
-    total : NormalEquations
-        Sums over all training rows.
-    order : ndarray of shape (n_neurons,)
-        Order of the neurons by these sums.
-    grid : Grid
-        Candidates, with penalties.
-    scores : ndarray of shape (n_splits, n_alphas, n_sizes)
-        Scores, larger is better; NaN where a candidate was refused.
-    folds : bool
-        Whether the splits are folds, or one split only.
+    total : NormalEquations, sums over all training rows
+    order : ndarray of shape (n_neurons,), order of the neurons by these sums
+    grid : Grid, candidates, with penalties
+    scores : ndarray of shape (n_splits, n_alphas, n_sizes), scores, larger is better; NaN where a candidate was refused
+    folds : bool, whether the splits are folds, or one split only
     """
 
     total: NormalEquations

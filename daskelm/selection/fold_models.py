@@ -269,16 +269,10 @@ def _rank_fold(everything, test, *, order, ranking, fit_intercept):
 class _GridSolver:
     """Solves a part of the grid on one fold: the task that runs in threads or on workers.
 
-    Attributes
-    ----------
-    alphas, sizes : ndarray
-        The whole grid.
-    fit_intercept, keep : bool
-        As for `solve_folds`.
-    test_inside : bool
-        Whether the test rows are among the rows summed, and so are subtracted from them.
-    eigen : bool
-        Whether to solve by eigen-decompositions, one per size, rather than Cholesky factors, one per penalty.
+    alphas, sizes : ndarray, the whole grid
+    fit_intercept, keep : bool, as for `solve_folds`
+    test_inside : bool, whether the test rows are among the rows summed, and so are subtracted from them
+    eigen : bool, whether to solve by eigen-decompositions, one per size, rather than Cholesky factors, one per penalty
     """
 
     alphas: np.ndarray
