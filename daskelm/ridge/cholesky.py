@@ -35,7 +35,7 @@ class CholeskyFactor:
 
     @property
     def safe(self) -> bool:
-        """Whether all pivots exceed the rounding of HH; a factorisation may succeed without that."""
+        """Whether even the last pivots exceed the rounding of HH; a factorisation may succeed without that."""
         return bool(self.rcond > len(self._HH) * EPS)
 
     def solve(self, HT: np.ndarray) -> np.ndarray:

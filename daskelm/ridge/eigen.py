@@ -24,7 +24,7 @@ DOF_CHARGE = 1.2
 
 
 def check_counts(n: float) -> None:
-    """Refuse sums of fewer than two rows, for which generalised cross-validation is undefined."""
+    """Refuse rows whose weights sum to less than 2, for which generalised cross-validation is meaningless."""
     if n < 2:
         raise DataError(
             f"alpha='gcv' needs rows whose weights sum to at least 2; got {n:g}, from one sample or from weights "

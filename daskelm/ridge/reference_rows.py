@@ -8,7 +8,7 @@ import numpy as np
 
 from ..blas import add_outer_packed
 
-__all__ = ["common_reference", "move_packed", "other_sums"]
+__all__ = ["combined", "move_packed", "other_sums"]
 
 
 def move_packed(sums: Any, packed: np.ndarray, shift: np.ndarray, sign: float = 1.0) -> None:
@@ -40,7 +40,7 @@ def other_sums(sums: Any, shift_H: np.ndarray, shift_T: np.ndarray) -> dict[str,
     }
 
 
-def common_reference(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+def _common_reference(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
     """Means of H and T over the rows of both sums: the reference about which a merge loses no digits to cancellation.
 
     Sums about the reference of either would be larger than the centred ones where the other's rows lie elsewhere, the
@@ -53,3 +53,17 @@ def common_reference(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
         a.reference_H + (a.sum_H + b.sum_H + b.sum_weights * (b.reference_H - a.reference_H)) / n,
         a.reference_T + (a.sum_T + b.sum_T + b.sum_weights * (b.reference_T - a.reference_T)) / n,
     )
+
+
+def combined(a: Any, b: Any, sign: int) -> dict[str, Any]:
+    """Sums over the rows of both (`sign` 1), or over those of `a` without those of `b` (-1), by field name.
+
+    The former are about the common means, the latter about the reference of `a`.
+    """
+    H, T = _common_reference(a, b) if sign > 0 else (a.reference_H, a.reference_T)
+    packed = a.packed + b.packed if sign > 0 else a.packed - b.packed
+    move_packed(a, packed, a.reference_H - H)
+    move_packed(b, packed, b.reference_H - H, sign)
+    first, second = (other_sums(sums, sums.reference_H - H, sums.reference_T - T) for sums in (a, b))
+    added = {name: first[name] + sign * second[name] for name in first}
+    return {"packed": packed, "reference_H": H, "reference_T": T, **added}

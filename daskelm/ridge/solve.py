@@ -1,4 +1,4 @@
-"""Solves ridge regression from the sums, by the first solver that is safe; alpha is given, or chosen by GCV."""
+"""Solver of ridge regression from the sums: the first method that is safe; alpha is given, or chosen by GCV."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Solution:
     """A solved ridge regression and how it was obtained.
 
     coef : ndarray of shape (n_targets, n_neurons), output weights
-    intercept : ndarray of shape (n_targets,), intercepts; 0 without
+    intercept : ndarray of shape (n_targets,), intercepts; 0 for a model without
     alpha : float, penalty used
     rank : int, number of directions of HH + alpha I that were kept
     condition_number : float, that of HH + alpha I: estimated in the 1-norm by "cholesky", in the 2-norm by "eigen"
     method : str, key of `SOLVERS`
-    centred : bool, whether the sums were about the means, which means with an intercept
+    centred : bool, whether the sums were about the means, as with an intercept
     """
 
     coef: np.ndarray

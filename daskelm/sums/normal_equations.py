@@ -11,7 +11,7 @@ from ..exceptions import IncompatibleSumsError
 from ..hdf5.sealed import next_generation, read_sealed, write_sealed
 from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
 from ..ridge.packed import diagonal, unpack
-from ..ridge.reference_rows import common_reference, move_packed, other_sums
+from ..ridge.reference_rows import combined, move_packed, other_sums
 from .ledger import Ledger
 from .subtraction import check_contained, largest_squares, warn_if_little
 
@@ -234,7 +234,7 @@ class NormalEquations:
         return np.maximum(error, m.unresolved * m.TT)
 
     def _about(self, reference_H, reference_T) -> NormalEquations:
-        """These sums about another reference row; no information is lost but rounding."""
+        """These sums about another reference row; exact up to rounding."""
         packed, shift_H, shift_T = self.packed.copy(), self.reference_H - reference_H, self.reference_T - reference_T
         move_packed(self, packed, shift_H)
         sums = other_sums(self, shift_H, shift_T)
@@ -288,19 +288,9 @@ class NormalEquations:
         if not self.sum_weights:
             # Empty sums have reference zero, about which a target around 1e9 would lose its digits.
             self = self._about(other.reference_H, other.reference_T)
-        H, T = common_reference(self, other) if sign > 0 else (self.reference_H, self.reference_T)
-        packed = self.packed + other.packed if sign > 0 else self.packed - other.packed
-        move_packed(self, packed, self.reference_H - H)
-        move_packed(other, packed, other.reference_H - H, sign)
-        sums = other_sums(self, self.reference_H - H, self.reference_T - T)
-        others = other_sums(other, other.reference_H - H, other.reference_T - T)
-        for name in ("cross", "sum_H", "sum_T", "sum_TT"):
-            sums[name] = sums[name] + sign * others[name]
         return replace(
             self,
-            packed=packed,
-            reference_H=H,
-            reference_T=T,
+            **combined(self, other, sign),
             n_samples=self.n_samples + sign * other.n_samples,
             sum_weights=self.sum_weights + sign * other.sum_weights,
             sum_counts=self.sum_counts + sign * other.sum_counts,
@@ -308,7 +298,6 @@ class NormalEquations:
             target_dtype=target_dtype,
             precision=min(self.precision, other.precision),
             largest=largest_squares(self, other, sign),
-            **sums,
         )
 
     def __repr__(self):

@@ -193,14 +193,14 @@ class Source:
 class Evidence:
     """Evidence on whether two tables, with counted rows in common, are the same table.
 
-    same_place : bool, the tables share a name or a path
+    same_place : bool, whether the tables share a name or a path
     likeness : float, fraction of the anchors of one of them that agree
-    distinctive : bool, some of these anchors occur only once
-    anchored : bool, both tables have anchors
-    equal : bool, some pieces with common rows agree
-    counted_differ : bool, rows that both count differ
-    whole_differ : bool, whole pieces with common rows differ, perhaps in rows that are not counted
-    around_equal, around_differ : bool, whole pieces with common rows or nearby agree; some of them differ
+    distinctive : bool, whether some of these anchors occur only once
+    anchored : bool, whether both tables have anchors
+    equal : bool, whether some pieces with common rows agree
+    counted_differ : bool, whether some rows that both count differ
+    whole_differ : bool, whether some whole pieces with common rows differ, perhaps in rows that are not counted
+    around_equal, around_differ : bool, whether all whole pieces there and nearby agree, and whether some differ
     """
 
     same_place: bool

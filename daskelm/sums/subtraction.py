@@ -13,7 +13,7 @@ __all__ = ["check_contained", "largest_squares", "warn_if_little"]
 
 # A sum of squares that is negative by more than this fraction of the original cannot be rounding; by precision.
 _IMPOSSIBLE = {"float64": 1e-9, "float32": 1e-4}
-# Relative precision of reference rows, which leaves its square as squares of a constant column.
+# Relative error of reference rows: squares of a constant column about them are up to its square.
 _REFERENCE_PRECISION = 1e-12
 # Below this fraction of the weight, rounding of 1e-12 of the whole exceeds 1e-9 of the rest.
 _WEIGHT_LEFT_TO_WARN = 1e-3
