@@ -1,4 +1,4 @@
-"""BLAS and LAPACK in place, without the interpreter's lock: H'H and xy' + yx' added to a triangle, H - 1r', H / U."""
+"""BLAS and LAPACK in place and without the GIL: H'H and xy' + yx' added to a triangle, H - 1r', H U^-1, Cholesky."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import ModuleType
 import numpy as np
 from scipy.linalg import cython_blas, cython_lapack
 
-__all__ = ["add_gram", "add_outer", "add_outer_packed", "divide_rows", "factorise", "subtract_row"]
+__all__ = ["add_gram", "add_outer", "add_outer_packed", "factorise", "solve_triangular_rows", "subtract_row"]
 
 
 def _without_gil(module: ModuleType, name: str, *argtypes):
-    """Function of scipy.linalg.cython_blas or cython_lapack; ctypes lets go of the GIL, SciPy's wrappers hold it.
+    """A function of scipy.linalg.cython_blas or cython_lapack; ctypes releases the GIL, SciPy's wrappers hold it.
 
     `argtypes` are the ctypes of its arguments.
     """
@@ -61,7 +61,7 @@ def add_gram(H: np.ndarray, HH: np.ndarray, *, lower: bool = False) -> None:
     HH : ndarray of shape (n_neurons, n_neurons), of the same type, C-contiguous
         Accumulator; its other triangle is neither read nor written.
     lower : bool, default=False
-        Whether it is the lower triangle that is added to.
+        Whether to add to the lower triangle.
     """
     rows, n = H.shape
     for array in (H, HH):
@@ -84,9 +84,9 @@ def add_outer(x: np.ndarray, y: np.ndarray, S: np.ndarray) -> None:
     Parameters
     ----------
     x, y : ndarray of shape (n,), float64, contiguous
-        The vectors.
+        Vectors.
     S : ndarray of shape (n, n), float64, C-contiguous
-        Its lower triangle is neither read nor written.
+        Accumulator; its lower triangle is neither read nor written.
     """
     _check_outer("add_outer", x, y, S, (len(x), len(x)))
     size, one, step = ctypes.c_int(len(x)), ctypes.c_double(1.0), ctypes.c_int(1)
@@ -94,16 +94,16 @@ def add_outer(x: np.ndarray, y: np.ndarray, S: np.ndarray) -> None:
 
 
 def add_outer_packed(x: np.ndarray, y: np.ndarray, packed: np.ndarray, sign: float = 1.0) -> None:
-    """Add xy' + yx', or that times `sign`, to an upper triangle that is packed row by row, in place.
+    """Add sign (xy' + yx') to an upper triangle that is packed row by row, in place.
 
     Parameters
     ----------
     x, y : ndarray of shape (n,), float64, contiguous
-        The vectors.
+        Vectors.
     packed : ndarray of shape (n * (n + 1) / 2,), float64, contiguous
-        The triangle.
+        Packed triangle, the accumulator.
     sign : float, default=1
-        A factor.
+        Factor of what is added.
     """
     _check_outer("add_outer_packed", x, y, packed, (len(x) * (len(x) + 1) // 2,))
     size, factor, step = ctypes.c_int(len(x)), ctypes.c_double(sign), ctypes.c_int(1)
@@ -118,14 +118,14 @@ def _check_outer(name, x, y, S, shape):
 
 
 def subtract_row(row: np.ndarray, H: np.ndarray) -> None:
-    """Subtract a row from each row of H, in place: three times as fast as NumPy where H is a part of wider rows.
+    """Subtract a row from each row of H, in place: three times as fast as NumPy where H is a slice of wider rows.
 
     Parameters
     ----------
     row : ndarray of shape (n,), of the type of H, contiguous
-        What is subtracted.
+        Row to subtract.
     H : ndarray of shape (rows, n), float64 or float32
-        Its rows are contiguous; there may be something between them.
+        Array to change; each row is contiguous, and rows may be apart in memory.
     """
     rows, n = H.shape
     apart, step = H.strides
@@ -141,21 +141,25 @@ def subtract_row(row: np.ndarray, H: np.ndarray) -> None:
     ger(ctypes.c_int(n), ctypes.c_int(rows), factor, row.ctypes.data, one, ones.ctypes.data, one, H.ctypes.data, size)
 
 
-def divide_rows(H: np.ndarray, U: np.ndarray) -> None:
-    """H U^-1 in the place of H: each row h becomes the solution v of U'v = h.
+def solve_triangular_rows(H: np.ndarray, U: np.ndarray) -> None:
+    """Solve U'v = h for each row h of H, in place: H becomes H U^-1.
 
     Parameters
     ----------
     H : ndarray of shape (rows, n), float64, C-contiguous
-        Is overwritten.
-    U : ndarray of shape (n, n), float64, in the order of columns
-        Its upper triangle; what is below is not read.
+        Right sides; overwritten with the solutions.
+    U : ndarray of shape (n, n), float64, Fortran-contiguous
+        Upper triangular factor; entries below its diagonal are not read.
     """
     rows, n = H.shape
     if H.dtype != np.float64 or not H.flags.c_contiguous or not H.flags.writeable:
-        raise TypeError(f"divide_rows: H must be a writable C-contiguous float64 array; got {H.dtype}, {H.strides}.")
+        raise TypeError(
+            f"solve_triangular_rows: H must be a writable C-contiguous float64 array; got {H.dtype}, {H.strides}."
+        )
     if U.dtype != np.float64 or U.shape != (n, n) or not U.flags.f_contiguous:
-        raise TypeError(f"divide_rows: U must be a Fortran-contiguous float64 array of shape {(n, n)}; got {U.shape}.")
+        raise TypeError(
+            f"solve_triangular_rows: U must be a Fortran-contiguous float64 array of shape {(n, n)}; got {U.shape}."
+        )
     if rows and n:
         # Read by columns, as BLAS does, H is H'.
         size, one = ctypes.c_int(n), ctypes.c_double(1.0)
@@ -163,20 +167,19 @@ def divide_rows(H: np.ndarray, U: np.ndarray) -> None:
 
 
 def factorise(A: np.ndarray) -> np.ndarray | None:
-    """Cholesky factor of a symmetric matrix, in its place.
+    """Cholesky factor of a symmetric matrix, in place.
 
-    NumPy's releases the interpreter's lock too, but copies twice against the order of memory: for 1,000 rows it takes
-    twice as long.
+    NumPy's releases the GIL too, but copies twice against the order of memory: for 1,000 rows it takes twice as long.
 
     Parameters
     ----------
     A : ndarray of shape (n, n), float64, C-contiguous
-        Is used up.
+        Matrix to factorise; overwritten.
 
     Returns
     -------
-    ndarray of shape (n, n), in the order of columns, or None
-        U, with what there was below its diagonal; None if A is not positive definite.
+    ndarray of shape (n, n), Fortran-contiguous, or None
+        U, with the entries of A left below its diagonal; None if A is not positive definite.
     """
     if A.dtype != np.float64 or not A.flags.c_contiguous or not A.flags.writeable or A.shape != (len(A), len(A)):
         raise TypeError(f"factorise takes a writable square C-contiguous float64 array; got {A.dtype}, {A.shape}.")

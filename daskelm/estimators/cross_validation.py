@@ -95,7 +95,7 @@ class SelectingEstimator(FitCallbacks, ChosenEstimator):
                 y,
                 weights,
                 Grid.of(self.alphas, self.n_neurons, layer, ranking=ranking),
-                labels=lambda: _for_splitters(y),
+                labels_for_splitter=lambda: _for_splitters(y),
                 dtype=np.result_type(layer.dtype, targets.dtype),
                 fit_intercept=self.fit_intercept,
                 ranking=ranking,

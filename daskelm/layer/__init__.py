@@ -1,3 +1,3 @@
-"""Random neurons: their kinds, how they are drawn, H = layer(X), and smaller layers."""
+"""The hidden layer: kinds of random neurons, how they are drawn, H = layer(X), and sublayers of fewer neurons."""
 
 __all__: list[str] = []

@@ -1,8 +1,8 @@
-"""Normal numbers, and functions of them, that have the same bits on every processor and with every C library.
+"""Standard normal numbers, exp, log and the normal distribution function, with the same bits on every machine.
 
-The last bit of exp, log and pow differs between C libraries, and within one between instruction sets; NumPy has such
-functions of its own for some processors. What is made here takes only what IEEE 754 rounds in one way: sums, products,
-quotients and square roots, in an order that is written down, and decimal arithmetic.
+The last bit of exp, log and pow differs between C libraries, and within one library between instruction sets; NumPy has
+its own versions for some processors. The functions here use only operations that IEEE 754 rounds in one way (sums,
+products, quotients and square roots, in a fixed order) and decimal arithmetic.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import numpy as np
 
 __all__ = ["exp", "log", "ndtr", "ndtri", "standard_normal"]
 
-# ln 2 in two parts: products of the first, which ends in zeros, with whole numbers are exact.
+# ln 2 in two parts: the first ends in zeros, so that its products with whole numbers are exact.
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
-# Powers of less than ln(2) / 2 over factorials are below rounding beyond this one.
+# The terms x^n / n! of exp, |x| < ln(2) / 2, are below rounding beyond this one.
 _EXP_TERMS = 15
-# Enough for 10 standard deviations, which no draw reaches.
+# This many terms suffice for 10 standard deviations, which no draw reaches.
 _NDTR_TERMS = 200
 _NEWTON_STEPS = 50
-# Where NumPy's ziggurat ends (Marsaglia, Tsang, 2000): a number beyond takes logarithms, one in 4,000.
+# NumPy's ziggurat ends here (Marsaglia, Tsang, 2000): one number in 4,000 lies beyond, and is made with logarithms.
 _ZIGGURAT_END = 3.6541528853610088
-_AT_ONCE = 2048
+# Numbers drawn at once.
+_BLOCK = 2048
 
 
 def log(x: float) -> float:
-    """Natural logarithm of a number, rounded correctly but for one in 10^23."""
+    """Natural logarithm of a number, correctly rounded except for one number in 10^23."""
     context = decimal.Context(prec=40, rounding=decimal.ROUND_HALF_EVEN, Emin=-9999, Emax=9999, clamp=0, traps=[])
     return float(context.ln(decimal.Decimal(x)))
 
@@ -56,8 +57,8 @@ def ndtr(z):
 
 
 def ndtri(p: float) -> np.float64:
-    """Where the normal distribution function is p, from 0.5 to 1 - 1e-15."""
-    # Newton's steps from the left never leave the left of the root of a concave function.
+    """Quantile of the normal distribution, for p from 0.5 to 1 - 1e-15."""
+    # The distribution function is concave here, so that Newton's steps from the left never pass the root.
     z = np.float64(0.0)
     for _ in range(_NEWTON_STEPS):
         z = z + (p - ndtr(z)) / _density(z)
@@ -65,22 +66,22 @@ def ndtri(p: float) -> np.float64:
 
 
 def standard_normal(stream: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """What ``stream.standard_normal(shape)`` gives, but for the last bits of one number in 4,000.
+    """Standard normal numbers as ``stream.standard_normal(shape)``, except for the last bits of one in 4,000.
 
-    Numbers in the tails are made here from the same random bits, since their logarithms are the C library's there.
-    Elsewhere NumPy multiplies two numbers, once; it takes an exponential function only to compare with it in one case
-    of a hundred, which rounding decides less than once in 10^16.
+    Numbers in the tails are computed here from the same random bits, because NumPy takes their logarithms from the C
+    library. Elsewhere NumPy multiplies two numbers, once; in one case of a hundred it compares with an exponential
+    function, and rounding decides that comparison less than once in 10^16.
     """
     out = np.empty(math.prod(shape))
     bits, start = stream.bit_generator, 0
     while start < len(out):
         before = bits.state
-        block = out[start : start + _AT_ONCE]
+        block = out[start : start + _BLOCK]
         stream.standard_normal(out=block)
         in_tails = np.flatnonzero(np.abs(block) >= _ZIGGURAT_END)
         start += len(block)
         if len(in_tails):
-            # Back to where the first of them begins.
+            # Draw again up to the first number in a tail, and make that one here.
             n_before = int(in_tails[0])
             start += n_before - len(block)
             bits.state = before
@@ -91,9 +92,9 @@ def standard_normal(stream: np.random.Generator, shape: tuple[int, ...]) -> np.n
 
 
 def _in_tail(bits: np.random.BitGenerator) -> float:
-    """The next normal number, which is known to lie in a tail, by NumPy's rule."""
-    # The low byte of a word is the layer of the ziggurat; all but the last one give no number in a tail, so that what
-    # was drawn there was rejected, by one word more.
+    """The next normal number, which lies in a tail, by NumPy's rule."""
+    # The low byte of a word is the layer of the ziggurat. Only the last layer has a tail: NumPy rejected a draw in any
+    # other one, and used one more word to do so.
     while (word := int(bits.random_raw())) & 0xFF:
         bits.random_raw()
     while True:

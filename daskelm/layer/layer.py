@@ -1,4 +1,4 @@
-"""The hidden layer as a pure value: scale, clip and neurons; a block of X to a block of H."""
+"""The hidden layer as a pure value: it scales, clips, and maps a block of X to a block of H."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neu
 
 __all__ = ["Layer", "Scale"]
 
-# Standardised inputs are cut at this many standard deviations: one row 20 of them out, carried on by linear neurons,
-# makes errors 4 to 10 times larger (docs/design.md, "Defaults").
+# Standardised inputs are clipped at this many standard deviations: linear neurons extrapolate, so that one row 20
+# standard deviations out makes errors 4 to 10 times larger (docs/design.md, "Defaults").
 CLIP = 5.0
-# Outputs that stay in the processor's cache between two passes over them. Half of it repeats the packing of W in the
-# matrix product more often: 3 % slower at 200 neurons.
+# Bytes of outputs that stay in the processor's cache between the matrix product and the activation. With half as many,
+# the product packs W twice as often: 3 % slower at 200 neurons.
 _CACHED_BYTES = 2**20
-# Inputs worked on at a time for the same reason.
+# Number of inputs that are summed at a time, for the same reason.
 _CACHED_NUMBERS = 2**16
-# A column that varies by less than this part of its numbers is constant.
+# A column whose standard deviation is below this fraction of its magnitude is constant.
 _ROUNDING = 10 * float(np.finfo(np.float64).eps)
-# A difference from such a mean overflows only where it is beyond the clip: 5 times any standard deviation.
+# Below this limit, x - mean overflows only for values that are clipped anyway: at 5 times any standard deviation.
 _LARGEST_INPUT = 1e307
 
 
@@ -33,7 +33,10 @@ _LARGEST_INPUT = 1e307
 class Scale:
     """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64.
 
-    A column of infinite `scale`, whose `mean` is 0, gives 0 whatever it holds.
+    mean : ndarray of shape (n_features,), mean of each column; 0 where `scale` is infinite
+    scale : ndarray of shape (n_features,), standard deviation of each column; infinite for a constant column, which
+        becomes 0
+    clip : float, default=5, largest magnitude of a scaled input, in standard deviations
     """
 
     mean: np.ndarray
@@ -42,7 +45,7 @@ class Scale:
 
     @classmethod
     def of(cls, X: np.ndarray, weights: np.ndarray | None = None, names: Sequence | None = None) -> Scale:
-        """Weighted mean and standard deviation of the columns of X (n_samples, n_features), which errors call `names`.
+        """Weighted mean and standard deviation of the columns of X (n_samples, n_features); errors name `names`.
 
         A column that is constant to rounding gets an infinite scale. Rows of weight zero do not count.
         """
@@ -57,14 +60,14 @@ class Scale:
         low, high = (extreme(X, axis=0).astype(np.float64) for extreme in (np.min, np.max))
         _refuse_huge(np.maximum(-low, high), names)
         spread = np.maximum(high - first, first - low)
-        # In units near the largest deviation, of a power of two, which rounds nothing, squares stay within range.
+        # Squares stay within range in a unit near the largest deviation; a power of two rounds nothing.
         unit = np.where((spread > 1e-100) & (spread < 1e100), 1.0, np.ldexp(1.0, np.frexp(spread)[1]))
 
         def average(about, squared):
             total = np.zeros(X.shape[1])
             for start in range(0, len(X), step):
                 rows = slice(start, start + step)
-                # In one order of adding, however X lies in memory, so that a fingerprint depends on numbers alone.
+                # Always added in row order, whatever the memory layout, so that fingerprints depend on values alone.
                 terms = np.subtract(X[rows], first, dtype=np.float64, order="C")
                 if (unit != 1).any():
                     terms /= unit
@@ -76,16 +79,17 @@ class Scale:
                 total += terms.sum(axis=0)
             return total / n
 
-        # Two passes, the first about a first row: columns such as epoch seconds keep all their digits.
+        # Two passes, the first about the first row: columns such as epoch seconds keep all their digits.
         shift = average(0.0, squared=False)
         scale, shift = np.sqrt(average(shift, squared=True)) * unit, shift * unit
         constant = scale <= _ROUNDING * (np.abs(first) + np.abs(shift))
         return cls(np.where(constant, 0.0, first + shift), np.where(constant, np.inf, scale))
 
     def with_ranges(self, columns: np.ndarray, at: np.ndarray, low: np.ndarray, high: np.ndarray) -> Scale:
-        """The same where columns that were constant, `at` numbers, turn out to lie between others: all (n_columns,).
+        """The scale with columns that were constant, at values `at`, and that in fact range from `low` to `high`.
 
-        Such a column is centred at that number, and its largest deviation is 1.
+        `columns` are their indices; all four have shape (n_columns,). Such a column is centred at `at`, and its largest
+        deviation becomes 1.
         """
         farthest = np.maximum(high - at, at - low)
         varies = farthest > _ROUNDING * np.abs(at)
@@ -100,13 +104,13 @@ class Scale:
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""
-        # What overflows is beyond the clip.
+        # A difference that overflows is clipped.
         with np.errstate(over="ignore"):
             Z = np.subtract(X, self.mean, dtype=np.float64)
             Z /= self.scale
         np.clip(Z, -self.clip, self.clip, out=Z)
         if (constant := self.constant).any():
-            # Zero without a sign.
+            # Division by infinity would leave zeros with a sign.
             Z[:, constant] = 0.0
         return Z
 
@@ -125,11 +129,15 @@ def _refuse_huge(largest, names):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A layer of random neurons: H = layer(X).
+    """A layer of random neurons: H = layer(X). Pure, immutable, picklable; equal layers have equal fingerprints.
 
-    Drawn groups act on scaled inputs, given ones (`raw`) on the inputs as they are. The work is done in `dtype`, but
-    for the scaling, which is always float64; H'H is summed in `gram_dtype`, which decides nothing of H. Pure,
-    immutable, picklable; equal layers have equal fingerprints.
+    groups : tuple of Neurons, groups of neurons, in the order of the columns of H
+    raw : tuple of bool, whether a group acts on the inputs as they are (given Neurons) or on scaled inputs (drawn ones)
+    n_features : int, number of inputs
+    dtype : dtype, type of the computation and of H; only the scaling is always float64
+    scale : Scale or None, standardisation of the inputs
+    gram_dtype : dtype, default=float64, type that H'H is summed in; H does not depend on it
+    n_neurons : int, number of columns of H
     """
 
     groups: tuple[Neurons, ...]
@@ -154,9 +162,9 @@ class Layer:
         return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
 
     def __call__(self, X: np.ndarray, out: np.ndarray | None = None, minus: np.ndarray | None = None) -> np.ndarray:
-        """Outputs H (rows, n_neurons) of the layer's dtype for X (rows, n_features); `out` may be of a wider one.
+        """Outputs H (rows, n_neurons) of the layer's dtype for X (rows, n_features); `out` may have a wider dtype.
 
-        `minus` (n_neurons,), of the dtype of what is written, is taken off each row.
+        `minus` (n_neurons,), of the dtype of the result, is subtracted from each row.
         """
         H = np.empty((len(X), self.n_neurons), self.dtype) if out is None else out
         # A few rows at a time, so that their outputs stay in the processor's cache from the product to the activation.
@@ -179,7 +187,7 @@ class Layer:
             if group.passes_inputs or (columns.flags.c_contiguous and columns.dtype == self.dtype):
                 group(inputs, out=columns)
             else:
-                # Ufuncs of NumPy take twice as long on rows with something between them.
+                # NumPy's ufuncs take twice as long on rows that are not contiguous in memory.
                 columns[:] = group(inputs)
 
     @property
@@ -189,7 +197,7 @@ class Layer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of everything that decides H, equal on every machine."""
+        """Digest of everything that H depends on, equal on every machine."""
         digest = hashlib.sha256(b"daskelm layer 1")
         state = self.state()
         state.pop("gram_dtype", None)
@@ -211,7 +219,7 @@ class Layer:
         return names
 
     def state(self) -> dict:
-        """The layer as plain numbers, strings and arrays; `from_state` takes it back, bit for bit."""
+        """The layer as plain numbers, strings and arrays; `from_state` restores it bit for bit."""
         state: dict = {
             "kinds": [kind_name(g.kind) for g in self.groups],
             "raw": [bool(r) for r in self.raw],
@@ -228,7 +236,7 @@ class Layer:
 
     @classmethod
     def from_state(cls, state: dict) -> Layer:
-        """The layer whose `state` this is."""
+        """The layer with this `state`."""
         groups = tuple(
             Neurons(kind_from_name(kind), state[f"W{i}"], state[f"b{i}"]) for i, kind in enumerate(state["kinds"])
         )

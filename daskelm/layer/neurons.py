@@ -1,4 +1,4 @@
-"""Neurons: the table of kinds, their activation functions, and how they are drawn."""
+"""Groups of neurons: the table of kinds, their activation functions, and how their weights are drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .drawing import exp, log, ndtr, ndtri, standard_normal
 
 __all__ = ["KINDS", "Neurons", "draw_neurons", "kind_from_name", "kind_name", "parse_neurons"]
 
-# Chosen by measurement (docs/design.md, "Defaults"): every input passed through, and this many tanh neurons.
+# The default layer passes every input through and adds this many tanh neurons, chosen by measurement
+# (docs/design.md, "Defaults").
 DEFAULT_N_TANH = 200
 
 
@@ -26,7 +27,7 @@ def _project(X, W, b, out):
 
 
 def _squared_l2(X, W, b, out):
-    # |x|^2 - 2 x'w + |w|^2 is one matrix product, but cancels where inputs share a large offset: take it off first.
+    # |x|^2 - 2 x'w + |w|^2 is one matrix product, but cancels where inputs share a large offset: subtract that first.
     offset = W.mean(axis=1)
     X = X - offset
     W = W - offset[:, None]
@@ -54,7 +55,7 @@ def _identity(Z, out):
     pass
 
 
-# Median over x, w ~ N(0, I) of the squared distance |x - w|^2 in each norm: the natural unit of the width of an rbf.
+# Medians over x, w ~ N(0, I) of the squared distance |x - w|^2, one per norm: the natural unit of an rbf's width.
 def _median_l1(d):
     return 4 * d * d / np.pi
 
@@ -72,8 +73,10 @@ def _median_linf(d):
 class Kind:
     """One row of the table of kinds.
 
-    `combine(X, W, b, out)` fills out (rows, n) from X (rows, d), W (d, n), b (n,); `activate(out, out=out)` acts in
-    place. `weights(Z, d)` turns standard normal numbers, one row (d weights, a bias, a scale) per neuron, into W and b.
+    combine : callable, `combine(X, W, b, out)` fills out (rows, n) from X (rows, d), W (d, n) and b (n,)
+    activate : callable, `activate(out, out=out)` applies the activation function in place
+    weights : callable, `weights(Z, d)` makes W and b of standard normal numbers, one row (d weights, a bias, a scale)
+        per neuron
     """
 
     combine: Callable
@@ -82,12 +85,12 @@ class Kind:
 
 
 def _log_uniform(z, low, high):
-    # Powers and distribution functions of the libraries would differ in the last bit between processors.
+    # The libraries' powers and distribution functions differ in the last bit between processors.
     return low * exp(log(high / low) * ndtr(z))
 
 
 def _projection_weights(low, high, bias):
-    """Directions of N(0, 1/d) times a scale of each neuron's own, log-uniform; biases N(0, bias^2)."""
+    """Directions from N(0, 1/d), each neuron scaled by its own log-uniform factor; biases from N(0, bias^2)."""
 
     def weights(Z, d):
         scale = _log_uniform(Z[:, d + 1], low, high) / np.sqrt(d)
@@ -97,7 +100,7 @@ def _projection_weights(low, high, bias):
 
 
 def _centre_weights(median, low, high):
-    """Centres of N(0, I); b = g / (median squared distance), g of each neuron's own, log-uniform."""
+    """Centres from N(0, I); b = g / (median squared distance), with a log-uniform g of each neuron's own."""
 
     def weights(Z, d):
         return Z[:, :d].T, _log_uniform(Z[:, d + 1], low, high) / median(d)
@@ -122,7 +125,7 @@ _UFUNC_HOMES = {"numpy": np, "scipy.special": scipy.special}
 
 
 def kind_name(kind: str | np.ufunc) -> str:
-    """Name of a kind as kept in files: a key of the table, or "numpy.<name>" / "scipy.special.<name>" of a ufunc."""
+    """Name of a kind in files: a key of the table, or "numpy.<name>" / "scipy.special.<name>" of a ufunc."""
     if isinstance(kind, str):
         if kind in KINDS:
             return kind
@@ -150,7 +153,7 @@ def _maps_floats(ufunc):
 
 
 def kind_from_name(name: str) -> str | np.ufunc:
-    """The kind of that name, as `kind_name` gave it."""
+    """The kind with this name; the inverse of `kind_name`."""
     if name in KINDS:
         return name
     home, _, attribute = name.rpartition(".")
@@ -161,7 +164,7 @@ def kind_from_name(name: str) -> str | np.ufunc:
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """A group of ready neurons of one kind; they act on the inputs as they are, without scaling.
+    """A group of neurons of one kind with given weights; they act on the inputs as they are, without scaling.
 
     Parameters
     ----------
@@ -219,19 +222,19 @@ class Neurons:
 
     @cached_property
     def _passed_inputs(self) -> slice | np.ndarray | None:
-        """Which inputs these are as they are, as drawn `lin` neurons or some of them; None if they are none."""
+        """Indices of the inputs that these neurons copy, as drawn `lin` neurons do; None if they compute something."""
         if self.kind != "lin" or self.b.any() or not len(self):
             return None
         inputs = np.argmax(self.W, axis=0)
         if not np.array_equal(self.W, np.eye(len(self.W))[:, inputs]):
             return None
         first, last = int(inputs[0]), int(inputs[-1])
-        # Columns that stand together need no list of them, which would be copied one number at a time.
+        # A slice copies adjacent columns at once, a list of indices one number at a time.
         return slice(first, last + 1) if np.array_equal(inputs, np.arange(first, last + 1)) else inputs
 
     @property
     def passes_inputs(self) -> bool:
-        """Whether the outputs are inputs as they are, so that nothing is computed."""
+        """Whether the outputs are copies of inputs, so that nothing is computed."""
         return self._passed_inputs is not None
 
     def __repr__(self):
@@ -246,14 +249,14 @@ class Neurons:
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
-            Inputs, float32 or float64; the work is done in that type.
+            Inputs, float32 or float64; all computation is in this dtype.
         out : ndarray of shape (n_samples, n), optional
-            Where to write them.
+            Array to write to.
 
         Returns
         -------
         ndarray of shape (n_samples, n)
-            Of the dtype of X.
+            Outputs, in the dtype of X.
         """
         if out is None:
             out = np.empty((len(X), len(self)), X.dtype)
@@ -271,20 +274,20 @@ class Neurons:
 
 
 def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] | Neurons]:
-    """What the parameter `neurons` of an estimator asks for, checked, as a list of groups.
+    """Groups of neurons from the parameter `neurons` of an estimator, checked.
 
     Parameters
     ----------
     neurons : None, int, or list of (int, kind) and Neurons
-        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is that many `tanh`. (n, "lin")
-        are the first n inputs, at most n_features of them.
+        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is a number of `tanh` neurons.
+        (n, "lin") passes the first n inputs through, at most n_features.
     n_features : int
         Number of inputs.
 
     Returns
     -------
     list
-        Groups in the order written.
+        Groups in the given order.
     """
     if neurons is None:
         return [(n_features, "lin"), (DEFAULT_N_TANH, "tanh")]
@@ -328,7 +331,7 @@ def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] |
 
 
 def _as_pair(value):
-    """(number, kind) of a pair in either order; None of anything else."""
+    """(number, kind) from a pair in either order; None for anything else."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         return None
     for number, kind in (value, value[::-1]):
@@ -345,20 +348,20 @@ def _wrong_spec(got, remedy=""):
 
 
 def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
-    """Draw the neurons that `groups` asks for; those given are taken as they are.
+    """Draw the weights of each group; groups that are Neurons already stay as they are.
 
-    Each kind has a random stream of its own and neurons are drawn one by one, so that the layer of 100 is the first
-    100 of the layer of 200, and a kind added beside another changes nothing in it. The numbers have the same bits on
-    every processor.
+    Each kind has its own random stream and neurons are drawn one by one, so that a layer of 100 neurons is the first
+    100 of a layer of 200, and adding a kind leaves the others unchanged. The numbers have the same bits on every
+    processor.
 
     Parameters
     ----------
     groups : list
-        As `parse_neurons` gives it.
+        Result of `parse_neurons`.
     n_features : int
         Number of inputs.
     seed : int
-        Non-negative.
+        Non-negative seed of all streams.
 
     Returns
     -------

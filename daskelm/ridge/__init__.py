@@ -1,3 +1,3 @@
-"""The numerics of one ridge regression from HH and HT: factors, solutions, paths, leverages, standard deviations."""
+"""Ridge regression from HH and HT: factors, solutions, paths, leverages and standard deviations."""
 
 __all__: list[str] = []

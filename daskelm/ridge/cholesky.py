@@ -1,4 +1,4 @@
-"""The solution by Cholesky's factor, where HH + alpha I is safely positive definite."""
+"""Ridge solution by Cholesky factorisation: the fast solver, where HH + alpha I is safely positive definite."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack
 
 from ..blas import factorise
-from .moments import Moments
-from .solver import EPS, Weights
+from .moments import EPS, Moments, Weights
 
 __all__ = ["CholeskyFactor", "solve_by_cholesky"]
 
 
 class CholeskyFactor:
-    """HH + alpha I = U'U if `exists`, with an estimate of its condition number; `safe` tells whether to rely on it."""
+    """Cholesky factor U of HH + alpha I, if it `exists`, and an estimate of the condition number.
+
+    Solutions are to be used only where the factor is `safe`.
+    """
 
     def __init__(self, HH: np.ndarray, alpha: float):
         A = HH.copy()
@@ -33,7 +35,7 @@ class CholeskyFactor:
 
     @property
     def safe(self) -> bool:
-        """Whether the last pivots are more than rounding of HH itself, whatever the factorisation says."""
+        """Whether even the last pivots exceed the rounding of HH; a factorisation may succeed without that."""
         return bool(self.rcond > len(self._HH) * EPS)
 
     def solve(self, HT: np.ndarray) -> np.ndarray:
@@ -42,6 +44,6 @@ class CholeskyFactor:
 
 
 def solve_by_cholesky(moments: Moments, alpha: float) -> Weights | None:
-    """The solution, with the condition number as estimated in the 1-norm; None where the factor is not safe."""
+    """The solution, with the condition number estimated in the 1-norm; None where the factor is not safe."""
     factor = CholeskyFactor(moments.HH, alpha)
     return Weights(factor.solve(moments.HT), len(moments.HH), 1 / factor.rcond) if factor.safe else None

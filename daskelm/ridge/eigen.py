@@ -1,4 +1,4 @@
-"""The solution of least norm by eigenvectors, which serve every penalty, and the penalty by GCV."""
+"""Ridge solution of least norm by eigen-decomposition, which serves every penalty, and the penalty chosen by GCV."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import math
 import numpy as np
 
 from ..exceptions import DataError
-from .moments import Moments
-from .solver import EPS, Weights
+from .moments import EPS, Moments, Weights
 
 __all__ = ["DOF_CHARGE", "GCV_GRID", "MAX_DOF", "EigenFactor", "check_counts", "solve_by_eigenvectors"]
 
-# GCV's candidates relative to trace(HH) / L; a quarter of a decade apart, since the criterion is flat near its minimum.
+# GCV's candidate penalties, relative to trace(HH) / L. A quarter of a decade is fine enough: the criterion is flat near
+# its minimum.
 GCV_GRID = 10.0 ** np.arange(-12, 6.01, 0.25)
-# Above this part of the rows as degrees of freedom the criterion degenerates: leverages reach 1 and it asks for no
-# penalty at all.
+# With more degrees of freedom than this fraction of the rows the criterion degenerates: leverages reach 1 and it
+# prefers no penalty at all.
 MAX_DOF = 0.98
-# A degree of freedom is charged this often. Charged once, the criterion of small tables has a second, false minimum
-# near as many degrees of freedom as rows: on iris, the error was 1.17 times that of linear ridge over forty splits;
-# with 1.2 it is 0.29, and other tables change by less than 4 % (docs/design.md, "Penalty").
+# Each degree of freedom counts this many times. Counted once, the criterion of small tables has a second, false minimum
+# where there are nearly as many degrees of freedom as rows: on iris, the error was 1.17 times that of linear ridge over
+# forty splits; with 1.2 it is 0.29, and other tables change by less than 4 % (docs/design.md, "Penalty").
 DOF_CHARGE = 1.2
 
 
 def check_counts(n: float) -> None:
-    """Refuse sums of so few rows that generalised cross-validation says nothing."""
+    """Refuse rows whose weights sum to less than 2, for which generalised cross-validation is meaningless."""
     if n < 2:
         raise DataError(
             f"alpha='gcv' needs rows whose weights sum to at least 2; got {n:g}, from one sample or from weights "
@@ -34,33 +34,33 @@ def check_counts(n: float) -> None:
 
 
 class EigenFactor:
-    """HH = V diag(values) V': serves every alpha. Eigenvalues within rounding of zero count as zero."""
+    """Eigen-decomposition HH = V diag(values) V', for every alpha; eigenvalues within rounding of zero are set to 0."""
 
     def __init__(self, HH: np.ndarray):
-        # By divide and conquer, as SciPy's with driver="evd", which keeps the interpreter's lock.
+        # NumPy uses divide and conquer, as SciPy's driver="evd" does, and releases the GIL, which SciPy does not.
         self.values, self.vectors = np.linalg.eigh(HH)
         self.noise = len(HH) * EPS * max(self.values[-1], 0.0)
         self.values = np.where(self.values > self.noise, self.values, 0.0)
 
     def shifted(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """values + alpha, and which of them are above rounding."""
+        """Eigenvalues of HH + alpha I, and a mask of those above rounding."""
         shifted = self.values + alpha
         return shifted, shifted > self.noise
 
     def solve(self, HT: np.ndarray, alpha: float) -> np.ndarray:
-        """Solution of least norm, shape of HT (n_neurons, n_targets)."""
+        """Solution of least norm (n_neurons, n_targets)."""
         shifted, kept = self.shifted(alpha)
         V = self.vectors[:, kept]
         return V @ ((V.T @ HT) / shifted[kept, None])
 
     def weights(self, HT: np.ndarray, alpha: float) -> Weights:
-        """The same with its rank, and the condition number of what was kept, in the 2-norm."""
+        """The solution of least norm with its rank and the condition number of the directions kept, in the 2-norm."""
         shifted, kept = self.shifted(alpha)
         condition = float(shifted[-1] / shifted[kept].min()) if kept.any() else math.inf
         return Weights(self.solve(HT, alpha), int(kept.sum()), condition)
 
     def gcv(self, moments: Moments) -> float:
-        """Penalty of least generalised cross-validation error on a fixed grid relative to trace(HH) / L.
+        """Penalty with the least generalised cross-validation error, on a fixed grid relative to trace(HH) / L.
 
         GCV(alpha) = sum over targets of [RSS / TT] / n / (1 - 1.2 dof / n)^2, with dof = sum values / (values + alpha),
         one more for the intercept, and n the sum of sample weights. Candidates with 1.2 dof above 98 % of n, or too
@@ -91,5 +91,5 @@ class EigenFactor:
 
 
 def solve_by_eigenvectors(moments: Moments, alpha: float) -> Weights:
-    """The solution of least norm; directions of HH + alpha I within rounding of zero are left out."""
+    """The solution of least norm, without the directions of HH + alpha I that are within rounding of zero."""
     return EigenFactor(moments.HH).weights(moments.HT, alpha)

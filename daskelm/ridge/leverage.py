@@ -1,4 +1,4 @@
-"""Leverages and outputs of rows for a whole grid, by factorisations that its candidates share."""
+"""Leverages and outputs of rows for a grid of penalties and sizes, from factorisations that candidates share."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..blas import divide_rows
+from ..blas import solve_triangular_rows
 from .path import RidgePath
 
-__all__ = ["OnePenalty", "OneSize", "factor_bytes", "loo_factors"]
+__all__ = ["CholeskyLeverage", "EigenLeverage", "factor_bytes", "loo_factors"]
 
 
 @dataclass(frozen=True, eq=False)
-class OnePenalty:
-    """All sizes for one penalty.
+class CholeskyLeverage:
+    """Leverages for one penalty and all sizes, by one Cholesky factor.
 
     With HH + alpha I = U'U and v = U'^-1 h, the leverage of the first k neurons is the sum of the first k squares of v,
-    and the outputs are the sums of the first k of v z, z = U'^-1 HT: one triangular solve serves all sizes.
+    and the outputs are the sum of the first k terms of v'z, z = U'^-1 HT: one triangular solve serves all sizes.
 
     Parameters
     ----------
-    places : ndarray of shape (n_sizes,), int
-        Of the candidates, in the grid with penalties first.
+    candidates : ndarray of shape (n_sizes,), int
+        Positions of these candidates in the flat grid, penalties first.
     sizes : ndarray of shape (n_sizes,), int
         Numbers of leading neurons.
     U : ndarray of shape (largest size, largest size)
-        Factor, in the order of columns.
+        Cholesky factor, Fortran-contiguous.
     z : ndarray of shape (largest size, n_targets)
-        Targets.
+        U'^-1 HT.
     """
 
-    places: np.ndarray
+    candidates: np.ndarray
     sizes: np.ndarray
     U: np.ndarray
     z: np.ndarray
@@ -45,7 +45,7 @@ class OnePenalty:
     def __call__(self, H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Leverages (rows, n_sizes) and outputs (rows, n_sizes, n_targets) for H (rows, largest size), centred."""
         V = H.copy()
-        divide_rows(V, self.U)
+        solve_triangular_rows(V, self.U)
         ends, inverse = np.unique(self.sizes, return_inverse=True)
         leverages, outputs = np.empty((len(V), len(ends))), np.empty((len(V), len(ends), self.z.shape[1]))
         for i, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
@@ -58,24 +58,24 @@ class OnePenalty:
 
 
 @dataclass(frozen=True, eq=False)
-class OneSize:
-    """Some penalties for one number of neurons.
+class EigenLeverage:
+    """Leverages for several penalties and one size, by one eigen-decomposition.
 
     With HH = V diag(values) V' and p = V'h, the leverage is the sum of p^2 / (values + alpha).
 
     Parameters
     ----------
-    places : ndarray of shape (n_alphas,), int
-        Of the candidates, in the grid with penalties first.
+    candidates : ndarray of shape (n_alphas,), int
+        Positions of these candidates in the flat grid, penalties first.
     vectors : ndarray of shape (size, size)
         V.
     weights : ndarray of shape (size, n_alphas)
-        1 / (values + alpha), 0 where that is rounding.
+        1 / (values + alpha), 0 where values + alpha is rounding.
     coef : ndarray of shape (size, n_alphas, n_targets)
-        Of p: the same times V'HT.
+        Output weights in the basis V: `weights` times V'HT.
     """
 
-    places: np.ndarray
+    candidates: np.ndarray
     vectors: np.ndarray
     weights: np.ndarray
     coef: np.ndarray
@@ -94,31 +94,31 @@ class OneSize:
 
 def loo_factors(
     path: RidgePath, alphas: Sequence[float], done: Callable[[int], None] = lambda n: None
-) -> list[OnePenalty | OneSize]:
-    """Factors that together serve the whole grid.
+) -> list[CholeskyLeverage | EigenLeverage]:
+    """Leverages of a whole grid: one factor per penalty where Cholesky is safe, else one per size.
 
     Parameters
     ----------
     path : RidgePath
         Sums, sizes, and whether eigen-decompositions alone are less work.
     alphas : sequence of float
-        Penalties. Those for which Cholesky is not safe are left to eigen-decompositions, as the plain solver does.
+        Penalties. Those for which Cholesky is not safe use eigen-decompositions, as in `solve`.
     done : callable
-        Called with the number of models that a factor serves.
+        Called with the number of models that each factor serves.
 
     Returns
     -------
-    list of OnePenalty and OneSize
+    list of CholeskyLeverage and EigenLeverage
     """
     sizes, HT = np.array(path.sizes), path.moments.HT
-    factors: list[OnePenalty | OneSize] = []
+    factors: list[CholeskyLeverage | EigenLeverage] = []
     rest = []
     for a, alpha in enumerate(alphas):
         if (factor := path.cholesky(alpha)) is None:
             rest.append(a)
         else:
-            places = a * len(sizes) + np.arange(len(sizes))
-            factors.append(OnePenalty(places, sizes, factor.U, path.forward_substituted(factor)))
+            candidates = a * len(sizes) + np.arange(len(sizes))
+            factors.append(CholeskyLeverage(candidates, sizes, factor.U, path.forward_substituted(factor)))
             done(len(sizes))
     for s, size in enumerate(path.sizes if rest else ()):
         eigen = path.factor(size)
@@ -127,13 +127,13 @@ def loo_factors(
             shifted, kept = eigen.shifted(alphas[a])
             weights[kept, i] = 1 / shifted[kept]
         coef = weights[:, :, None] * (eigen.vectors.T @ HT[:size])[:, None]
-        factors.append(OneSize(np.array(rest) * len(sizes) + s, eigen.vectors, weights, coef))
+        factors.append(EigenLeverage(np.array(rest) * len(sizes) + s, eigen.vectors, weights, coef))
         done(len(rest))
     return factors
 
 
 def factor_bytes(sizes: Sequence[int], n_alphas: int, n_targets: int, *, eigen: bool) -> int:
-    """The most bytes that `loo_factors` will take."""
+    """Largest number of bytes that the result of `loo_factors` can take."""
     largest = max(sizes)
     of_eigen = sum(size**2 + size * n_alphas * (1 + n_targets) for size in sizes)
     return 8 * (of_eigen + (0 if eigen else n_alphas * largest * (largest + n_targets)))

@@ -1,29 +1,39 @@
-"""What a solver needs of the sums, and how exact it is."""
+"""Centred sums that ridge regression is solved from, with their precision, and the interface of a solver."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["UNRESOLVED", "Moments", "rounding", "varies"]
+__all__ = ["EPS", "UNRESOLVED", "Moments", "Solver", "Weights", "rounding", "varies"]
 
-# A squared error below this part of the total sum of squares is rounding, not error; by the precision of the sums.
+EPS = np.finfo(np.float64).eps
+# A squared error below this fraction of the total sum of squares is rounding; by the precision of the sums.
 UNRESOLVED = {"float64": 1e-12, "float32": 1e-6}
-# Rounding of HH in single precision, as a part of trace(HH) / sqrt(L) (docs/design.md, "Single precision").
+# Rounding of HH in single precision, as a fraction of trace(HH) / sqrt(L) (docs/design.md, "Single precision").
 _SINGLE = 2 * float(np.finfo(np.float32).eps)
-# What varies by less than this part of its mean is constant, to rounding.
+# A column whose standard deviation is below this fraction of its mean is constant, to rounding.
 _CONSTANT = 1e-14
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums of squares and products about the means, or about zero without an intercept.
+    """Weighted sums of squares and products about the means, or about zero without an intercept.
 
-    HH (n_neurons, n_neurons), HT (n_neurons, n_targets), TT (n_targets,), mean_H (n_neurons,), mean_T (n_targets,),
-    and the number `n` of rows that they count for, of which there are `n_samples` with the sum of weights `weight`;
-    which targets vary, `informative` (n_targets,), bool; the part `unresolved` of TT that is rounding, and the penalty
-    `least_alpha` below which a solution would be one of rounding.
+    HH : ndarray of shape (n_neurons, n_neurons), products of hidden-layer outputs
+    HT : ndarray of shape (n_neurons, n_targets), products of outputs and targets
+    TT : ndarray of shape (n_targets,), squares of the targets
+    mean_H : ndarray of shape (n_neurons,), means of the outputs; 0 without an intercept
+    mean_T : ndarray of shape (n_targets,), means of the targets; 0 without an intercept
+    n : float, effective number of rows: the sum of sample weights, without class weights
+    n_samples : int, number of rows
+    weight : float, sum of all weights
+    informative : ndarray of shape (n_targets,), bool, mask of the targets that vary
+    centred : bool, whether the sums are about the means
+    unresolved : float, default=1e-12, fraction of TT below which a squared error is rounding
+    least_alpha : float, default=0, penalty below which a solution would be determined by rounding
     """
 
     HH: np.ndarray
@@ -41,7 +51,7 @@ class Moments:
 
 
 def varies(squares, weight: float, mean) -> np.ndarray:
-    """Whether a sum of squares is more than what rounding leaves of a column that is constant.
+    """Whether columns vary: their sums of squares exceed what rounding leaves of a constant.
 
     Parameters
     ----------
@@ -55,16 +65,31 @@ def varies(squares, weight: float, mean) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,), bool
-        NaN varies.
+        True for NaN.
     """
     return ~(np.asarray(squares) <= weight * np.square(_CONSTANT * np.asarray(mean)))
 
 
 def rounding(variances: np.ndarray, precision: str) -> float:
-    """What a penalty must be at least to cover the rounding of HH that was summed in this precision.
+    """Smallest penalty that covers the rounding of HH summed in this precision; 0 for float64, which solvers check.
 
-    `variances` (n_neurons,) is the diagonal of HH about the means. In double precision the solver sees to itself.
+    `variances` (n_neurons,) is the diagonal of HH about the means.
     """
     if precision == "float64":
         return 0.0
     return float(_SINGLE * np.maximum(variances, 0).sum() / np.sqrt(len(variances)))
+
+
+class Weights(NamedTuple):
+    """Output weights B (n_neurons, n_targets), the rank kept, and the condition number of HH + alpha I."""
+
+    B: np.ndarray
+    rank: int
+    condition_number: float
+
+
+class Solver(Protocol):
+    """A method to solve (HH + alpha I) B = HT."""
+
+    def __call__(self, moments: Moments, alpha: float) -> Weights | None:
+        """B for these HH (n_neurons, n_neurons) and HT (n_neurons, n_targets); None passes on to the next solver."""

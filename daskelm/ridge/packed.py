@@ -1,4 +1,4 @@
-"""Symmetric matrices kept as one packed triangle."""
+"""Symmetric matrices stored as one packed triangle."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 __all__ = ["add_triangle", "crop_packed", "diagonal", "move_transposed", "pack_in_place", "unpack"]
 
-# Rows and columns of a square that is transposed in cache.
+# Side of the square tiles that are transposed in cache.
 _TILE = 128
 
 
 def pack_in_place(S: np.ndarray, n: int) -> np.ndarray:
     """Upper triangle of the leading n rows and columns of S as a vector (n (n + 1) / 2,), row by row.
 
-    S must own its memory and be C-contiguous; it may have more rows than columns. It is used up, and what is not needed
-    of its memory is given back, so that two triangles and not three are held at once.
+    S must own its memory and be C-contiguous; it may have more rows than columns. It is overwritten and shrunk, so that
+    memory holds two triangles at once and not three.
     """
     width, flat, start = S.shape[1], S.reshape(-1), 0
     for i in range(n):
@@ -26,7 +26,7 @@ def pack_in_place(S: np.ndarray, n: int) -> np.ndarray:
 
 
 def crop_packed(packed: np.ndarray, width: int, n: int) -> np.ndarray:
-    """Of a packed triangle of `width` rows, that of the leading n; `packed` must own its memory and is used up."""
+    """Leading n rows of a packed triangle of `width` rows; `packed` must own its memory and is overwritten."""
     read, start = 0, 0
     for i in range(n):
         packed[start : start + n - i] = packed[read : read + n - i]
@@ -46,7 +46,7 @@ def add_triangle(S: np.ndarray, packed: np.ndarray) -> None:
 def move_transposed(lower: np.ndarray, upper: np.ndarray) -> None:
     """Add the lower triangle of one square (n, n), transposed, to the upper triangle of another, and clear it.
 
-    The other triangles stay as they are; the two may lie in them.
+    The other triangles stay as they are, so that both squares may share one array.
     """
     n = len(lower)
     for i in range(0, n, _TILE):

@@ -1,4 +1,4 @@
-"""Ridge regressions for many penalties and many leading numbers of neurons at once, by factorisations they share."""
+"""Ridge regressions for many penalties and many numbers of leading neurons, from factorisations that they share."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .moments import Moments
 
 __all__ = ["GcvErrors", "RidgePath", "by_eigen", "default_alphas", "nested"]
 
-# What an eigen-decomposition costs in Cholesky factorisations of the same size: 16 to 20 were measured for 300 to 2,000
+# Cost of an eigen-decomposition in Cholesky factorisations of the same size: 16 to 20 were measured for 300 to 2,000
 # neurons.
 _EIGEN_COST = 20.0
 
 
 def nested(moments: Moments, order: np.ndarray) -> Moments:
-    """The same with the neurons in another order (n_neurons,)."""
+    """Moments with the neurons in another order (n_neurons,)."""
     return replace(moments, HH=moments.HH[np.ix_(order, order)], HT=moments.HT[order], mean_H=moments.mean_H[order])
 
 
 def default_alphas(HH: np.ndarray) -> np.ndarray:
-    """The penalties that are tried if none are given: `alpha="gcv"`'s, relative to trace(HH) / L, above rounding.
+    """Default grid of penalties: that of `alpha="gcv"`, relative to trace(HH) / L, above rounding.
 
     Parameters
     ----------
     HH : ndarray of shape (n_neurons, n_neurons)
-        About the means, of all rows.
+        Centred sums over all rows.
 
     Returns
     -------
@@ -52,8 +52,8 @@ def default_alphas(HH: np.ndarray) -> np.ndarray:
 def by_eigen(sizes: Sequence[int], n_alphas: int, *, inverse: bool = False, n_rows: int = 0) -> bool:
     """Whether an eigen-decomposition for each size is less work than a Cholesky factor for each penalty.
 
-    `inverse`: with that, the inverse of the factor is needed too; `n_rows`: and the factor is solved for so many rows,
-    or their products with the eigenvectors taken, which is 3 / k of a factorisation of size k for each, or twice that.
+    `inverse`: the inverse of the Cholesky factor is needed too. `n_rows`: the factor is solved for this many rows, or
+    they are multiplied by the eigenvectors; for size k, that costs 3 / k of a factorisation per row, or twice that.
     """
     largest = float(max(sizes))
     of_cholesky = n_alphas * (largest**3 * (2 if inverse else 1) + 3.0 * n_rows * largest**2)
@@ -61,44 +61,44 @@ def by_eigen(sizes: Sequence[int], n_alphas: int, *, inverse: bool = False, n_ro
 
 
 class RidgePath:
-    """B for any penalty and several leading numbers of neurons.
+    """Output weights B for any penalty and several numbers of leading neurons.
 
     The leading block of a Cholesky factor is the factor of the leading block, so one factor of HH + alpha I serves all
-    sizes: one forward substitution, and one back-substitution with a right side for each size, which is zero from its
-    last neuron on, and so is the solution. Where that is not safe, and where it is more work, there is one
-    eigen-decomposition for each size, which serves all penalties.
+    sizes: one forward substitution, and one back-substitution with a right side per size. Right side and solution are
+    zero beyond the last neuron of that size. Where this is not safe, or is more work, one eigen-decomposition per size
+    serves all penalties.
 
     Parameters
     ----------
     moments : Moments
-        Sums, the neurons in nested order.
+        Sums with the neurons in nested order.
     sizes : sequence of int
         Numbers of leading neurons.
     eigen : bool
-        Whether to use eigen-decompositions alone.
+        Whether to use only eigen-decompositions.
     """
 
     def __init__(self, moments: Moments, sizes: Sequence[int], *, eigen: bool):
         self.moments, self.sizes, self.eigen = moments, tuple(sizes), eigen
         self._factors: dict[int, EigenFactor] = {}
-        # Of each size the penalty from which on Cholesky is known to be safe, and up to which it is known not to be.
+        # Per size: the smallest penalty known to be safe for Cholesky, and the largest known to be unsafe.
         self._safe = dict.fromkeys(self.sizes, np.inf)
         self._unsafe = dict.fromkeys(self.sizes, -np.inf)
 
     def factor(self, size: int) -> EigenFactor:
-        """The eigen-decomposition of the first `size` neurons, made once."""
+        """The eigen-decomposition of the first `size` neurons, computed once."""
         if size not in self._factors:
             self._factors[size] = EigenFactor(np.ascontiguousarray(self.moments.HH[:size, :size]))
         return self._factors[size]
 
     def cholesky(self, alpha: float) -> CholeskyFactor | None:
-        """The factor of all neurons up to the largest size, if it is safe for all sizes."""
+        """The Cholesky factor of the largest size, if it is safe for all sizes."""
         largest = max(self.sizes)
         if self.eigen or alpha <= self._unsafe[largest]:
             return None
         factor = CholeskyFactor(self.moments.HH[:largest, :largest], alpha)
-        # HH + alpha I is the better conditioned the larger alpha is, and its leading blocks are so too: eigenvalues
-        # interlace (Cauchy).
+        # A larger alpha conditions HH + alpha I better, and leading blocks are better conditioned than the whole:
+        # eigenvalues interlace (Cauchy).
         if factor.exists and (alpha >= self._safe[largest] or factor.safe):
             self._note(largest, alpha, True)
             return factor
@@ -120,7 +120,7 @@ class RidgePath:
         return safe
 
     def coefficients(self, alpha: float) -> np.ndarray:
-        """B (n_neurons, n_sizes, n_targets), zero from the last neuron of each size on."""
+        """B (n_neurons, n_sizes, n_targets), zero beyond the last neuron of each size."""
         L, c = self.moments.HT.shape
         B = np.zeros((L, len(self.sizes), c))
         factor = self.cholesky(alpha)
@@ -128,7 +128,7 @@ class RidgePath:
             B[: len(factor.U)] = self.back_substituted(factor, self.forward_substituted(factor))
             return B
         for i, size in enumerate(self.sizes):
-            # What the plain estimator does with these neurons alone.
+            # The same choice as in an estimator that has only these neurons.
             if not self.eigen and self.is_safe(size, alpha):
                 B[:size, i] = CholeskyFactor(self.moments.HH[:size, :size], alpha).solve(self.moments.HT[:size])
             else:
@@ -136,7 +136,7 @@ class RidgePath:
         return B
 
     def forward_substituted(self, factor: CholeskyFactor) -> np.ndarray:
-        """U'^-1 HT (largest size, n_targets): its leading rows serve every size."""
+        """U'^-1 HT (largest size, n_targets), whose leading rows serve every size."""
         return blas.dtrsm(1.0, factor.U, self.moments.HT[: len(factor.U)], trans_a=1)
 
     def back_substituted(self, factor: CholeskyFactor, z: np.ndarray) -> np.ndarray:
@@ -148,20 +148,18 @@ class RidgePath:
 
 @dataclass(frozen=True, eq=False)
 class GcvErrors:
-    """Generalised cross-validation of a path, extended to sizes: sums of squares, degrees of freedom, what is allowed.
-
-    The criterion is that of `alpha="gcv"`: see `EigenFactor.gcv`.
+    """Generalised cross-validation of a path, for all penalties and sizes; the criterion is that of `EigenFactor.gcv`.
 
     Parameters
     ----------
     squares : ndarray of shape (n_alphas, n_sizes, n_targets)
-        Sum of squared residuals on the rows themselves.
+        Sums of squared residuals on the training rows.
     dof : ndarray of shape (n_alphas, n_sizes)
-        Degrees of freedom, charged 1.2 times, one for the intercept.
+        1.2 times the degrees of freedom, including one for the intercept.
     allowed : ndarray of shape (n_alphas, n_sizes), bool
-        Whether they are at most 98 % of the rows, and nothing was lost in rounding.
+        Whether `dof` is at most 98 % of the rows, and no direction is within rounding of zero.
     moments : Moments
-        What they are of.
+        Sums over the training rows.
     """
 
     squares: np.ndarray
@@ -171,7 +169,7 @@ class GcvErrors:
 
     @classmethod
     def of(cls, path: RidgePath, alphas: Sequence[float], done: Callable[[int], None] = lambda n: None) -> GcvErrors:
-        """By one Cholesky factor and its inverse for each penalty, or one eigen-decomposition for each size.
+        """Evaluate a grid by one Cholesky factor and its inverse per penalty, or one eigen-decomposition per size.
 
         `done` is called with the number of models of each penalty.
         """
@@ -210,7 +208,7 @@ class GcvErrors:
 
     @cached_property
     def inflation(self) -> np.ndarray:
-        """By what (n_alphas, n_sizes) errors on new rows are estimated to be larger; NaN where refused."""
+        """Factor (n_alphas, n_sizes) by which errors on new rows exceed those on training rows; NaN where refused."""
         n = self.moments.n
         return np.where(self.allowed, 1 / np.square(1 - np.minimum(self.dof, MAX_DOF * n) / n), np.nan)
 

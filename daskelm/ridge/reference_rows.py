@@ -1,4 +1,4 @@
-"""About which row sums of squares and products are taken, and how they are moved to another one."""
+"""Reference rows: sums of squares and products are taken about one, and can be moved to another."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import numpy as np
 
 from ..blas import add_outer_packed
 
-__all__ = ["common_reference", "move_packed", "other_sums"]
+__all__ = ["combined", "move_packed", "other_sums"]
 
 
 def move_packed(sums: Any, packed: np.ndarray, shift: np.ndarray, sign: float = 1.0) -> None:
-    """Add to a triangle in place what that of the sums becomes more when a row is added to all rows of H.
+    """Add to a triangle, in place, by how much that of the sums changes when `shift` is added to all rows of H.
 
     Parameters
     ----------
     sums : NormalEquations
-        About their own reference.
+        Sums about their own reference row.
     packed : ndarray of shape (n_neurons * (n_neurons + 1) / 2,)
-        What is added to: a copy of their triangle, or a sum that it takes part in.
+        Triangle to change: a copy of that of the sums, or a total that contains it.
     shift : ndarray of shape (n_neurons,)
-        The row: their reference less the new one.
+        Reference row of the sums minus the new one.
     sign : float, default=1
-        A factor of what is added.
+        Factor of what is added.
     """
     if shift.any():
         add_outer_packed(shift, sums.sum_H + sums.sum_weights / 2 * shift, packed, sign)
 
 
 def other_sums(sums: Any, shift_H: np.ndarray, shift_T: np.ndarray) -> dict[str, Any]:
-    """All sums but the triangle when rows are added to all rows of H and T, by the names of their fields."""
+    """All other sums, by field name, when `shift_H` is added to all rows of H and `shift_T` to all rows of T."""
     n = sums.sum_weights
     return {
         "cross": sums.cross + np.outer(shift_H, sums.sum_T + n * shift_T) + np.outer(sums.sum_H, shift_T),
@@ -40,11 +40,11 @@ def other_sums(sums: Any, shift_H: np.ndarray, shift_T: np.ndarray) -> dict[str,
     }
 
 
-def common_reference(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The means of the rows of both, about which no sum is the difference of larger ones: for H, and for T.
+def _common_reference(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Means of H and T over the rows of both sums: the reference about which a merge loses no digits to cancellation.
 
-    About the reference of either, sums of rows that lie elsewhere would be larger than what is left of them about the
-    means, and the more so the more sums are added one after the other. Chan, Golub, LeVeque (1983).
+    Sums about the reference of either would be larger than the centred ones where the other's rows lie elsewhere, the
+    more so the more sums are merged. Chan, Golub, LeVeque (1983).
     """
     n = a.sum_weights + b.sum_weights
     if not n:
@@ -53,3 +53,17 @@ def common_reference(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
         a.reference_H + (a.sum_H + b.sum_H + b.sum_weights * (b.reference_H - a.reference_H)) / n,
         a.reference_T + (a.sum_T + b.sum_T + b.sum_weights * (b.reference_T - a.reference_T)) / n,
     )
+
+
+def combined(a: Any, b: Any, sign: int) -> dict[str, Any]:
+    """Sums over the rows of both (`sign` 1), or over those of `a` without those of `b` (-1), by field name.
+
+    The former are about the common means, the latter about the reference of `a`.
+    """
+    H, T = _common_reference(a, b) if sign > 0 else (a.reference_H, a.reference_T)
+    packed = a.packed + b.packed if sign > 0 else a.packed - b.packed
+    move_packed(a, packed, a.reference_H - H)
+    move_packed(b, packed, b.reference_H - H, sign)
+    first, second = (other_sums(sums, sums.reference_H - H, sums.reference_T - T) for sums in (a, b))
+    added = {name: first[name] + sign * second[name] for name in first}
+    return {"packed": packed, "reference_H": H, "reference_T": T, **added}

@@ -1,4 +1,4 @@
-"""Output weights from the sums, by the first solver that is safe; the penalty is given, or chosen by GCV."""
+"""Solver of ridge regression from the sums: the first method that is safe; alpha is given, or chosen by GCV."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ import numpy as np
 from ..exceptions import DataError, IllConditionedWarning, ParameterError
 from .cholesky import solve_by_cholesky
 from .eigen import EigenFactor, solve_by_eigenvectors
-from .moments import Moments
-from .solver import EPS, Solver, Weights
+from .moments import EPS, Moments, Solver, Weights
 
 __all__ = ["SOLVERS", "Solution", "check_alpha", "solve"]
 
-# For a given penalty, tried in this order; the last one takes all. A new one is a file and a row here.
+# Solvers for a given penalty, tried in this order; the last one never declines. A new one is a file and a row here.
 SOLVERS: dict[str, Solver] = {"cholesky": solve_by_cholesky, "eigen": solve_by_eigenvectors}
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Output weights and what happened on the way.
+    """A solved ridge regression and how it was obtained.
 
-    coef (n_targets, n_neurons), intercept (n_targets,), the penalty used, the rank kept and the condition number of
-    HH + alpha I (an estimate in the 1-norm after Cholesky, in the 2-norm after eigen), `method`, and whether it is
-    `centred`, about the means, which is to say with an intercept.
+    coef : ndarray of shape (n_targets, n_neurons), output weights
+    intercept : ndarray of shape (n_targets,), intercepts; 0 for a model without
+    alpha : float, penalty used
+    rank : int, number of directions of HH + alpha I that were kept
+    condition_number : float, that of HH + alpha I: estimated in the 1-norm by "cholesky", in the 2-norm by "eigen"
+    method : str, key of `SOLVERS`
+    centred : bool, whether the sums were about the means, as with an intercept
     """
 
     coef: np.ndarray
@@ -49,16 +52,17 @@ def check_alpha(alpha) -> float | str:
 
 
 def solve(moments: Moments, alpha: float | str = "gcv", *, warn: bool = True) -> Solution:
-    """Ridge regression from the sums: B = (HH + alpha I)^-1 HT; about the means, so the intercept is not penalised.
+    """Solve B = (HH + alpha I)^-1 HT; about the means, so that the intercept is not penalised.
 
     Parameters
     ----------
     moments : Moments
-        Of at least one row; centred for a model with an intercept.
+        Sums of at least one row; centred for a model with an intercept.
     alpha : float or "gcv"
-        Penalty, in the units of HH: it weighs less the more rows there are.
+        Penalty, in the units of HH: the more rows, the less a given number weighs. Prefer "gcv" unless a penalty is
+        known from another fit with about as many rows.
     warn : bool
-        Whether to warn; not where this runs beside other threads, whose warnings it would disturb.
+        Whether to warn. Use False where other threads run, since warning filters are shared by all threads.
 
     Returns
     -------
@@ -67,8 +71,8 @@ def solve(moments: Moments, alpha: float | str = "gcv", *, warn: bool = True) ->
     Warns
     -----
     IllConditionedWarning
-        HH + alpha I was not safely positive definite and a solution of least norm was taken by eigenvectors; or the
-        sums are in single precision, and alpha was raised to what covers their rounding.
+        HH + alpha I was not safely positive definite, and the solution of least norm was computed by eigenvectors; or
+        the sums are in single precision, and alpha was raised to cover their rounding.
     """
     alpha = check_alpha(alpha)
     if not moments.n_samples or not moments.weight:
@@ -107,7 +111,7 @@ def _first_safe(moments: Moments, alpha: float) -> tuple[str, Weights]:
     for method, solver in SOLVERS.items():
         if (weights := solver(moments, alpha)) is not None:
             return method, weights
-    raise LookupError("SOLVERS must end with a solver that takes all.")
+    raise LookupError("SOLVERS must end with a solver that never declines.")
 
 
 def _solution(weights: Weights, moments: Moments, alpha: float, method: str) -> Solution:

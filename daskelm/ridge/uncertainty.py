@@ -1,4 +1,4 @@
-"""How far a new observation may lie from its prediction: the Bayesian linear model on H, from the sums alone."""
+"""Standard deviations of predictions: the Bayesian linear model on H, from the sums alone."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ class Uncertainty:
 
     With A = HH + alpha I about the means and h~ = h - mean_H, a new observation has the variance
     s2 (1 + 1 / n + h~' A^-1 h~): its own noise, that of the mean, and that of the weights. s2 = RSS / (n - dof) with
-    dof = trace(HH A^-1) + 1. Without an intercept nothing is about means and 1 / n and + 1 are missing.
-
-    `mean_H` (n_neurons,), `root` (n_neurons, rank) with root root' = A^-1, the `noise` s of each target (n_targets,),
-    and `least`, which is 1 + 1 / n or 1. Directions that the solver left out because they are within rounding of zero
-    are left out of `root` too.
+    dof = trace(HH A^-1) + 1. Without an intercept the sums are about zero, and the terms 1 / n and + 1 are absent.
 
     Lindley, Smith (1972) for the model; MacKay (1992) for s2.
+
+    mean_H : ndarray of shape (n_neurons,), means of the hidden-layer outputs
+    root : ndarray of shape (n_neurons, rank), R with RR' = A^-1, without the directions that the solver left out as
+        rounding
+    noise : ndarray of shape (n_targets,), noise s of each target
+    least : float, 1 + 1 / n, or 1 without an intercept
     """
 
     mean_H: np.ndarray
@@ -43,7 +45,7 @@ class Uncertainty:
         Raises
         ------
         DataError
-            There are no more rows than degrees of freedom, so that nothing tells the noise.
+            There are no more rows than degrees of freedom, so that the noise cannot be estimated.
         """
         alpha = solution.alpha
         root = _inverse_root(moments.HH, alpha)
@@ -52,7 +54,7 @@ class Uncertainty:
         left = moments.n - dof
         if left <= 1e-9 * moments.n:
             raise DataError(
-                "return_std: the noise is told by rows beyond the degrees of freedom of the model; got rows whose "
+                "return_std needs more rows than degrees of freedom to estimate the noise; got rows whose "
                 f"weights sum to {moments.n:g} and {dof:.6g} degrees of freedom. Use a larger alpha, fewer neurons, or "
                 "more rows; weights count rows here, so multiply them to sum to the number of rows."
             )
@@ -60,17 +62,17 @@ class Uncertainty:
         return cls(moments.mean_H, root, noise, 1 + moments.centred / moments.n)
 
     def __call__(self, H: np.ndarray) -> np.ndarray:
-        """Standard deviations (rows, n_targets), float64, for H (rows, n_neurons), float64, which is used up."""
+        """Standard deviations (rows, n_targets), float64, for H (rows, n_neurons), float64, which is overwritten."""
         H -= self.mean_H
         Z = H @ self.root
         return np.sqrt(self.least + np.einsum("ij,ij->i", Z, Z))[:, None] * self.noise
 
 
 def _inverse_root(HH, alpha):
-    """R with RR' = (HH + alpha I)^-1, or its pseudo-inverse where the solver takes the solution of least norm."""
+    """R with RR' = (HH + alpha I)^-1, or the pseudo-inverse where the solver computes the solution of least norm."""
     cholesky = CholeskyFactor(HH, alpha)
     if cholesky.safe:
-        # Below the diagonal there is what there was before.
+        # LAPACK leaves entries of HH below the diagonal of the factor.
         return np.triu(lapack.dtrtri(cholesky.U)[0])
     eigen = EigenFactor(HH)
     shifted, kept = eigen.shifted(alpha)

@@ -1,3 +1,3 @@
-"""The penalty, the number and the order of neurons, chosen by scores."""
+"""Model selection: the penalty, the number and the order of neurons, chosen by scores."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a criterion of selection is: it sums over the rows, and scores a grid of penalties and numbers of neurons."""
+"""Criteria of model selection: their interface, the problem they get, the grid they score, the scores they return."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..data.inputs import Source
 from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
-from ..layer.nesting import nested_order
+from ..layer.sublayer import nested_order
 from ..ridge.moments import varies
 from ..ridge.path import default_alphas
 from ..ridge.solve import check_alpha
@@ -24,25 +24,29 @@ from .validation_set import Validation
 
 __all__ = ["FROM_SUMS", "Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
 
-# Scores that follow from squared errors, which the sums know.
+# Scores that can be computed from squared errors, and so from the sums.
 FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried: penalties `alphas` (n_alphas,), or None for the default ones, and leading `sizes` of the layer."""
+    """Grid of penalties and numbers of neurons.
+
+    alphas : ndarray of shape (n_alphas,), or None, penalties; None for the default ones, which depend on the sums
+    sizes : list of int, numbers of leading neurons
+    """
 
     alphas: Any
     sizes: list[int]
 
     @classmethod
     def of(cls, alphas, n_neurons, layer: Layer, *, ranking: str | None = None) -> Grid:
-        """From the parameters of an estimator, checked; with a ranking, `n_neurons` None is a grid of its own."""
+        """The grid of an estimator's parameters, checked; with a ranking, `n_neurons` None gives about ten sizes."""
         if alphas is not None:
             given = np.atleast_1d(np.asarray(alphas, object)).ravel().tolist()
             if not given or any(isinstance(check_alpha(alpha), str) for alpha in given):
                 raise ParameterError(
-                    f"alphas must be finite numbers >= 0, at least one, or None for a grid of its own; got {alphas!r}."
+                    f"alphas must be finite numbers >= 0, at least one, or None for the default grid; got {alphas!r}."
                 )
             alphas = np.array(given, np.float64)
         if n_neurons is None:
@@ -57,32 +61,32 @@ class Grid:
         return cls(alphas, [int(size) for size in sizes])
 
     def with_alphas(self, HH: np.ndarray) -> Grid:
-        """The same with the default penalties for this HH, centred and of all rows, if none were given."""
+        """The grid with default penalties for this HH (centred, over all rows), if none were given."""
         return replace(self, alphas=default_alphas(HH)) if self.alphas is None else self
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows, what is summed over them, and what is tried on the sums.
+    """Input of a criterion: the training rows, the layer, and the grid to score.
 
     Parameters
     ----------
     layer : Layer
-        The full one.
+        The full layer.
     targets, X, y, weights, verbose
         As for `accumulate`.
     grid : Grid
-        What is tried.
-    labels : callable
-        Gives y in memory, for splitters.
+        Candidates.
+    labels_for_splitter : callable
+        Returns y in memory, for splitters.
     dtype : dtype
-        Of predictions.
+        Type of predictions.
     fit_intercept : bool
         Whether there is an intercept.
     validation : Validation, optional
-        Other rows, for a criterion that scores on them.
+        Rows that the grid is scored on, if they are given.
     ranking : str or None
-        How neurons are ordered by what they tell of the targets; None is not at all.
+        Method that orders neurons by usefulness; None keeps the nested order.
     """
 
     layer: Layer
@@ -91,7 +95,7 @@ class Problem:
     y: Source
     weights: Source | None
     grid: Grid
-    labels: Callable[[], np.ndarray]
+    labels_for_splitter: Callable[[], np.ndarray]
     dtype: Any
     fit_intercept: bool = True
     ranking: str | None = None
@@ -100,20 +104,23 @@ class Problem:
 
     @property
     def nested(self) -> np.ndarray:
-        """Nested order of the neurons, of which the grid takes leading ones if there is no ranking."""
+        """Nested order of the neurons, whose leading ones form smaller layers if there is no ranking."""
         return nested_order(self.layer)
 
     def order(self, sums: NormalEquations) -> np.ndarray:
-        """Order of which the grid takes leading ones, by the sums that decide on it."""
+        """Order of the neurons whose leading ones form smaller layers: ranked by these sums, or nested."""
         return ranked(sums, self.nested, self.ranking, fit_intercept=self.fit_intercept)
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Sums over all rows, and the scores of the grid, which has penalties now; of `folds`, or of one split only.
+    """Result of a criterion: the scores of a grid.
 
-    `scores` has shape (n_splits, n_alphas, n_sizes), larger is better, NaN where a candidate was refused; `order` is
-    that of the neurons by the sums over all rows.
+    total : NormalEquations, sums over all training rows
+    order : ndarray of shape (n_neurons,), order of the neurons by these sums
+    grid : Grid, candidates, with penalties
+    scores : ndarray of shape (n_splits, n_alphas, n_sizes), scores, larger is better; NaN where a candidate was refused
+    folds : bool, whether the splits are folds, or one split only
     """
 
     total: NormalEquations
@@ -124,36 +131,36 @@ class Scored:
 
 
 class Criterion(Protocol):
-    """One way to score the grid."""
+    """A method to score the grid."""
 
     def __call__(self, problem: Problem, scoring: str | None, cv: Any) -> Scored:
-        """Sum over the rows, and score; `scoring` and `cv` are the parameters of an estimator."""
+        """Sum over the rows and score the grid; `scoring` and `cv` are the parameters of an estimator."""
 
 
 def default_score(targets: Targets) -> str:
-    """What a grid is scored by where there are rows to score it on, and nothing else is asked for."""
+    """Default of `scoring` where rows are scored: r2, or accuracy for classes."""
     return "r2" if targets.meaning == "numbers" else "accuracy"
 
 
 def _default_sizes(n_neurons):
-    """About ten numbers, from a hundredth of all neurons to all."""
+    """About ten numbers of neurons in geometric steps, from a hundredth of them to all."""
     return np.unique(np.geomspace(max(n_neurons / 100, 1), n_neurons, 10).round().astype(int)).tolist()
 
 
 def score_of(scoring, problem: Problem) -> str | RowScore:
-    """Name of a score that follows from squared errors, or a score that adds over rows."""
+    """A name from FROM_SUMS, or a score that adds over rows."""
     if isinstance(scoring, str) and scoring in FROM_SUMS:
         return scoring
     return row_score(scoring, problem.targets, problem.dtype, FROM_SUMS)
 
 
 def score_from_squares(squares: np.ndarray, test: NormalEquations, name: str) -> np.ndarray:
-    """Score `name` of FROM_SUMS on the rows of `test`, (...), for sums of squared errors (..., n_targets)."""
+    """Scores (...) on the rows of `test` from sums of squared errors (..., n_targets); `name` is in FROM_SUMS."""
     if name != "r2":
         errors = squares / test.sum_weights
         return -(np.sqrt(errors) if "root" in name else errors).mean(axis=-1)
     moments = test.moments()
-    # As scikit-learn: a target that is constant on the rows scores 1 if it is met, else 0; here, to rounding.
+    # As in scikit-learn, a target that is constant on the rows scores 1 if predicted exactly, else 0; here to rounding.
     ratio = varies(squares, test.sum_weights, moments.mean_T).astype(float)
     np.divide(squares, moments.TT, out=ratio, where=moments.informative)
     return (1 - ratio).mean(axis=-1)

@@ -1,4 +1,4 @@
-"""Models of training rows for a whole grid, and their squared errors on other rows, from the sums alone."""
+"""Models of a whole grid on training rows, and their squared errors on test rows, from the sums alone."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from .ranking import ranked
 
 __all__ = ["FoldModels", "check_grid", "solve_apart", "solve_folds", "squared_scores"]
 
-# Of the output weights that one product with HH of the test part takes.
+# Bytes of the output weights that are multiplied at once by HH of the test part.
 _PRODUCT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
 class FoldModels:
-    """What the training rows give for some of the grid: of one fold, or all of them where the test rows are others.
+    """Models of a part of the grid, fitted to the training rows of one fold, or to all rows for a separate test set.
 
     Parameters
     ----------
     fold : int
-        Test part.
-    places : tuple of ndarray
-        Index of the penalties and of the sizes, as `np.ix_` gives it.
+        Number of the test part.
+    grid_index : tuple of ndarray
+        Indices of the penalties and of the sizes, from `np.ix_`.
     order : ndarray of shape (n_neurons,)
-        Of the neurons, by this training part.
+        Order of the neurons by this training part.
     squares : ndarray of shape (n_alphas, n_sizes, n_targets), or None
-        Weighted sums of squared errors on the test part, if there are sums of it.
+        Weighted sums of squared errors on the test part; None without sums over it.
     coef : ndarray of shape (n_neurons, n_alphas, n_sizes, n_targets), or None
-        Output weights, neurons in that order.
+        Output weights, with the neurons in `order`.
     intercept : ndarray of shape (n_alphas, n_sizes, n_targets), or None
         Intercepts.
     """
 
     fold: int
-    places: tuple[np.ndarray, ...]
+    grid_index: tuple[np.ndarray, ...]
     order: np.ndarray
     squares: np.ndarray | None
     coef: np.ndarray | None
@@ -69,14 +69,14 @@ def solve_folds(
     client=None,
     verbose: int | bool = 0,
 ) -> list[FoldModels]:
-    """Solve for all penalties and sizes on all training parts, by the workers of the client or threads here.
+    """Solve for all penalties and sizes on all training parts, on the client's workers or in local threads.
 
     Parameters
     ----------
     sums : FoldSums
-        Of all rows.
+        Sums over all rows.
     n_folds : int
-        Number of test parts, the first in `sums`.
+        Number of test parts, which come first in `sums`.
     order : ndarray of shape (n_neurons,)
         Nested order of the neurons.
     alphas : ndarray of shape (n_alphas,)
@@ -84,20 +84,20 @@ def solve_folds(
     sizes : sequence of int
         Numbers of neurons.
     ranking : str, optional
-        How each training part orders the neurons anew.
+        Method by which each training part orders the neurons.
     fit_intercept : bool
-        Whether H and T are centred, about the means of the training part.
+        Whether to centre about the means of the training part.
     keep : bool
-        Whether to give the output weights too.
+        Whether to return the output weights too.
     client : distributed.Client, optional
-        Where to work.
+        Client whose workers solve; local threads without.
     verbose : int, default=0
-        Whether to show progress, if it takes long.
+        Whether to show progress after one second.
 
     Returns
     -------
     list of FoldModels
-        Together the whole grid for each fold.
+        Parts that cover the whole grid on each fold.
     """
     plain = {fold: replace(sums.parts[fold], ledger=Ledger()) for fold in range(n_folds)}
     for fold, part in plain.items():
@@ -107,8 +107,9 @@ def solve_folds(
                     f"cv: each part must hold rows of positive weight; got none in the {name} part of split {fold}. "
                     "Use fewer folds, or folds that spread the weights."
                 )
-    grid = np.asarray(alphas, np.float64), np.asarray(sizes)
-    return _solve_all(sums.all, plain, True, order, ranking, *grid, fit_intercept, keep, client, verbose)
+    rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
+    solver = _GridSolver.of(alphas, sizes, fit_intercept, keep, test_inside=True)
+    return _solve_all(solver, rank, sums.all, plain, client, verbose)
 
 
 def solve_apart(
@@ -123,43 +124,44 @@ def solve_apart(
     client=None,
     verbose: int | bool = 0,
 ) -> list[FoldModels]:
-    """Solve for all penalties and sizes on sums, with the squared errors on sums of other rows as the one fold 0.
+    """Solve for all penalties and sizes, with squared errors on separate test rows, which are fold 0.
 
     Parameters
     ----------
     train : NormalEquations
-        Of the rows that are fitted.
+        Sums over the training rows.
     test : NormalEquations or None
-        Of the rows that errors are of; without, no squared errors.
+        Sums over the test rows; None for no squared errors.
     order, alphas, sizes, fit_intercept, keep, client, verbose
         As for `solve_folds`.
 
     Returns
     -------
     list of FoldModels
-        Together the whole grid.
+        Parts that cover the whole grid.
     """
     if not train.sum_weights > 0:
         raise DataError(f"X must hold rows of positive weight; got {train.n_samples} rows of weight 0.")
-    grid = np.asarray(alphas, np.float64), np.asarray(sizes)
     train = replace(train, ledger=Ledger())
     test = None if test is None else replace(test, ledger=Ledger())
-    return _solve_all(train, {0: test}, False, order, None, *grid, fit_intercept, keep, client, verbose)
+    rank = partial(_rank_fold, order=order, ranking=None, fit_intercept=fit_intercept)
+    solver = _GridSolver.of(alphas, sizes, fit_intercept, keep, test_inside=False)
+    return _solve_all(solver, rank, train, {0: test}, client, verbose)
 
 
 def squared_scores(
     models: Sequence[FoldModels], tests: Mapping[int, NormalEquations], n_alphas: int, n_sizes: int, name: str
 ) -> np.ndarray:
-    """Scores that follow from squared errors.
+    """Scores of the grid from squared errors on the test parts.
 
     Parameters
     ----------
     models : sequence of FoldModels
-        Of all folds, penalties and sizes.
+        Models of all folds, penalties and sizes.
     tests : mapping of int to NormalEquations
-        The sums of each fold's test part.
+        Sums over the test part of each fold.
     n_alphas, n_sizes : int
-        Numbers.
+        Shape of the grid.
     name : str
         One of FROM_SUMS.
 
@@ -170,32 +172,32 @@ def squared_scores(
     n_folds = 1 + max(part.fold for part in models)
     squares = np.empty((n_folds, n_alphas, n_sizes, tests[0].n_targets))
     for part in models:
-        squares[part.fold][part.places] = part.squares
+        squares[part.fold][part.grid_index] = part.squares
     return np.stack([score_from_squares(squares[fold], tests[fold], name) for fold in range(n_folds)])
 
 
 def check_grid(
     n_neurons: int, n_targets: int, n_alphas: int, n_sizes: int, n_folds: int, *, keep: bool = False, client=None
 ) -> None:
-    """Refuse grids of which the work does not fit in this process or on the workers, before there are sums.
+    """Refuse, before any pass, grids that do not fit in the memory of this process or of a worker.
 
     Parameters
     ----------
     n_neurons, n_targets, n_alphas, n_sizes, n_folds : int
-        Numbers.
+        Sizes of the problem.
     keep, client
         As for `solve_folds`.
 
     Raises
     ------
     InsufficientMemoryError
-        It does not fit; the message holds both numbers.
+        The grid does not fit; the message has the bytes needed and available.
     """
     from distributed.system import MEMORY_LIMIT
 
     L, c = n_neurons, n_targets
-    # Five squares: of the training part as summed and in order, of the test part likewise, and a factor; to rank takes
-    # four.
+    # Five square matrices: HH of the training and of the test part, each as summed and reordered, and a factor. Ranking
+    # takes four.
     per_task = 8 * (5 * L**2 + 4 * L * min(n_alphas * n_sizes * c, _PRODUCT_BYTES // (8 * L) + n_sizes * c))
     weights = 8 * L * n_alphas * n_sizes * c * n_folds if keep else 0
     sums = (n_folds + 2) * 4 * L * (L + 1)
@@ -216,39 +218,25 @@ def check_grid(
             )
 
 
-def _solve_all(everything, parts, inside, order, ranking, alphas, sizes, fit_intercept, keep, client, verbose):
-    """Models and errors for each part, which is in `everything` and not fitted, or not in there at all."""
+def _solve_all(solver, rank, everything, parts, client, verbose):
+    """Models and errors for each of the `parts`, whose sums are taken out of `everything` if `solver.test_inside`."""
     n_threads = _n_threads(client)
-    eigen = by_eigen(sizes, len(alphas))
-    pieces = _pieces(len(alphas), len(sizes), -(-n_threads // len(parts)), eigen)
-    rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
-    work = partial(_solve_fold, inside=inside, fit_intercept=fit_intercept, keep=keep, eigen=eigen)
-    jobs = [(fold, places) for fold in parts for places in pieces]
-    n_models = [int(np.prod(np.broadcast_shapes(*(axis.shape for axis in places)))) for _, places in jobs]
+    jobs = [(fold, index) for fold in parts for index in solver.split(-(-n_threads // len(parts)))]
+    n_models = [int(np.prod(np.broadcast_shapes(*(axis.shape for axis in index)))) for _, index in jobs]
     progress = RowProgress(sum(n_models), verbose, "select", unit="models", patience=1.0)
     if client is None:
-        # In threads of one BLAS thread each: factorisations of this size gain little from more.
+        # One BLAS thread per thread: factorisations of this size gain little from more.
         calls: list = [partial(rank, everything, part) for part in parts.values()]
         orders = reduce_here(calls, [1] * len(calls), _joined, in_process=True)
-        calls = [
-            partial(work, everything, parts[fold], [orders[fold]], fold, places, alphas, sizes) for fold, places in jobs
-        ]
+        calls = [partial(solver, everything, parts[fold], [orders[fold]], fold, index) for fold, index in jobs]
         return reduce_here(calls, n_models, _joined, in_process=True, done=progress.advance)
     run = uuid4().hex
     graph: dict = {f"all-{run}": (_Value(everything),)}
     graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in parts.items()}
     graph |= {(f"rank-{run}", fold): (rank, f"all-{run}", (f"fold-{run}", fold)) for fold in parts}
-    for i, (fold, places) in enumerate(jobs):
-        graph[f"select-{run}", i] = (
-            work,
-            f"all-{run}",
-            (f"fold-{run}", fold),
-            (f"rank-{run}", fold),
-            fold,
-            _Value(places),
-            _Value(alphas),
-            _Value(sizes),
-        )
+    for i, (fold, index) in enumerate(jobs):
+        keys = f"all-{run}", (f"fold-{run}", fold), (f"rank-{run}", fold)
+        graph[f"select-{run}", i] = (partial(solver, fold=fold, grid_index=index), *keys)
     n_bytes = sum(sums.packed.nbytes for sums in (everything, *parts.values()) if sums is not None)
     with telling_loss(client), sharing(n_bytes):
         futures = client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))], sync=False)
@@ -265,7 +253,7 @@ def _joined(lists):
 
 @dataclass(frozen=True, eq=False)
 class _Value:
-    """A value in a graph, so that Dask does not look into it; a task that gives it."""
+    """A task that returns a value, which Dask would traverse if it stood in the graph itself."""
 
     value: object
 
@@ -273,41 +261,63 @@ class _Value:
         return self.value
 
 
-def _pieces(n_alphas, n_sizes, most, eigen):
-    """The grid in about so many pieces that share no factorisation."""
-    cut, other = (n_sizes, n_alphas) if eigen else (n_alphas, n_sizes)
-    parts = [part for part in np.array_split(np.arange(cut), min(most, cut)) if len(part)]
-    return [np.ix_(np.arange(other), part) if eigen else np.ix_(part, np.arange(other)) for part in parts]
-
-
 def _rank_fold(everything, test, *, order, ranking, fit_intercept):
     return [order if ranking is None else ranked(everything - test, order, ranking, fit_intercept=fit_intercept)]
 
 
-def _solve_fold(everything, test, orders, fold, places, alphas, sizes, *, inside, fit_intercept, keep, eigen):
-    places, alphas, sizes = (value.value if isinstance(value, _Value) else value for value in (places, alphas, sizes))
-    alphas, sizes = alphas[places[0].ravel()], sizes[places[1].ravel()].tolist()
-    [order] = orders
-    train: NormalEquations = everything - test if inside else everything
-    path = RidgePath(nested(train.moments(centred=fit_intercept), order), sizes, eigen=eigen)
-    tested = None if test is None else nested(test.moments(centred=True), order)
-    L, c = path.moments.HT.shape
-    at_once = max(_PRODUCT_BYTES // (8 * L * len(sizes) * c), 1)
-    squares, coefs, intercepts = [], [], []
-    for start in range(0, len(alphas), at_once):
-        B = np.stack([path.coefficients(alpha) for alpha in alphas[start : start + at_once]], axis=1)
-        intercept = path.moments.mean_T - (path.moments.mean_H @ B.reshape(L, -1)).reshape(B.shape[1:])
-        if tested is not None:
-            squares.append(_squares(tested, test.sum_weights, B, intercept))
-        if keep:
-            coefs.append(B)
-            intercepts.append(intercept)
-    kept = (np.concatenate(coefs, axis=1), np.concatenate(intercepts)) if keep else (None, None)
-    return [FoldModels(fold, places, order, np.concatenate(squares) if squares else None, *kept)]
+@dataclass(frozen=True, eq=False)
+class _GridSolver:
+    """Solves a part of the grid on one fold: the task that runs in threads or on workers.
+
+    alphas, sizes : ndarray, the whole grid
+    fit_intercept, keep : bool, as for `solve_folds`
+    test_inside : bool, whether the test rows are among the rows summed, and so are subtracted from them
+    eigen : bool, whether to solve by eigen-decompositions, one per size, rather than Cholesky factors, one per penalty
+    """
+
+    alphas: np.ndarray
+    sizes: np.ndarray
+    fit_intercept: bool
+    keep: bool
+    test_inside: bool
+    eigen: bool
+
+    @classmethod
+    def of(cls, alphas, sizes, fit_intercept, keep, *, test_inside):
+        eigen = by_eigen(sizes, len(alphas))
+        return cls(np.asarray(alphas, np.float64), np.asarray(sizes), fit_intercept, keep, test_inside, eigen)
+
+    def split(self, n_parts):
+        """Indices of about `n_parts` parts of the grid that share no factorisation."""
+        alphas, sizes = np.arange(len(self.alphas)), np.arange(len(self.sizes))
+        cut = sizes if self.eigen else alphas
+        parts = [part for part in np.array_split(cut, min(n_parts, len(cut))) if len(part)]
+        return [np.ix_(alphas, part) if self.eigen else np.ix_(part, sizes) for part in parts]
+
+    def __call__(self, everything, test, orders, fold, grid_index):
+        """Models of the fold, in a list; `orders` holds the order of the neurons."""
+        alphas, sizes = self.alphas[grid_index[0].ravel()], self.sizes[grid_index[1].ravel()].tolist()
+        [order] = orders
+        train: NormalEquations = everything - test if self.test_inside else everything
+        path = RidgePath(nested(train.moments(centred=self.fit_intercept), order), sizes, eigen=self.eigen)
+        tested = None if test is None else nested(test.moments(centred=True), order)
+        L, c = path.moments.HT.shape
+        at_once = max(_PRODUCT_BYTES // (8 * L * len(sizes) * c), 1)
+        squares, coefs, intercepts = [], [], []
+        for start in range(0, len(alphas), at_once):
+            B = np.stack([path.coefficients(alpha) for alpha in alphas[start : start + at_once]], axis=1)
+            intercept = path.moments.mean_T - (path.moments.mean_H @ B.reshape(L, -1)).reshape(B.shape[1:])
+            if tested is not None:
+                squares.append(_squares(tested, test.sum_weights, B, intercept))
+            if self.keep:
+                coefs.append(B)
+                intercepts.append(intercept)
+        kept = (np.concatenate(coefs, axis=1), np.concatenate(intercepts)) if self.keep else (None, None)
+        return [FoldModels(fold, grid_index, order, np.concatenate(squares) if squares else None, *kept)]
 
 
 def _squares(tested, weight, B, intercept):
-    """Sums of squared errors (n_alphas, n_sizes, n_targets) of B (n_neurons, ...) on rows of this weight."""
+    """Sums of squared errors (n_alphas, n_sizes, n_targets) of B (n_neurons, ...) on rows with this sum of weights."""
     flat = B.reshape(len(B), -1)
     of_HT = np.einsum("iasj,ij->asj", B, tested.HT)
     of_HH = np.einsum("ij,ij->j", flat, tested.HH @ flat).reshape(B.shape[1:])

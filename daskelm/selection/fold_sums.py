@@ -76,7 +76,7 @@ def accumulate_folds(
     layer, targets, X, y, weights, verbose
         As for `accumulate`.
     folds : Folds
-        Of the rows of X.
+        Test part of each row of X.
 
     Returns
     -------
@@ -102,7 +102,7 @@ class _FoldPass(Pass):
         self.folds, self.in_runs, self.n_parts = folds, in_runs, folds.n_parts
 
     def __getstate__(self):
-        # A task knows the folds of its own rows.
+        # Each task gets the folds of its own rows through `part`.
         return {"folds": None, "in_runs": self.in_runs, "n_parts": self.n_parts}
 
     def part(self, start, stop):

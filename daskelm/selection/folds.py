@@ -1,4 +1,4 @@
-"""Which test part each row is in: from a number of folds, a splitter or splits, as runs of rows."""
+"""Folds: the test part of each row, as runs of rows, from a number of folds, a splitter or splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Rows as runs of test parts 0 to n_folds - 1; rows of part n_folds are in no test, so always in training.
+    """Test parts 0 to n_folds - 1 as runs of rows; rows of part n_folds are always in training.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Folds:
 
     @classmethod
     def of_rows(cls, n_folds: int, parts: np.ndarray) -> Folds:
-        """From the test part (n_samples,) of each row."""
+        """Folds from the test part (n_samples,) of each row."""
         starts = np.concatenate([[0], np.flatnonzero(np.diff(parts)) + 1])
         return cls(n_folds, np.append(starts, len(parts)), parts[starts])
 
@@ -50,7 +50,7 @@ class Folds:
 
     @property
     def n_parts(self) -> int:
-        """Number of parts of the rows: the test parts, and those rows that are in none."""
+        """Number of parts: the test parts, and one more if some rows are always in training."""
         return self.n_folds + bool((self.parts == self.n_folds).any())
 
     def runs(self) -> list[tuple[int, int, int]]:
@@ -58,7 +58,7 @@ class Folds:
         return list(zip(self.edges[:-1].tolist(), self.edges[1:].tolist(), self.parts.tolist(), strict=True))
 
     def between(self, start: int, stop: int) -> int | np.ndarray:
-        """The one part of the rows start to stop - 1, or those of each, (stop - start,) in few bytes."""
+        """Part of the rows start to stop - 1: one number if they share it, else an array (stop - start,)."""
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
         if last - first == 1:
@@ -67,23 +67,24 @@ class Folds:
         return np.repeat(self.parts[first:last].astype(np.min_scalar_type(self.n_folds)), lengths)
 
     def in_long_runs(self, n_rows: int) -> bool:
-        """Whether tasks may end where a run does: there are few runs, or they have so many rows on average."""
+        """Whether tasks may end where runs end: runs are few, or have at least `n_rows` rows on average."""
         return len(self.parts) <= 2 * self.n_parts or self.n_samples >= n_rows * len(self.parts)
 
 
 def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
-    """The folds that the parameter `cv` asks for.
+    """Folds from the parameter `cv`.
 
     Parameters
     ----------
     cv : int, splitter, or iterable of (train, test)
-        An int is that many folds of consecutive rows, stratified by label or not, as in scikit-learn.
+        An int is a number of folds of consecutive rows, stratified by label or not, as in scikit-learn. Shuffle where
+        rows are sorted (KFold(5, shuffle=True)); consecutive folds take less memory.
     n_samples : int
         Number of rows.
     X : ndarray of shape (n_samples, n_features), or None
-        What a splitter is shown; None where X is not in memory.
+        Passed to the splitter; None where X is not in memory.
     y : callable
-        Gives the targets or labels in memory, for splitters.
+        Returns the targets or labels in memory, for splitters.
     stratified : bool
         Whether there is one label per row.
 
@@ -94,7 +95,7 @@ def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
     Raises
     ------
     ParameterError
-        `cv` is none of these, its test parts overlap, or a training part is not all that is not in test.
+        `cv` is not one of these, its test parts overlap, or a training part is not the complement of its test part.
     """
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         if cv < 2:
@@ -103,15 +104,15 @@ def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
             )
         cv = StratifiedKFold(int(cv)) if stratified else KFold(int(cv))
     if type(cv) is KFold and not cv.shuffle:
-        # Without a number per row, since there may be more rows than memory holds.
+        # Runs instead of a number per row, since there may be more rows than memory holds.
         if cv.n_splits > n_samples:
             raise DataError(f"cv: there must be a row for each of {cv.n_splits} folds; got {n_samples} samples.")
         sizes = np.full(cv.n_splits, n_samples // cv.n_splits)
         sizes[: n_samples % cv.n_splits] += 1
         return Folds(cv.n_splits, np.concatenate([[0], np.cumsum(sizes)]), np.arange(cv.n_splits))
     if hasattr(cv, "split") and not isinstance(cv, str | bytes):
-        shown = np.broadcast_to(np.zeros(1), (n_samples, 1)) if X is None else X
-        return _from_splits(_splits(cv, shown, y()), n_samples)
+        placeholder = np.broadcast_to(np.zeros(1), (n_samples, 1))
+        return _from_splits(_splits(cv, placeholder if X is None else X, y()), n_samples)
     if isinstance(cv, Iterable) and not isinstance(cv, str | bytes):
         return _from_splits(cv, n_samples)
     raise ParameterError(
@@ -131,7 +132,7 @@ def _splits(cv, X, y):
 
 
 def _from_splits(splits, n_samples):
-    # One split at a time: all of them would be two numbers per row and fold.
+    # One split at a time: all at once would take two numbers per row and fold.
     parts, n_folds = np.full(n_samples, -1, np.int32), 0
     for i, split in enumerate(splits):
         try:

@@ -1,4 +1,4 @@
-"""The penalty and the number of neurons of the best score, from sums over rows that are somewhere else or gone."""
+"""Model selection from sums files alone: the penalty and the number of neurons, without access to the rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..exceptions import DataError, IncompatibleSumsError, ParameterError, RowsCountedError
 from ..layer.layer import Layer
-from ..layer.nesting import nested_order
+from ..layer.sublayer import nested_order
 from ..ridge.moments import rounding
 from ..ridge.path import nested
 from ..sums.file import each_sums, files_of
@@ -45,28 +45,29 @@ def select_from_sums(
     fit_intercept: bool = True,
     verbose: int | bool = 0,
 ) -> Selected:
-    """Score a grid on what sums tell, choose, and solve with all rows but those of `validation`.
+    """Score a grid from sums, choose the best candidate, and solve it with all rows except those of `validation`.
 
     Parameters
     ----------
     layer : Layer
-        That all the sums are of.
+        Layer of all the sums.
     sums : NormalEquations, str, path-like, or list of these
-        Sums, sums files, globs; no row in two of them.
+        Sums, sums files, globs; no row may be in two of them.
     check : callable
-        Is given each sums and the argument's name, and refuses those of another layer or other targets.
+        Called with each of the sums and the argument's name; refuses those of another layer or other targets.
     validation : the same as sums, optional
-        Of other rows, which the grid is scored on.
+        Sums over other rows, to score the grid on.
     alphas, n_neurons, ranking
-        As of `ELMRegressorCV`.
+        As for `ELMRegressorCV`.
     cv : None or "files"
-        Without validation: None is generalised cross-validation, "files" is a fold for each of the sums.
+        Without validation: None is generalised cross-validation, "files" makes each of the sums a fold. Prefer
+        "files" where files differ more from each other than their rows do, as sites or years.
     scoring : str, optional
         One of FROM_SUMS; r2 if not given.
     fit_intercept : bool
         Whether there is an intercept.
     verbose : int, default=0
-        Whether to show progress, if it takes long.
+        Whether to show progress after one second.
 
     Returns
     -------
@@ -75,23 +76,23 @@ def select_from_sums(
     Raises
     ------
     ParameterError
-        A grid, `cv` or `scoring` that cannot be used.
+        An invalid grid, `cv` or `scoring`.
     IncompatibleSumsError
-        Rows that are counted twice, also in `validation`; sums of other targets.
+        Rows that are counted twice, in `sums` or in `validation`; sums of other targets.
     DataError
         Sums of too few rows.
     InsufficientMemoryError
-        What so many folds and candidates need is not there.
+        The folds and candidates do not fit in memory.
     """
     _check_question(cv, scoring, validation)
     name, grid = scoring or "r2", Grid.of(alphas, n_neurons, layer, ranking=ranking)
-    # What can be gone through once is gone through twice.
+    # Iterators are consumed twice below: make them lists.
     sums, validation = (list(given) if isinstance(given, Iterator) else given for given in (sums, validation))
-    held = None
+    test = None
     if validation is not None:
         _check_files(sums, validation)
-        held = _added(validation, "validation", check)
-    # The sums of each part are kept for folds alone.
+        test = _added(validation, "validation", check)
+    # Only folds need the sums of each file; otherwise one total is in memory.
     parts = list(_each(sums, "sums", check)) if cv == "files" else []
     folds = _folds(parts, name) if cv == "files" else None
     total = _added(sums, "sums", check) if folds is None else folds.total
@@ -109,11 +110,11 @@ def select_from_sums(
         check_grid(layer.n_neurons, total.n_targets, *sizes, len(parts))
         models = solve_folds(folds, len(parts), nested_first, *tried, ranking=ranking, **how)
         scores = squared_scores(models, folds.parts, *sizes, name)
-    elif held is not None:
-        _check_validation(total, held, name)
+    elif test is not None:
+        _check_validation(total, test, name)
         check_grid(layer.n_neurons, total.n_targets, *sizes, 1)
-        models = solve_apart(total, held, order, *tried, **how)
-        scores = squared_scores(models, {0: held}, *sizes, name)
+        models = solve_apart(total, test, order, *tried, **how)
+        scores = squared_scores(models, {0: test}, *sizes, name)
     else:
         scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name, verbose)
     scores = _above_rounding(scores, grid, total, order)
@@ -166,20 +167,20 @@ def _folds(parts, name):
                 f"{part.n_samples} of weight {part.sum_weights:g} in sums {path}. Leave it out, or merge it with "
                 "another one."
             )
-    # Which rows are counted is known of all together.
+    # The ledger is kept once, for all folds together.
     ledger = reduce(or_, (part.ledger for _, part in parts))
     return FoldSums({i: replace(part, ledger=Ledger()) for i, (_, part) in enumerate(parts)}, ledger)
 
 
 def _check_validation(sums, validation, name):
     for what in ("targets", "n_targets"):
-        mine, theirs = getattr(sums, what), getattr(validation, what)
-        if mine != theirs:
+        expected, got = getattr(sums, what), getattr(validation, what)
+        if expected != got:
             raise IncompatibleSumsError(
-                f"validation: its {what} must be those of sums, {str(mine)[:40]}; got {str(theirs)[:40]}."
+                f"validation: its {what} must be those of sums, {str(expected)[:40]}; got {str(got)[:40]}."
             )
     try:
-        # Rows that are counted in both are an error of this.
+        # Merging the ledgers raises for rows that are counted in both.
         sums.ledger | validation.ledger
     except RowsCountedError as error:
         raise RowsCountedError(
@@ -192,7 +193,7 @@ def _check_validation(sums, validation, name):
 
 
 def _above_rounding(scores, grid, total, order):
-    """The scores, NaN where the penalty is below the rounding of sums in single precision."""
+    """The scores, with NaN where the penalty does not cover the rounding of sums in single precision."""
     diagonal = np.diagonal(total.moments().HH)[order]
     least = np.array([rounding(diagonal[:size], total.precision) for size in grid.sizes])
     scores = np.where(grid.alphas[:, None] >= least, scores, np.nan)

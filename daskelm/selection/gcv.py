@@ -1,4 +1,4 @@
-"""Generalised cross-validation as a criterion: from the sums of one pass alone."""
+"""Generalised cross-validation as a criterion: it needs only the sums of one pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["by_gcv", "gcv_scores"]
 
 
 def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
-    """Score the grid by generalised cross-validation; `scoring` is None or follows from squared errors."""
+    """Score the grid by generalised cross-validation; `scoring` is None (r2) or one of FROM_SUMS."""
     score = score_of(scoring or "r2", problem)
     if not isinstance(score, str):
         raise ParameterError(
@@ -30,18 +30,18 @@ def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
 
 
 def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool = 0) -> np.ndarray:
-    """Scores (1, n_alphas, n_sizes), NaN where refused, of leading neurons of sums in nested order.
+    """Scores (1, n_alphas, n_sizes) by generalised cross-validation; NaN where refused.
 
     Parameters
     ----------
     moments : Moments
-        Of all rows, the neurons in nested order.
+        Sums over all rows, with the neurons in nested order.
     alphas, sizes : sequence
-        The grid.
+        Penalties and sizes.
     name : str
         One of FROM_SUMS.
     verbose : int, default=0
-        Whether to show progress, if it takes long.
+        Whether to show progress after one second.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
     Raises
     ------
     DataError
-        All of the grid have nearly as many degrees of freedom as there are rows.
+        All candidates have nearly as many degrees of freedom as there are rows.
     """
     path = RidgePath(moments, sizes, eigen=by_eigen(sizes, len(alphas), inverse=True))
     progress = RowProgress(len(alphas) * len(sizes), verbose, "select", unit="models", patience=1.0)
@@ -62,9 +62,9 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
             "neurons or more. Use larger alphas, fewer n_neurons, or folds (cv)."
         )
     if name == "r2":
-        # Targets that are constant tell nothing, as in alpha="gcv".
-        told = moments.informative
-        relative = errors.inflated[:, :, told] / moments.TT[told]
-        return 1 - (relative.mean(axis=2) if told.any() else errors.inflation)[None]
+        # Constant targets are left out, as in alpha="gcv".
+        varying = moments.informative
+        relative = errors.inflated[:, :, varying] / moments.TT[varying]
+        return 1 - (relative.mean(axis=2) if varying.any() else errors.inflation)[None]
     per_row = errors.inflated / moments.n
     return -(np.sqrt(per_row) if "root" in name else per_row).mean(axis=2)[None]

@@ -1,7 +1,8 @@
-"""Scores on rows of their own as a criterion: one pass over the rows that are fitted, one over those."""
+"""A separate validation set as a criterion: one pass over the training rows, one over the validation rows."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["by_validation", "check_validation_sums"]
 
 def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
     """Score the grid, fitted to all of X, on the rows of X_val; `scoring` None is r2, or accuracy for classes."""
-    held: Any = problem.validation
+    validation: Any = problem.validation
     layer, targets = problem.layer, problem.targets
     if cv is not None:
         raise ParameterError(
@@ -31,17 +32,17 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
         )
     score = score_of(scoring or default_score(targets), problem)
     with naming_validation():
-        held.check(targets, problem.X)
+        validation.check(targets, problem.X)
     client, keep = None if isinstance(problem.X, np.ndarray) else current_client(), not isinstance(score, str)
     n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
     check_grid(layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), 1, keep=keep, client=client)
     total = accumulate(layer, targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
     grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
-    test = None
+    test: Any = None
     with naming_validation():
-        provenance = held.provenance(targets, total.ledger)
+        provenance = validation.provenance(targets, total.ledger)
         if isinstance(score, str):
-            args = layer, targets, held.X, held.y, held.weights
+            args = layer, targets, validation.X, validation.y, validation.weights
             test = accumulate(*args, provenance=provenance, verbose=problem.verbose)
             check_validation_sums(test, score)
     order = problem.order(total)
@@ -56,34 +57,18 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
         client=client,
         verbose=problem.verbose,
     )
-    if isinstance(score, str) and test is not None:
+    if isinstance(score, str):
         scores = squared_scores(models, {0: test}, len(grid.alphas), len(grid.sizes), score)
     else:
-        scores = _of_rows(problem, held, models, grid, score)
+        rows = replace(problem, X=validation.X, y=validation.y, weights=validation.weights)
+        one_fold = Folds(1, np.array([0, rows.X.shape[0]]), np.zeros(1, int))
+        with naming_validation():
+            scores = score_rows(rows, one_fold, models, grid, score)
     return Scored(total, order, grid, scores, folds=False)
 
 
-def _of_rows(problem, held, models, grid, score):
-    n_samples = held.X.shape[0]
-    one = Folds(1, np.array([0, n_samples]), np.zeros(1, int))
-    with naming_validation():
-        return score_rows(
-            problem.layer,
-            problem.targets,
-            held.X,
-            held.y,
-            held.weights,
-            one,
-            models,
-            grid.sizes,
-            len(grid.alphas),
-            score,
-            verbose=problem.verbose,
-        )
-
-
 def check_validation_sums(test: NormalEquations, name: str) -> None:
-    """Refuse sums of too few rows for the score of that name, one of FROM_SUMS."""
+    """Refuse sums of too few rows for a score, one of FROM_SUMS."""
     if not test.sum_weights > 0:
         raise DataError(f"there must be rows of positive weight; got {test.n_samples} rows of weight 0.")
     if name == "r2" and test.n_samples < 2:

@@ -1,4 +1,4 @@
-"""Cross-validation as a criterion: sums of folds in one pass, and one further pass for scores of rows."""
+"""K-fold cross-validation as a criterion: one pass sums each fold, a second one evaluates scores that need the rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
     score = score_of(scoring or default_score(targets), problem)
     in_memory_X = isinstance(X, np.ndarray)
     folds = make_folds(
-        cv, X.shape[0], X if in_memory_X else None, problem.labels, stratified=isinstance(targets, ClassTargets)
+        cv,
+        X.shape[0],
+        X if in_memory_X else None,
+        problem.labels_for_splitter,
+        stratified=isinstance(targets, ClassTargets),
     )
     client, keep = None if in_memory_X else current_client(), not isinstance(score, str)
     n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
@@ -48,8 +52,7 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
         _check_rows(sums.parts, folds.n_folds, score)
         scores = squared_scores(models, sums.parts, len(grid.alphas), len(grid.sizes), score)
     else:
-        args = layer, targets, X, y, weights, folds, models, grid.sizes, len(grid.alphas), score
-        scores = score_rows(*args, verbose=problem.verbose)
+        scores = score_rows(problem, folds, models, grid, score)
     return Scored(total, problem.order(total), grid, scores, folds=True)
 
 

@@ -1,27 +1,37 @@
-"""Exact leave-one-out as a criterion: sums of one pass, and what each row does to them in a second."""
+"""Exact leave-one-out as a criterion: one pass for the sums, a second one for the leverage and residual of each row."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..cluster.client import current_client
 from ..exceptions import DataError, InsufficientMemoryError
-from ..passes.accumulate import accumulate
+from ..passes.accumulate import Pass, accumulate, run_pass
+from ..passes.memory import BASE_BYTES
 from ..progress import RowProgress
 from ..ridge.eigen import GCV_GRID
-from ..ridge.leverage import factor_bytes, loo_factors
+from ..ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
+from ..ridge.moments import Moments
 from ..ridge.path import RidgePath, by_eigen, nested
 from .criterion import Problem, Scored, default_score, score_from_squares, score_of
-from .leave_one_out_scores import LEAST_LEFT, leave_rows_out
+from .scores import RowScore
 
-__all__ = ["by_loo"]
+__all__ = ["LeftOut", "by_loo"]
+
+# Smallest 1 - leverage. A row that determines more than 99.9 % of its own output is fitted by neurons of its own; they
+# have no data without it, and dividing by what rounding leaves of zero would give an arbitrary number.
+_LEAST_LEFT = 1e-3
+# Bytes of outputs, or of rows of H, that are in memory at once.
+_OUTPUT_BYTES = 8 * 2**20
 
 
 def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     """Score the grid by leaving out one row at a time; `scoring` None is r2, or accuracy for classes.
 
     Squared errors are pooled over rows before they become a score. A row is left out with its whole weight; the layer,
-    the scale, the weights of classes and the order of neurons are those of all rows.
+    the scale, class weights and the order of neurons stay those of all rows.
 
     Allen (1974).
     """
@@ -30,43 +40,45 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     n_alphas = len(GCV_GRID if grid.alphas is None else grid.alphas)
     eigen = by_eigen(grid.sizes, n_alphas, n_rows=X.shape[0])
     need = factor_bytes(grid.sizes, n_alphas, targets.n_targets, eigen=eigen)
-    # The sums, as they are and as a square in the two orders; to rank takes two squares more.
+    # The sums, packed and as a square matrix in two orders; ranking takes two more squares.
     squares = (20 if problem.ranking is None else 36) * layer.n_neurons**2
     client = None if isinstance(X, np.ndarray) else current_client()
     _check_memory(need, squares, layer.n_neurons, n_alphas, len(grid.sizes), client)
     total = accumulate(layer, targets, X, problem.y, problem.weights, verbose=problem.verbose)
     if total.n_samples < 2 or not total.sum_weights > 0:
-        some = "one sample" if total.n_samples == 1 else f"{total.n_samples} samples of weight {total.sum_weights:g}"
-        raise DataError(f"cv='loo' needs at least two rows of positive weight; got {some}. Give more rows.")
+        got = "one sample" if total.n_samples == 1 else f"{total.n_samples} samples of weight {total.sum_weights:g}"
+        raise DataError(f"cv='loo' needs at least two rows of positive weight; got {got}. Give more rows.")
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = grid.with_alphas(moments.HH)
     n_models = len(grid.alphas) * len(grid.sizes)
     progress = RowProgress(n_models, problem.verbose, "select", unit="models", patience=1.0)
     factors = loo_factors(RidgePath(moments, grid.sizes, eigen=eigen), grid.alphas, progress.advance)
-    shape = len(grid.alphas), len(grid.sizes)
-    counts, refused = leave_rows_out(
-        problem,
-        factors,
-        moments,
-        order,
-        shape[0] * shape[1],
-        total.sum_weights,
-        None if isinstance(score, str) else score,
-    )
+    row_score = None if isinstance(score, str) else score
+    counts, refused = _leave_rows_out(problem, LeftOut(factors, moments, order, row_score))
     if refused.all():
         raise DataError(
-            f"cv='loo': leaving out a row says nothing where a model follows it by more than {1 - LEAST_LEFT:.1%}, and "
-            f"all of this grid follow one of {total.n_samples} rows at least: alphas up to {max(grid.alphas):g}, "
+            f"cv='loo': leaving out a row says nothing where a model follows it by more than {1 - _LEAST_LEFT:.1%}, "
+            f"and all of this grid follow one of {total.n_samples} rows at least: alphas up to {max(grid.alphas):g}, "
             f"{min(grid.sizes)} neurons or more. Use larger alphas, fewer n_neurons, or cv=5."
         )
+    shape = len(grid.alphas), len(grid.sizes)
     counts = counts.reshape(*shape, -1)
     scores = score_from_squares(counts, total, score) if isinstance(score, str) else score.value(counts)
     return Scored(total, order, grid, np.where(refused.reshape(shape) > 0, np.nan, scores)[None], folds=False)
 
 
+def _leave_rows_out(problem, work):
+    """Sums (n_candidates, n_counts), and per candidate the number of rows with less than `_LEAST_LEFT` left."""
+    whole = [(0, problem.X.shape[0])]
+    sums = run_pass(
+        work, problem.layer, problem.targets, problem.X, problem.y, problem.weights, (), whole, problem.verbose
+    )
+    return sums[:, :-1], sums[:, -1].astype(int)
+
+
 def _check_memory(factors, squares, n_neurons, n_alphas, n_sizes, client):
-    """Refuse grids whose factors do not fit, before there are sums."""
+    """Refuse, before any pass, grids whose factors do not fit in memory."""
     from distributed.system import MEMORY_LIMIT
 
     places = [("This process", factors + squares, MEMORY_LIMIT)]
@@ -80,3 +92,98 @@ def _check_memory(factors, squares, n_neurons, n_alphas, n_sizes, client):
                 f"{n_sizes} numbers of {n_neurons} neurons, and has {available / 2**30:.2f} GiB. Use fewer alphas, "
                 "fewer neurons, or cv=None or 5."
             )
+
+
+class LeftOut(Pass):
+    """The pass that sums over rows the errors or counts of the models fitted without that row, for a whole grid.
+
+    The leverage of a row is w (1 / W + h' (HH + alpha I)^-1 h), h about the weighted mean, W the sum of weights; its
+    residual without it is the ordinary one divided by 1 - leverage.
+
+    Parameters
+    ----------
+    factors : sequence of CholeskyLeverage and EigenLeverage
+        Leverages of all candidates.
+    moments : Moments
+        Sums over all rows, with the neurons in `order`.
+    order : ndarray of shape (n_neurons,), int
+        Order of the neurons.
+    score : RowScore or None
+        Counts to sum; None is weighted squared errors of each target.
+    """
+
+    name = "score"
+
+    def __init__(
+        self,
+        factors: Sequence[CholeskyLeverage | EigenLeverage],
+        moments: Moments,
+        order: np.ndarray,
+        score: RowScore | None,
+    ):
+        self.factors, self.score = tuple(factors), score
+        self.n_candidates = sum(len(factor.candidates) for factor in self.factors)
+        largest = max(len(f.vectors) if isinstance(f, EigenLeverage) else len(f.U) for f in self.factors)
+        self.order, self.mean_H, self.mean_T = order[:largest], moments.mean_H[:largest], moments.mean_T
+        self.of_intercept = 1 / moments.weight if moments.centred else 0.0
+        self.nbytes = sum(factor.nbytes for factor in self.factors)
+        widest = max(largest, max(len(factor.candidates) for factor in self.factors) * len(self.mean_T))
+        self.step = max(_OUTPUT_BYTES // (8 * widest), 16)
+
+    def begin(self, layer, targets, origins, part):
+        """An empty collector for the rows of one task."""
+        return _LeftOutCollector(self, layer, targets)
+
+    def check_memory(self, need, available, where):
+        """Refuse grids that do not fit beside the `need` of plain gram tasks in one process."""
+        L, d, c = need.n_neurons, need.n_features, need.n_targets
+        widest = max(8 * self.step * max(L, max(len(factor.candidates) for factor in self.factors) * c), _OUTPUT_BYTES)
+        # A block as read and scaled; for `step` rows, H as computed, centred and solved, and the outputs scored.
+        per_task = 8 * need.block * (3 * d + 3 * c) + 8 * widest + need.input_bytes
+        total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
+        if available and total > available:
+            raise InsufficientMemoryError(
+                f"{where} needs about {total / 2**30:.2f} GiB to leave out each row for {self.n_candidates} pairs of a "
+                f"penalty and a number of neurons, whose factors take {self.nbytes / 2**30:.2f} GiB, and has "
+                f"{available / 2**30:.2f} GiB. Use fewer alphas, fewer neurons, or cv=None or 5."
+            )
+
+
+class _LeftOutCollector:
+    def __init__(self, work, layer, targets):
+        self.work, self.layer, self.targets, self.sums = work, layer, targets, None
+
+    def add(self, first_row, X, y, weights):
+        for start in range(0, len(X), self.work.step):
+            rows = slice(start, start + self.work.step)
+            given = np.ones(len(X[rows])) if weights is None else weights[rows]
+            # Rows of weight zero are left out, since they may hold NaN.
+            counted = given > 0
+            if counted.any():
+                self._add(X[rows][counted], y[rows][counted], given[counted])
+
+    def _add(self, X, y, given):
+        work, targets = self.work, self.targets
+        weights = targets.row_weights(y, given)
+        encoded = targets.encode(y)
+        truth = None if work.score is None else work.score.truth(y)
+        H = self.layer(X).astype(np.float64, copy=False)[:, work.order]
+        H -= work.mean_H
+        T = encoded - work.mean_T
+        for factor in work.factors:
+            leverages, outputs = factor(H)
+            left = 1 - weights[:, None] * (leverages + work.of_intercept)
+            refused = np.count_nonzero(left < _LEAST_LEFT, axis=0)
+            residuals = np.subtract(T[:, None], outputs, out=outputs)
+            residuals /= np.maximum(left, _LEAST_LEFT)[:, :, None]
+            if work.score is None:
+                counts = np.einsum("i,imj->mj", weights, np.square(residuals, out=residuals))
+            else:
+                counts = work.score.counts(encoded[:, None] - residuals, truth, given)
+            if self.sums is None:
+                self.sums = np.zeros((work.n_candidates, counts.shape[1] + 1))
+            self.sums[factor.candidates, :-1] += counts
+            self.sums[factor.candidates, -1] += refused
+
+    def result(self):
+        return 0.0 if self.sums is None else self.sums

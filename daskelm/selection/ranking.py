@@ -1,4 +1,4 @@
-"""The order of neurons by what they tell of the targets, the most useful first: from HH and HT, never the rows."""
+"""Ranking of neurons, the most informative about the targets first, from HH and HT alone."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def check_ranking(ranking, n_targets: int) -> str | None:
 def ranked(sums: NormalEquations, order: np.ndarray, ranking: str | None, *, fit_intercept: bool = True) -> np.ndarray:
     """The neurons in the order in which they enter a sparse model of all targets.
 
-    Columns of H and T count in units of their standard deviations, about the means where there is an intercept. A
-    neuron that depends on those before it to rounding, and all that are left when nothing of the targets is, stand at
-    the end, as in `order`; so do those that are constant.
+    Columns of H and T are standardised, about the means if there is an intercept. Neurons at the end, in the order of
+    `order`: constant ones, those that depend linearly on earlier ones to within rounding, and all that remain once the
+    targets are explained to within rounding.
 
     Parameters
     ----------
     sums : NormalEquations
-        Of the rows that decide.
+        Sums over the rows to rank by.
     order : ndarray of shape (n_neurons,), int
-        The nested order, which decides between equals.
+        Nested order, which breaks ties.
     ranking : str or None
         A key of `RANKINGS`; None is `order`.
     fit_intercept : bool
@@ -49,7 +49,7 @@ def ranked(sums: NormalEquations, order: np.ndarray, ranking: str | None, *, fit
     Returns
     -------
     ndarray of shape (n_neurons,), int
-        Best first.
+        Most informative first.
     """
     if ranking is None:
         return order
@@ -62,38 +62,38 @@ def ranked(sums: NormalEquations, order: np.ndarray, ranking: str | None, *, fit
 class _SparseModel:
     """Least squares of the targets on the neurons taken so far.
 
-    Their columns are orthogonalised one after the other, as by a Cholesky factor with pivots, which needs products of
-    columns only: `fitted` (n_neurons, n_targets) are those of all columns with the model's outputs, `correlations`
-    those with the targets.
+    Columns are orthogonalised one by one, as in a pivoted Cholesky factorisation, which needs only their products.
+    `correlations` (n_neurons, n_targets) are the products of all columns with the targets, `fitted` those with the
+    model's outputs.
     """
 
     def __init__(self, sums: NormalEquations, order: np.ndarray, centred: bool):
         moments, n = nested(sums.moments(centred=centred), order), len(order)
         variances = np.diag(moments.HH)
-        # Of a constant column there is rounding of its squares as they were summed: about zero, or a reference.
+        # A constant column has a variance of rounding, relative to its squares as they were summed (about a reference).
         squares = sums.packed[np.cumsum([0, *range(n, 1, -1)])][order]
         resolved = varies(variances, sums.sum_weights, moments.mean_H) & (variances > moments.unresolved * squares)
-        told = moments.informative
+        varying = moments.informative
         scale = np.where(resolved, 1 / np.sqrt(np.where(resolved, variances, 1.0)), 0.0)
         self.products = moments.HH * scale * scale[:, None]
-        self.correlations = moments.HT[:, told] * scale[:, None] / np.sqrt(moments.TT[told])
+        self.correlations = moments.HT[:, varying] * scale[:, None] / np.sqrt(moments.TT[varying])
         self.fitted = np.zeros_like(self.correlations)
         self.unresolved = moments.unresolved
         self.taken: list[int] = []
-        # Of each column what those taken leave of it, as a part of its variance; and the same of all targets.
+        # Fraction of each column's variance that the neurons taken leave unexplained; the same, summed over targets.
         self.left = resolved.astype(float)
-        self.unexplained = float(np.count_nonzero(told))
+        self.unexplained = float(np.count_nonzero(varying))
         self.least = self.unexplained * self.unresolved
-        # Products of all columns with the orthogonal ones.
+        # Products of all columns with the orthogonalised ones.
         self._basis = np.empty((n, n), order="F")
 
     @property
     def free(self) -> np.ndarray:
-        """Which neurons may be taken; none where what is left of the targets is rounding."""
+        """Neurons that may be taken; empty once the targets are explained to within rounding."""
         return np.flatnonzero(self.left > self.unresolved) if self.unexplained > self.least else np.zeros(0, int)
 
     def take(self, j: int) -> None:
-        """Add a neuron that may be taken."""
+        """Add neuron `j`, one of `free`, to the model."""
         k = len(self.taken)
         basis = self._basis[:, :k]
         column = (self.products[j] - basis @ basis[j]) / np.sqrt(self.left[j])
@@ -107,7 +107,7 @@ class _SparseModel:
 
 
 def _by_omp(model):
-    """Orthogonal matching pursuit: the largest sum over targets of squared correlations with their residuals.
+    """Orthogonal matching pursuit: takes the largest sum, over targets, of squared correlations with the residuals.
 
     Pati, Rezaiifar, Krishnaprasad (1993); several targets: Cotter, Rao, Engan, Kreutz-Delgado (2005).
     """
@@ -117,13 +117,13 @@ def _by_omp(model):
 
 
 def _by_mrsr(model):
-    """Multiresponse sparse regression: outputs go towards least squares on the neurons taken until another is as good.
+    """Multiresponse sparse regression: outputs move towards least squares on the neurons taken until another one ties.
 
-    As good is the sum over targets of absolute correlations with their residuals, which falls alike for all taken. For
-    one target it is least angle regression: Efron, Hastie, Johnstone, Tibshirani (2004). Similä, Tikka (2005).
+    Neurons tie in the sum, over targets, of absolute correlations with the residuals; it falls equally for all taken.
+    For one target this is least angle regression: Efron, Hastie, Johnstone, Tibshirani (2004). Similä, Tikka (2005).
 
-    scikit-learn's `lars_path_gram` takes the same neurons until a coefficient passes zero. It turns the sign of that
-    neuron's correlation then, from where on correlations rise again (1.9).
+    scikit-learn's `lars_path_gram` (1.9) takes the same neurons until a coefficient passes zero. There it flips the
+    sign of that neuron's correlation, and correlations rise again.
     """
     outputs = np.zeros_like(model.correlations)
     best = np.abs(model.correlations).sum(axis=1)
@@ -140,10 +140,10 @@ def _by_mrsr(model):
 
 
 def _crossing(a, b, level):
-    """Least step, and index, at which the sum of |a - step b| over targets is (1 - step) level for one of the rows.
+    """Smallest step at which the sum of |a - step b| over targets is (1 - step) level for some row, and that row.
 
-    The largest difference of any row is convex in the step, not positive at 0 and not negative at 1: Newton's method
-    from 1 downwards comes to its zero in a finite number of steps, since there are finitely many straight pieces.
+    The largest difference over the rows is convex and piecewise linear in the step, not positive at 0 and not negative
+    at 1, so that Newton's method from 1 downwards finds its zero in finitely many steps.
     """
     step, found = 1.0, None
     while True:
@@ -157,5 +157,5 @@ def _crossing(a, b, level):
         step, found = lower, i
 
 
-# By the parameter `ranking`. A row here is all that another one needs.
+# Methods by the parameter `ranking`; a new one is a function and a row here.
 RANKINGS = {"omp": _by_omp, "lars": _by_mrsr, "mrsr": _by_mrsr}

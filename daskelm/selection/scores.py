@@ -1,4 +1,4 @@
-"""Scores that add over rows: what is counted of each row for many models at once, and the score of the counts."""
+"""Scores that add over rows: counts of a block for many models at once, and the score of the summed counts."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ _OF_NUMBERS = ("neg_mean_absolute_error", "neg_mean_absolute_percentage_error")
 
 
 class RowScore(Protocol):
-    """A score of scikit-learn's by its name there; larger is better."""
+    """A scikit-learn score as sums over rows; larger is better."""
 
     def counts(self, outputs: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """What adds up, (n_models, n_counts), for outputs (rows, n_models, n_targets) and weights (rows,) of rows."""
+        """Counts to be summed (n_models, n_counts), from outputs (rows, n_models, n_targets) and weights (rows,)."""
 
     def truth(self, y: np.ndarray) -> np.ndarray:
-        """What `counts` compares with, for y as given."""
+        """The true values, in the form that `counts` compares with."""
 
     def value(self, counts: np.ndarray) -> np.ndarray:
-        """The score (..., ) of counts (..., n_counts)."""
+        """The score (...) from summed counts (..., n_counts)."""
 
 
 def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) -> RowScore:
-    """The score of that name.
+    """The score with this name.
 
     Parameters
     ----------
     scoring : str
         Name of a scorer of scikit-learn.
     targets : Targets
-        What is predicted.
+        Targets that are predicted.
     dtype : dtype
-        Of predictions: probabilities are compared as they are given out.
+        Type of predictions; probabilities are compared in this precision, as users get them.
     others : tuple of str
-        What else may be asked for, in the message.
+        Further names that the caller accepts, for the message.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) ->
     Raises
     ------
     ParameterError
-        It does not add over rows, or not for these targets.
+        The score does not add over rows, or is not for these targets.
     """
     known: tuple[str, ...]
     if isinstance(targets, RegressionTargets):
@@ -124,7 +124,7 @@ class _OfProbabilities:
             losses = -np.log(np.clip(of_truth, eps, 1 - eps))
         else:
             losses = np.square(p, dtype=np.float64).sum(axis=2) - 2 * of_truth + 1
-            # As scikit-learn's: with two classes the error of one of them.
+            # scikit-learn counts the error of one class only where there are two.
             losses *= 0.5 if p.shape[2] == 2 else 1.0
         return np.stack([weights @ losses, np.full(m, weights.sum())], axis=1)
 
@@ -134,7 +134,7 @@ class _OfProbabilities:
 
 @dataclass(frozen=True, eq=False)
 class _OfLabels:
-    """Of each class the weight of rows that are predicted rightly, predicted, and true; of all rows right, and all."""
+    """Scores from five weights: rows correct, predicted and true, per class; rows correct, and all rows."""
 
     targets: ClassTargets | IndicatorTargets
     dtype: np.dtype
@@ -169,10 +169,10 @@ class _OfLabels:
         return np.concatenate([both, of_predicted, of_true, right[:, None], np.full((m, 1), total)], axis=1)
 
     def _predicted(self, outputs):
-        """Indices (rows, n_models) of the classes, as `predict` has them."""
+        """Indices (rows, n_models) of the classes that `predict` returns."""
         n, m, c = outputs.shape
         if self.dtype == np.float64:
-            # Probabilities are in the order of the outputs, but for what a cast to single precision makes equal.
+            # Probabilities have the order of the outputs; only a cast to single precision can make them equal.
             return np.argmax(outputs, axis=2) if c > 1 else (outputs[:, :, 0] > 0.5).astype(np.intp)
         p = probabilities(outputs.reshape(-1, c), False).astype(self.dtype)
         return np.argmax(p, axis=1).reshape(n, m)
@@ -201,7 +201,7 @@ class _OfLabels:
             return of_classes[..., self.positive]
         if average == "weighted":
             return _ratio((of_classes * true).sum(axis=-1), true.sum(axis=-1))
-        # Classes that neither occur nor are predicted do not count, as in scikit-learn; labels of multi-label ones do.
+        # As in scikit-learn, classes that neither occur nor are predicted are left out, except in multi-label targets.
         present = (predicted > 0) | (true > 0) | isinstance(self.targets, IndicatorTargets)
         return of_classes[..., 0] if average == "micro" else _mean(of_classes, present)
 

@@ -1,4 +1,4 @@
-"""The further pass for scores that add over rows: outputs of all models of the grid for the rows of their test part."""
+"""The pass over test rows for scores that add over rows: outputs of all models of the grid."""
 
 from __future__ import annotations
 
@@ -6,55 +6,38 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data.inputs import Source
-from ..data.targets import Targets
 from ..exceptions import DataError, InsufficientMemoryError
-from ..layer.layer import Layer
 from ..passes.accumulate import Pass, run_pass
 from ..passes.memory import BASE_BYTES
+from .criterion import Grid, Problem
 from .fold_models import FoldModels
 from .folds import Folds
 from .scores import RowScore
 
 __all__ = ["score_rows"]
 
-# Outputs of all penalties that are held at once.
+# Bytes of outputs, of all penalties, that are in memory at once.
 _OUTPUT_BYTES = 8 * 2**20
 
 
-def score_rows(
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    folds: Folds,
-    models: Sequence[FoldModels],
-    sizes: Sequence[int],
-    n_alphas: int,
-    score: RowScore,
-    *,
-    verbose: int | bool = 0,
-) -> np.ndarray:
+def score_rows(rows: Problem, folds: Folds, models: Sequence[FoldModels], grid: Grid, score: RowScore) -> np.ndarray:
     """Score all models of the grid by one pass over the rows.
 
-    H is computed once for each row, and its product with the weights of all models of its fold at once. Rows of no
-    test part are not looked at.
+    H is computed once for each row, and then multiplied at once by the weights of all models of the row's fold. Rows
+    outside all test parts are skipped.
 
     Parameters
     ----------
-    layer, targets, X, y, weights, verbose
-        As for `accumulate`.
+    rows : Problem
+        X, y and weights to score on, with layer and targets.
     folds : Folds
-        Of the rows.
+        Test part of each row.
     models : sequence of FoldModels
-        Of all folds, penalties and sizes, with their weights.
-    sizes : sequence of int
-        Numbers of neurons.
-    n_alphas : int
-        Number of penalties.
+        Models of all folds, penalties and sizes, with their weights.
+    grid : Grid
+        Penalties and sizes of the models.
     score : RowScore
-        Says what is counted.
+        Score to compute.
 
     Returns
     -------
@@ -64,15 +47,15 @@ def score_rows(
     Raises
     ------
     DataError
-        There is no row of positive weight.
+        No row has a positive weight.
     InsufficientMemoryError
         The weights of all models do not fit beside the rest.
     """
-    work = _ScorePass(folds, models, sizes, n_alphas, score)
+    work = _ScorePass(folds, models, grid, score)
     runs = [(a, b) for a, b, part in folds.runs() if part < folds.n_folds]
-    if not folds.in_long_runs(4 * layer.n_neurons):
+    if not folds.in_long_runs(4 * rows.layer.n_neurons):
         runs = [(0, folds.n_samples)]
-    counts = run_pass(work, layer, targets, X, y, weights, (), runs, verbose)
+    counts = run_pass(work, rows.layer, rows.targets, rows.X, rows.y, rows.weights, (), runs, rows.verbose)
     if not isinstance(counts, np.ndarray):
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     return score.value(counts)
@@ -81,26 +64,26 @@ def score_rows(
 class _ScorePass(Pass):
     name = "score"
 
-    def __init__(self, folds, models, sizes, n_alphas, score):
-        c = models[0].intercept.shape[2]
+    def __init__(self, folds, models, grid, score):
+        sizes, n_alphas, c = grid.sizes, len(grid.alphas), models[0].intercept.shape[2]
         self.folds, self.n_folds, self.score = folds, folds.n_folds, score
         self.sizes, self.n_alphas = tuple(sizes), n_alphas
-        # Without the zeros of the smaller sizes: (size, n_alphas, n_targets) for each fold and size.
+        # Arrays (size, n_alphas, n_targets) for each fold and size leave out the zeros beyond the smaller sizes.
         self.coefs = [[np.zeros((size, n_alphas, c)) for size in sizes] for _ in range(self.n_folds)]
         self.intercepts = np.zeros((self.n_folds, n_alphas, len(sizes), c))
         self.orders = [None] * self.n_folds
         for part in models:
-            # Where columns of H stand in that order as they are, they need not be copied.
-            as_they_are = np.array_equal(part.order, np.arange(len(part.order)))
-            self.orders[part.fold] = None if as_they_are else part.order
-            alphas, places = (place.ravel() for place in part.places)
-            self.intercepts[part.fold][part.places] = part.intercept
-            for i, place in enumerate(places.tolist()):
-                self.coefs[part.fold][place][:, alphas] = part.coef[: sizes[place], :, i]
+            # Columns of H need no copy where they are in this order already.
+            in_order = np.array_equal(part.order, np.arange(len(part.order)))
+            self.orders[part.fold] = None if in_order else part.order
+            alphas, columns = (axis.ravel() for axis in part.grid_index)
+            self.intercepts[part.fold][part.grid_index] = part.intercept
+            for i, s in enumerate(columns.tolist()):
+                self.coefs[part.fold][s][:, alphas] = part.coef[: sizes[s], :, i]
         self.nbytes = sum(coef.nbytes for of_fold in self.coefs for coef in of_fold)
 
     def __getstate__(self):
-        # A task knows the folds of its own rows.
+        # Each task gets the folds of its own rows through `part`.
         return self.__dict__ | {"folds": None}
 
     def part(self, start, stop):
@@ -108,7 +91,7 @@ class _ScorePass(Pass):
 
     def begin(self, layer, targets, origins, part):
         start, parts = part
-        return _Collector(self, layer, start, parts)
+        return _ScoreCollector(self, layer, start, parts)
 
     def check_memory(self, need, available, where):
         L, d = need.n_neurons, need.n_features
@@ -124,7 +107,7 @@ class _ScorePass(Pass):
             )
 
 
-class _Collector:
+class _ScoreCollector:
     def __init__(self, work, layer, start, parts):
         self.work, self.layer, self.start, self.parts, self.sums = work, layer, start, parts, None
 
@@ -134,7 +117,7 @@ class _Collector:
         weights = np.ones(len(X)) if weights is None else weights
         truth = work.score.truth(y)
         for fold in np.unique(parts).tolist():
-            # Rows of weight zero may hold anything.
+            # Rows of weight zero are left out, since they may hold NaN.
             rows = np.flatnonzero((parts == fold) & (weights > 0))
             if fold < work.n_folds and len(rows):
                 self._add(fold, X[rows], truth[rows], weights[rows])

@@ -1,4 +1,4 @@
-"""The penalty and the number of neurons of the best score, by the criterion that is asked for."""
+"""Selection of the penalty and the number of neurons: scores a grid by a criterion, takes the best, and solves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.model_selection import LeaveOneOut
 
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
-from ..layer.nesting import leading
+from ..layer.sublayer import sublayer
 from ..ridge.solve import Solution, solve
 from ..sums.normal_equations import NormalEquations
 from ..sums.some_neurons import take_neurons
@@ -22,13 +22,13 @@ from .leave_one_out import by_loo
 
 __all__ = ["CRITERIA", "Selected", "choose", "named", "results_of", "select"]
 
-# By the parameter `cv`, if it is a word; all else are folds.
+# Criteria by the parameter `cv`; any value that is not a key here means folds.
 CRITERIA: dict[str | None, Criterion] = {None: by_gcv, "loo": by_loo}
 
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """The layer of the chosen size, its sums and solution, and all scores."""
+    """The best candidate of a grid: the layer of that size, its sums, its solution, and the scores of all."""
 
     layer: Layer
     sums: NormalEquations
@@ -37,16 +37,17 @@ class Selected:
 
 
 def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
-    """Score the grid, choose, and solve.
+    """Score the grid, take the best candidate, and solve it.
 
     Parameters
     ----------
     problem : Problem
-        Rows and grid.
+        Training rows and grid.
     cv : None, "loo", int, splitter, or iterable of splits
-        None for generalised cross-validation.
+        None is generalised cross-validation: one pass, the cheapest. Folds suit rows that depend on each other, such
+        as groups or time series; "loo" suits few rows.
     scoring : str or None
-        None is r2, or accuracy for classes unless `cv` is None and there are no validation rows.
+        None is r2, or accuracy for classes, except with `cv` None and no validation rows.
 
     Returns
     -------
@@ -67,17 +68,17 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
 
 
 def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
-    """Take the best of a grid that was scored, and solve: the layer of that size, its sums and solution."""
+    """Take the best candidate of a scored grid, and solve it."""
     best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
     a, s = np.unravel_index(best, scored.scores.shape[1:])
-    smaller, columns = leading(layer, scored.grid.sizes[s], scored.order)
+    smaller, columns = sublayer(layer, scored.grid.sizes[s], scored.order)
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
     solution = solve(sums.moments(centred=fit_intercept), float(scored.grid.alphas[a]))
     return Selected(smaller, sums, solution, scored)
 
 
 def named(cv):
-    """The parameter `cv`, as a word if there is one for it."""
+    """The parameter `cv`, with "loo" for LeaveOneOut()."""
     return "loo" if isinstance(cv, LeaveOneOut) else cv
 
 
@@ -87,7 +88,7 @@ def _ranks(means):
 
 
 def results_of(alphas: np.ndarray, sizes: list[int], scores: np.ndarray, *, folds: bool) -> dict:
-    """A table of all scores as scikit-learn's `cv_results_`, which a DataFrame takes.
+    """All scores as scikit-learn's `cv_results_`, for a DataFrame.
 
     Parameters
     ----------
@@ -96,14 +97,14 @@ def results_of(alphas: np.ndarray, sizes: list[int], scores: np.ndarray, *, fold
     sizes : list of int
         Numbers of neurons.
     scores : ndarray of shape (n_splits, n_alphas, n_sizes)
-        Scores; NaN where there is none.
+        Scores; NaN where a candidate was refused.
     folds : bool
-        Whether splits are folds, which have columns of their own.
+        Whether the splits are folds, each with its own column.
 
     Returns
     -------
     dict
-        Of columns with one entry per candidate, alphas first.
+        Columns with one entry per candidate, alphas first.
     """
     each_alpha = np.repeat(np.asarray(alphas, np.float64), len(sizes))
     each_size = np.tile(np.asarray(sizes), len(alphas))

@@ -1,4 +1,4 @@
-"""Rows that a grid is scored on and that are not fitted: what they must be, and errors that name them."""
+"""The validation set: rows that score the grid and are not fitted, their checks, and errors that name them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _REMEDY = "Rows that were fitted flatter a model: give other ones, such as from_
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """X_val, y_val and sample_weight_val, checked as the training rows were, in a form that the work is done on."""
+    """X_val, y_val and sample_weight_val, checked and converted as the training rows are."""
 
     X: Source
     y: Source
     weights: Source | None
 
     def check(self, targets: Targets, X: Source) -> None:
-        """Refuse what shows before any pass: no rows, other columns, unseen labels, rows of files that are in X too."""
+        """Refuse, before any pass: no rows, other columns, unseen labels, rows of files that are in X too."""
         if not self.X.shape[0]:
             raise DataError("X_val must have at least one row; got none.")
         n = 1 if isinstance(targets, ClassTargets) else targets.n_targets
@@ -38,7 +38,7 @@ class Validation:
             raise DataError(f"y_val must have as many columns as y, {n}; got {n_columns(self.y)}.")
         if isinstance(targets, ClassTargets):
             known = targets.classes.tolist()
-            # Sets, since labels of two types do not compare in NumPy.
+            # Python sets, since NumPy does not compare labels of two types.
             if unseen := set(count_classes(self.y)[0].tolist()).difference(known):
                 raise DataError(
                     f"y_val: every label must be one of those in y, {known[:6]}{'...' if len(known) > 6 else ''}; got "
@@ -48,9 +48,9 @@ class Validation:
             _check_places(X, self.X)
 
     def provenance(self, targets: Targets, fitted: Ledger) -> Provenance | None:
-        """Where the rows come from, for their ledger; rows of files that were fitted, whatever their path, are refused.
+        """Provenance of the validation rows, for their ledger; refuses rows of files that were fitted, under any path.
 
-        `fitted` is the ledger of the training rows. None for rows from memory, which nobody can know again.
+        `fitted` is the ledger of the training rows. None for rows from memory, which cannot be recognised later.
         """
         if not isinstance(self.X, Hdf5Rows):
             return None
@@ -77,9 +77,9 @@ def _in_both(rows, path):
 
 @contextlib.contextmanager
 def naming_validation(*, opening: bool = False) -> Iterator[None]:
-    """Errors about X, y or sample_weight say that they are about X_val, y_val or sample_weight_val.
+    """Context in which errors about X, y or sample_weight name X_val, y_val or sample_weight_val instead.
 
-    While these are opened, `opening`, scikit-learn's checks raise plain ValueErrors and TypeErrors too.
+    `opening`: also for the plain ValueErrors and TypeErrors of scikit-learn's checks when the rows are opened.
     """
     what = "validation rows (X_val, y_val, sample_weight_val)"
     try:

@@ -1,3 +1,3 @@
-"""The sums as a value with + and -, which rows they hold, and their file."""
+"""The sums HH and HT as a value with + and -, the ledger of the rows that they count, and their file."""
 
 __all__: list[str] = []

@@ -1,22 +1,23 @@
-"""Files that are given twice in one call, or are copies of each other, also where one was appended to."""
+"""Duplicate files in one call: files given twice, or copies of each other, even where one was appended to."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import warnings
 from collections.abc import Container, Iterator, Sequence
 
-from ..exceptions import DataError
+from ..exceptions import AlikeTablesWarning, DataError
 from ..hdf5.rows import some
 from .ledger import Ledger
 from .row_cells import cell_of
 from .row_source import Source
 
-__all__ = ["Copies", "called", "name_of", "refuse_twice"]
+__all__ = ["Copies", "called", "name_of", "refuse_twice", "warn_of_look_alikes"]
 
 
 class Copies:
-    """Finds files that are given twice, or are copies of each other.
+    """Detects files that are given twice, or are copies of each other.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ class Copies:
     Attributes
     ----------
     alike : list of (str, str)
-        Paths of files that look like an earlier one, and of that one, whose rows read otherwise.
+        Path of a file that resembles an earlier one but has different rows, and path of that earlier one.
     """
 
     def __init__(self, table):
@@ -36,9 +37,9 @@ class Copies:
         self._samples: dict[tuple, dict] = {}
 
     def find(self, part, origin, source: Source, known: bool) -> str:
-        """One name for all files that hold the same rows, or begin with them; `known` are those of an earlier call."""
+        """The name shared by all files with the same rows, or the same first rows; `known` if the ledger has them."""
         keys = list(_beginnings(source))
-        # The shorter one of two is found among the beginnings of the longer one.
+        # The shorter of two files is found among the beginnings of the longer one.
         earlier = [self._seen.get(key, []) for key in [(False, keys[-1]), *((True, key) for key in keys)]]
         name = name_of(source, ())
         for other_part, other, other_source, other_name in itertools.chain.from_iterable(earlier):
@@ -56,13 +57,13 @@ class Copies:
 
     def _are_the_same(self, one, two) -> bool:
         a, b = self._sample(*one), self._sample(*two)
-        # Most tables that look alike differ in the first cell, and there may be thousands.
+        # Comparing the cells read rules out most look-alikes cheaply; there may be thousands.
         if any(rows in b and b[rows] != digests for rows, digests in a.items()) or a.keys().isdisjoint(b.keys()):
             return False
         return max(one[2].likeness(two[2].anchors), two[2].likeness(one[2].anchors)) == 1
 
     def _sample(self, part, origin, source) -> dict:
-        """What the cells read that anchors are in, by their rows."""
+        """Digests of the cells that contain anchors, by their rows."""
         key = part.path, part.dataset, origin.first
         if key not in self._samples:
             first, last = origin.rows
@@ -73,21 +74,21 @@ class Copies:
 
 
 def _beginnings(source: Source) -> Iterator[tuple]:
-    """Keys of the table's first rows, up to each power of two: those of a table are also those of a longer one."""
+    """Keys of the first rows of a table, up to each power of two; a longer table with the same rows has them too."""
     digests, anchors = [], sorted(source.anchors.items())
     for row, digest in anchors:
-        # The others among the anchors are not the same for tables of different lengths.
+        # The other anchors differ between tables of different lengths.
         third = row // 3 if row < 64 and row % 3 == 0 else row
         if row & (row - 1) == 0 or third & (third - 1) == 0:
             digests.append(digest)
             yield source.n_columns, row, hash(tuple(digests))
     if not digests:
-        # Of a file that is being filled, none of these rows may be there yet.
+        # A file that is still being filled may have no such row yet.
         yield source.n_columns, anchors[-1][0], hash(tuple(digest for _, digest in anchors))
 
 
 def refuse_twice(X, origins: Sequence, names: Sequence[str]) -> None:
-    """Refuse rows that are among the files several times; files that hold the same rows have one of the names."""
+    """Refuse rows that are in several of the files; files with the same rows share a name in `names`."""
     rows: dict[str, list[tuple[int, int]]] = {}
     for origin, name in zip(origins, names, strict=True):
         rows.setdefault(name, []).append(origin.rows)
@@ -99,13 +100,31 @@ def refuse_twice(X, origins: Sequence, names: Sequence[str]) -> None:
         )
 
 
+def warn_of_look_alikes(pairs: Sequence[tuple[str, str]]) -> None:
+    """Warn of tables with different rows that resemble each other: pairs of paths, equal ones for a changed file."""
+    if not pairs:
+        return
+    path, other = pairs[0]
+    more = f" The same holds for {len(pairs) - 1} more." if pairs[1:] else ""
+    same = path == other
+    differs = "reads otherwise than when its rows were added" if same else f"looks like {other}, but reads otherwise"
+    warnings.warn(
+        f"X: {path} {differs}, so its rows count as those of another table.{more} If "
+        "the one is a copy of the other that was changed (written anew in another precision, say, or with other "
+        "targets), their rows are in the sums twice now: take one of the two out again, with remove or a - b. If "
+        "they are two tables that look alike, all is well.",
+        AlikeTablesWarning,
+        stacklevel=2,
+    )
+
+
 def called(source: Source) -> str:
-    """Where a table was read, for messages."""
+    """Paths of a table, for messages."""
     return ", ".join(sorted(source.paths)) or "a table whose path is not known"
 
 
 def name_of(source: Source, taken: Container[str]) -> str:
-    """A name that is not taken: this source is none of those."""
+    """A new name for this table, not in `taken`."""
     text = f"{source.n_columns} {sorted(source.anchors.items())} {sorted(source.paths)}"
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
     while name in taken:

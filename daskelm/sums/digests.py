@@ -1,4 +1,4 @@
-"""Digests of rows that are summed: whatever the order and the cut, a set of rows has one sum."""
+"""Digests of rows whose sum identifies a set of rows, in any order and however it is cut into blocks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 __all__ = ["row_digests", "sum_digests"]
 
-# Numbers worked on at a time, which stay in the processor's cache. Less than 128 KiB, since from there on Dask's
-# workers give memory back as soon as it is freed, and touching it anew takes longer than the digests.
-_AT_ONCE = 15 * 2**10
+# Numbers per step, so that they stay in the processor's cache. Below 128 KiB, since Dask's workers return larger
+# allocations to the system as soon as they are freed, and touching new memory takes longer than the digests.
+_BLOCK = 15 * 2**10
 _STEP = 0x9E3779B97F4A7C15
 
 
 @lru_cache(16)
 def _constants(n):
-    """Odd 64-bit numbers, the same everywhere (splitmix64)."""
+    """Odd 64-bit numbers, the same on every machine (splitmix64)."""
     with np.errstate(over="ignore"):
         return _mixed(np.arange(1, n + 1, dtype=np.uint64) * np.uint64(_STEP)) | np.uint64(1)
 
@@ -30,19 +30,19 @@ def _mixed(z):
 
 
 def row_digests(first_row: int | np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers, and of their row numbers.
+    """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers and of their row numbers.
 
-    These begin with `first_row`, or are given, (rows,).
+    Row numbers start at `first_row`, unless it is an array (rows,) of all of them.
     """
     n_rows, n_columns = table.shape
     bits = np.ascontiguousarray(table).view(np.uint64)
     constants = _constants(n_columns)
     numbers = first_row if isinstance(first_row, np.ndarray) else np.arange(first_row, first_row + n_rows)
     out = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_STEP)
-    step = max(_AT_ONCE // max(n_columns, 1), 1)
+    step = max(_BLOCK // max(n_columns, 1), 1)
     for start in range(0, n_rows, step):
         part = bits[start : start + step]
-        # What tells numbers apart is in their high bits, which a product carries nowhere: folded down, it does.
+        # Floats differ mostly in their high bits, which a product would shift out: fold them onto the low ones first.
         folded = part >> np.uint64(32)
         folded ^= part
         out[start : start + step] += np.einsum("ij,j->i", folded, constants)

@@ -1,4 +1,4 @@
-"""Sums on disk: one file that is whole at every instant, changed under a lock by any number of processes."""
+"""Sums files: always complete on disk, and changed under a lock by any number of processes."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ __all__ = [
     "subtract_from_file",
 ]
 
-# How long to wait for the file that the lock file tells of, where a network file system shows an older one.
+# Seconds to wait for the version that the lock file names, where a network file system shows an older one.
 _STALE_SECONDS = 5.0
-# Most bytes of a lock file: twenty digits and the end of a line.
+# Largest size of a lock file: twenty digits and a newline.
 _LOCK_BYTES = 32
 
 
 class LockedSums:
     """A sums file while its lock is held.
 
-    The lock file holds the generation of the sums file: the number of times it was written. A file that carries less
-    is an old one out of some cache, and adding to it would lose what was added since.
+    The lock file holds the generation of the sums file: the number of times it was written. A sums file with a smaller
+    number is a stale copy from a cache, and adding to it would lose rows that were added since.
     """
 
     def __init__(self, path: str, lock: IO[bytes] | None):
@@ -58,13 +58,13 @@ class LockedSums:
 
     def _expected(self):
         if self._lock is None:
-            return _told_by_lock(self.path)
+            return _generation_in_lock(self.path)
         text = os.pread(self._lock.fileno(), _LOCK_BYTES + 1, 0)
         if text and not (len(text) <= _LOCK_BYTES and text.strip().isdigit()):
-            # Whoever may write to the folder could have made a link to another file here.
+            # Another user of the folder could have put a link to an unrelated file here.
             raise FileWriteError(
                 f"{self.path}.lock must be empty or hold the number of times that {self.path} was written; got "
-                "something else, which is left as it is. Find out whose file that is, move it away, then start again."
+                "something else, which is left as it is. Check what uses that file, move it away, then start again."
             )
         return int(text) if text else 0
 
@@ -75,21 +75,21 @@ class LockedSums:
         on_disk = read_generation(self.path, "sums") or 0
         if on_disk != self._generation:
             raise FileWriteError(
-                f"{self.path} was changed by somebody without its lock (it is number {on_disk}, not "
-                f"{self._generation}); nothing was written. Find out who replaces it; programs go by {self.path}.lock."
+                f"{self.path} was changed by another program without its lock (it is number {on_disk}, not "
+                f"{self._generation}); nothing was written. Find that program, and have it use {self.path}.lock."
             )
         self._generation += 1
-        # All that is beside the file under its lock was left by writers that were killed.
+        # Temporary files beside a locked file were left by writers that were killed.
         write_sealed(self.path, "sums", sums.state(), self._generation, alone=True)
         if self._lock is None:
             return
         try:
-            # Shorter than a sector, and in place: never half written. Without a buffer, which would be written again
-            # when the file is closed.
+            # A write in place, shorter than a sector, is never half done. Unbuffered, since a failed buffered write is
+            # repeated when the file is closed.
             os.pwrite(self._lock.fileno(), b"%020d\n" % self._generation, 0)
             os.fsync(self._lock.fileno())
         except OSError as error:
-            # A file that is newer than its lock says is taken as it is.
+            # Readers accept a file that is newer than its lock file.
             raise FileWriteError(
                 error.errno,
                 f"{self.path} was written whole, but not its number to {self.path}.lock: {error.strerror}. The rows "
@@ -97,10 +97,10 @@ class LockedSums:
             ) from None
 
 
-def _told_by_lock(path) -> int:
-    """The generation that the lock file of a sums file tells of; 0 where there is none."""
+def _generation_in_lock(path) -> int:
+    """The generation in the lock file of a sums file; 0 without a lock file."""
     try:
-        # A pipe in its place must not be waited for, and a link not be followed.
+        # O_NONBLOCK: a pipe in its place must not block; O_NOFOLLOW: a link must not be followed.
         lock = os.open(f"{path}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return 0
@@ -114,7 +114,7 @@ def _told_by_lock(path) -> int:
 
 
 def _read_newest(path, expected: int) -> dict | None:
-    """The state of a sums file, of this generation at least; None if there is neither a file nor a generation."""
+    """The state of a sums file of at least this generation; None if there is no file and none is expected."""
     wait = 0.05
     begin = time.monotonic()
     while True:
@@ -127,8 +127,8 @@ def _read_newest(path, expected: int) -> dict | None:
             return state
         if time.monotonic() - begin > _STALE_SECONDS:
             break
-        # Opened for a change and closed, the folder is looked up anew by most network file systems.
-        # It may be somebody else's, or the file system may take no changes.
+        # A change to the folder makes most network file systems refresh it. It may belong to another user, or be on a
+        # read-only file system.
         with contextlib.suppress(OSError):
             os.utime(os.path.dirname(path))
         time.sleep(wait)
@@ -139,13 +139,13 @@ def _read_newest(path, expected: int) -> dict | None:
             ".lock file too to begin anew."
         )
     raise FileFormatError(
-        f"{path} is an older version than {path}.lock tells of (number {found}, not {expected}): a file system shows "
+        f"{path} is an older version than {path}.lock records (number {found}, not {expected}): a file system shows "
         "old content, or a backup was put back. Wait and try again; after putting back a backup, remove the .lock file."
     )
 
 
 def read_current(path) -> NormalEquations:
-    """The sums of one file, which must not be older than its lock file tells.
+    """The sums of one file, which must not be older than the generation in its lock file.
 
     Parameters
     ----------
@@ -157,8 +157,8 @@ def read_current(path) -> NormalEquations:
     NormalEquations
     """
     real = path if is_url(path) else os.path.realpath(os.fspath(path))
-    # The lock file before the sums: whoever writes changes it after them.
-    expected = 0 if is_url(path) else _told_by_lock(real)
+    # Read the lock file before the sums, since writers change it after them.
+    expected = 0 if is_url(path) else _generation_in_lock(real)
     if expected and os.path.exists(real) and (state := _read_newest(real, expected)) is not None:
         return NormalEquations.from_state(state)
     return NormalEquations.load(path)
@@ -166,12 +166,12 @@ def read_current(path) -> NormalEquations:
 
 @contextlib.contextmanager
 def locked(path, lock: bool = True) -> Iterator[LockedSums]:
-    """Hold the lock of a sums file, `path`.lock, which is made when missing and stays; or none, with `lock` False.
+    """Hold the lock of a sums file, `path`.lock, which is created if missing and stays; no lock with `lock` False.
 
     Raises
     ------
     FileMissingError
-        Its folder does not exist.
+        The folder of `path` does not exist.
     FileWriteError
         The folder cannot be written to, or its file system has no locks.
     ParameterError
@@ -180,7 +180,7 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
     import portalocker
 
     refuse_added(path)
-    # All links to one file have one lock.
+    # All links to a file share its lock.
     path = os.path.realpath(os.fspath(path))
     if not os.path.isdir(os.path.dirname(path)):
         raise FileMissingError(f"the folder of {path} does not exist. Create it first.")
@@ -190,13 +190,13 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
     name = f"{path}.lock"
     while True:
         try:
-            held = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE, opener=_open_lock)
-            handle = held.acquire()
-            # Somebody may have removed the file while this waited, and others lock a new one now.
+            file_lock = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE, opener=_open_lock)
+            handle = file_lock.acquire()
+            # Another process may have removed the lock file during the wait, and others may now lock a new one.
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(handle.fileno()).st_ino == os.lstat(name).st_ino:
                     break
-            held.release()
+            file_lock.release()
         except portalocker.exceptions.LockException as error:
             raise FileWriteError(
                 errno.ENOLCK,
@@ -207,20 +207,20 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
     try:
         yield LockedSums(path, handle)
     finally:
-        held.release()
+        file_lock.release()
 
 
 def _open_lock(name: str, flags: int) -> int:
-    """Open a lock file, made when missing; never what a link leads to, which may be a file of somebody else."""
+    """Open a lock file, created if missing; never the target of a link, which may be an unrelated file."""
     try:
-        # Without blocking, a named pipe opens at once and can be refused.
+        # With O_NONBLOCK, a named pipe opens at once and can be refused.
         lock = os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise FileWriteError(
                 error.errno,
                 f"{name} must be a regular file of its own, or none yet; got a symbolic link, and what it leads to may "
-                "be a file of somebody else. Remove the link, then start again.",
+                "be an unrelated file. Remove the link, then start again.",
             ) from None
         raise FileWriteError(
             error.errno, f"{name} cannot be written: {error.strerror}. The folder must be writable for the lock."
@@ -235,57 +235,57 @@ def _open_lock(name: str, flags: int) -> int:
 
 
 def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
-    """Add sums to a file under its lock; the file is made when missing, and replaced whole.
+    """Add sums to a file under its lock; the file is created if missing, and replaced whole.
 
     Parameters
     ----------
     path : str or path-like
         The sums file.
     sums : NormalEquations
-        To add.
+        Sums to add.
     lock : bool, default=True
-        Whether to hold the lock, which not all file systems have; without, nobody else may write to the file.
+        Whether to hold the lock. Use False only where the file system has no locks, with no other writer.
 
     Returns
     -------
     NormalEquations
-        What the file holds now.
+        New content of the file.
     """
     with locked(path, lock) as file:
-        held = file.read()
-        sums = sums if held is None else held + sums
+        stored = file.read()
+        sums = sums if stored is None else stored + sums
         file.write(sums)
     return sums
 
 
 def subtract_from_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
-    """Take sums out of a file under its lock; the file is replaced whole.
+    """Subtract sums from a file under its lock; the file is replaced whole.
 
     Parameters
     ----------
     path : str or path-like
         The sums file.
     sums : NormalEquations
-        To take away.
+        Sums to subtract.
     lock : bool, default=True
         Whether to hold the lock.
 
     Returns
     -------
     NormalEquations
-        What the file holds now.
+        New content of the file.
     """
     with locked(path, lock) as file:
-        held = file.read()
-        if held is None:
+        stored = file.read()
+        if stored is None:
             raise FileMissingError(f"{file.path}: no such file; there is nothing to take rows away from.")
-        left = held - sums
+        left = stored - sums
         file.write(left)
     return left
 
 
 def merge(sums, into=None, lock: bool = True) -> NormalEquations:
-    """Add up the sums of several files, from scripts or sites that need not share rows or a disk.
+    """Add up the sums of several files, from jobs or sites that share neither rows nor a disk.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ def merge(sums, into=None, lock: bool = True) -> NormalEquations:
     into : str or path-like, optional
         File to write the total to. A file that exists is only replaced if it is one of those added up.
     lock : bool, default=True
-        Whether to hold the lock of `into`; False where the file system has none and nobody else writes to it.
+        Whether to hold the lock of `into`. Use False only where the file system has no locks, with no other writer.
 
     Returns
     -------
@@ -336,7 +336,7 @@ def merge(sums, into=None, lock: bool = True) -> NormalEquations:
 
 
 def read_sums(source) -> NormalEquations:
-    """Sums from wherever they are.
+    """Total of sums in memory and in files.
 
     Parameters
     ----------
@@ -351,7 +351,7 @@ def read_sums(source) -> NormalEquations:
 
 
 def each_sums(source) -> Iterator[tuple[str, NormalEquations]]:
-    """The same one by one, not added up, each with a name: that of its file, or its number."""
+    """The sums of `source` one by one, each with a name: that of its file, or its number."""
     parts = [source] if isinstance(source, NormalEquations) else list(_parts(source))
     files = files_of(parts) if parts else []
     if twice := {path for path in files if files.count(path) > 1}:
@@ -361,7 +361,7 @@ def each_sums(source) -> Iterator[tuple[str, NormalEquations]]:
 
 
 def _parts(source) -> Iterator[NormalEquations | str]:
-    """Sums and paths, globs resolved."""
+    """Sums and paths, with globs resolved."""
     if isinstance(source, NormalEquations):
         yield source
     elif isinstance(source, str | os.PathLike):
@@ -384,5 +384,5 @@ def _parts(source) -> Iterator[NormalEquations | str]:
 
 
 def files_of(source) -> list[str]:
-    """Paths of the files among sums, globs resolved, links followed."""
+    """Paths of the files among sums, with globs resolved and links followed."""
     return [place_of(part) for part in _parts(source) if isinstance(part, str)]

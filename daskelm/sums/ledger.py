@@ -1,4 +1,4 @@
-"""Which rows a sum holds: row ranges of sources that are known by their content, with union and difference."""
+"""The ledger of sums: the counted rows of each table, with union and difference."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Ledger", "SourceIndex"]
 
 
 class Ledger:
-    """An immutable set of rows: those of sources that are known again, and a number of rows that nobody can know.
+    """An immutable set of counted rows: ranges of tables recognised by content, and a number of unidentified rows.
 
     Parameters
     ----------
     sources : mapping of str to Source, or to iterables of (start, stop)
-        Rows by the source's name.
+        Counted rows by name of the table.
     n_unknown : int
-        Number of rows that came from memory.
+        Number of rows from memory, which cannot be recognised later.
     """
 
     __slots__ = ("n_unknown", "sources")
@@ -41,18 +41,18 @@ class Ledger:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows held, the unknown ones too."""
+        """Number of rows counted, including unidentified ones."""
         return sum(source.n_rows for source in self.sources.values()) + self.n_unknown
 
     @property
     def ranges(self) -> dict[str, Ranges]:
-        """The rows of each source."""
+        """Counted rows of each table, by name."""
         return {name: source.ranges for name, source in self.sources.items()}
 
     def files(self) -> list[str]:
-        """Paths that the rows may have been read from, as they were then; URLs are left out.
+        """Paths that the rows may have been read from, at the time; URLs are left out.
 
-        A source knows path:/dataset, and both may have a colon in them, so that some of these may be no file at all.
+        Tables store path:/dataset. Both parts may contain colons, so that some of these paths may not be files.
         """
         found = {path for source in self.sources.values() for path in source.paths if not is_url(path)}
         return sorted({path[:i] for path in found for i in range(len(path)) if path.startswith(":/", i)})
@@ -67,7 +67,7 @@ class Ledger:
         return f"Ledger({self.ranges!r}, n_unknown={self.n_unknown})"
 
     def described(self, sources: Mapping[str, Source]) -> Ledger:
-        """The same rows, with what these sources of the same names are found by, and known of their other rows."""
+        """The ledger with the same rows, and the anchors, pieces and paths of the same names in `sources`."""
         return Ledger(
             {
                 name: replace(known, ranges=source.ranges, cells=source.cells)
@@ -78,35 +78,35 @@ class Ledger:
         )
 
     def __or__(self, other: Ledger) -> Ledger:
-        """Rows of both; rows that are in both already are an error."""
+        """Rows of both; raises for rows that both count."""
         merged = dict(self.sources)
         index = self._index_for(other)
         for name, source in other.sources.items():
-            for mine, rows, evidence in self._overlaps(name, source, index):
-                if mine not in source.others and (mine in source.same or evidence.suggests):
-                    raise RowsCountedError(_counted_twice(rows, source, self.sources[mine], name, evidence))
-                if mine == name:
-                    # One path on two machines: another table, under another name.
+            for own, rows, evidence in self._overlaps(name, source, index):
+                if own not in source.others and (own in source.same or evidence.suggests):
+                    raise RowsCountedError(_counted_twice(rows, source, self.sources[own], name, evidence))
+                if own == name:
+                    # The same path on two machines holds two tables: give this one another name.
                     text = f"{name} {sorted(source.cells.items())} {source.ranges}"
                     name = hashlib.sha256(text.encode()).hexdigest()[:32]
             merged[name] = merged[name].union(source) if name in merged else source
         return Ledger(merged, self.n_unknown + other.n_unknown)
 
     def __sub__(self, other: Ledger) -> Ledger:
-        """Rows of the first without those of the second, which must all be there, and be proven to be."""
+        """Rows of the first without those of the second, which must all provably be counted in the first."""
         left, home = dict(self.sources), {name: name for name in self.sources}
         index = self._index_for(other)
         for name, source in other.sources.items():
             found = {
-                home[mine]: None
-                for mine, _, evidence in self._overlaps(name, source, index)
-                if evidence.proves or (mine in source.same and not evidence.counted_differ)
+                home[own]: None
+                for own, _, evidence in self._overlaps(name, source, index)
+                if evidence.proves or (own in source.same and not evidence.counted_differ)
             }
             gone = source.ranges
             if found:
-                # One table that was counted by way of two mounts may be there under two names.
-                here, first = reduce(Source.union, (left.pop(mine) for mine in found)), next(iter(found))
-                home = {mine: first if now in found else now for mine, now in home.items()}
+                # A table that was counted through two mounts may have two names.
+                here, first = reduce(Source.union, (left.pop(own) for own in found)), next(iter(found))
+                home = {own: first if now in found else now for own, now in home.items()}
                 rows = common_rows(here.ranges, gone)
                 left[first] = here.without(source, rows)
                 gone = without_rows(gone, rows)
@@ -118,25 +118,25 @@ class Ledger:
                 )
         if other.n_unknown > self.n_unknown:
             raise IncompatibleSumsError(
-                f"cannot subtract: {other.n_unknown} rows came from memory, of which nobody can know whether they are "
-                f"among the rows to subtract from ({self.n_unknown} of those came from memory). Give the rows as the "
+                f"cannot subtract: {other.n_unknown} rows came from memory and cannot be recognised among "
+                f"the rows to subtract from ({self.n_unknown} of those came from memory). Give the rows as the "
                 "HDF5 file that they were added from."
             )
         return Ledger(left, self.n_unknown - other.n_unknown)
 
     def _index_for(self, other: Ledger) -> SourceIndex | None:
-        """An index of the sources here, if those of the other ledger can be found by it."""
+        """An index of the tables of this ledger, if those of the other one have anchors to look up."""
         return SourceIndex(self) if self.sources and any(s.anchors for s in other.sources.values()) else None
 
     def _overlaps(self, name: str, source: Source, index: SourceIndex | None) -> Iterator[tuple[str, Ranges, Evidence]]:
-        """(name here, rows in common, what tells whether they are the same) of sources that this one may be."""
-        for mine in dict.fromkeys([name, *(index.candidates(source) if index else ())]):
-            if mine in self.sources and (rows := common_rows(self.sources[mine].ranges, source.ranges)):
-                here = self.sources[mine]
-                yield mine, rows, here.evidence(source, mine == name or bool(here.paths & source.paths))
+        """(own name, common rows, evidence) for each table of this ledger that may be the same as `source`."""
+        for own in dict.fromkeys([name, *(index.candidates(source) if index else ())]):
+            if own in self.sources and (rows := common_rows(self.sources[own].ranges, source.ranges)):
+                here = self.sources[own]
+                yield own, rows, here.evidence(source, own == name or bool(here.paths & source.paths))
 
     def state(self) -> dict:
-        """The ledger as plain lists and arrays; `from_state` takes it back."""
+        """The ledger as plain lists and arrays; `from_state` restores it."""
         sources = self.sources.values()
         ranges = [(i, *rows) for i, source in enumerate(sources) for rows in source.ranges]
         anchors = [(i, *anchor) for i, source in enumerate(sources) for anchor in source.anchors.items()]
@@ -160,7 +160,7 @@ class Ledger:
 
     @classmethod
     def from_state(cls, state: Mapping) -> Ledger:
-        """The ledger whose `state` this is."""
+        """The ledger with this `state`."""
         plain = state["ledger"]
         ranges: list[list] = [[] for _ in plain["names"]]
         anchors: list[dict] = [{} for _ in plain["names"]]
@@ -197,12 +197,12 @@ def _counted_twice(rows, source, known, name, evidence):
 
 
 class SourceIndex:
-    """Finds a source among many by its anchors, and by where it was read.
+    """Index to find a table among many, by its anchors and by its path.
 
     Parameters
     ----------
     ledger : Ledger
-        Whose sources are known.
+        Ledger to search.
     """
 
     def __init__(self, ledger: Ledger):
@@ -216,7 +216,7 @@ class SourceIndex:
                 self._names.setdefault((source.n_columns, row, digest), []).append(name)
 
     def similar(self, source: Source) -> list[str]:
-        """Names of the sources that at least half of the anchors agree with, the most similar first."""
+        """Names of the tables that agree with at least half of the anchors, the most similar first."""
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
         candidates = {name for key in keys for name in self._names.get(key, ())}
         found = [(self._sources[name], name) for name in candidates]
@@ -226,19 +226,19 @@ class SourceIndex:
         return [name for minus_likeness, name in ranked if minus_likeness <= -0.5]
 
     def at_place(self, source: Source) -> list[str]:
-        """Names of the sources that were read at the same path, in the same cells, whatever their anchors say.
+        """Names of the tables that were read from the same path, in the same cells; anchors may differ.
 
-        The anchors of a file that is being filled may read zeros at first, and otherwise when they are written.
+        Anchors of a file that is still being filled may be zero at first, and change when the rows are written.
         """
         found = sorted({name for path in source.paths for name in self._at.get(path, ())})
         cells = (source.n_columns, source.cell_rows)
         return [name for name in found if (self._sources[name].n_columns, self._sources[name].cell_rows) == cells]
 
     def candidates(self, source: Source) -> list[str]:
-        """Names of the sources that this one may be: by anchors or path, and it does not begin otherwise."""
+        """Names of tables that may be this one: an anchor or the path agrees, and the first cell does not differ."""
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
         found = sorted({name for key in keys for name in self._names.get(key, ())}.union(self.at_place(source)))
-        # By one look at the first cell most tables that look alike are told apart.
+        # Comparing the first cell rules out most look-alikes cheaply.
         return [name for name in found if _may_begin_alike(self._sources[name], source)]
 
 

@@ -1,4 +1,4 @@
-"""The sums HH and HT as an immutable value with an algebra: merge, take away, centre."""
+"""`NormalEquations`, the sums HH and HT: an immutable value that is added, subtracted and centred."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ..exceptions import IncompatibleSumsError
 from ..hdf5.sealed import next_generation, read_sealed, write_sealed
 from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
 from ..ridge.packed import diagonal, unpack
-from ..ridge.reference_rows import common_reference, move_packed, other_sums
+from ..ridge.reference_rows import combined, move_packed, other_sums
 from .ledger import Ledger
 from .subtraction import check_contained, largest_squares, warn_if_little
 
 __all__ = ["NormalEquations"]
 
-# After a subtraction, so little of the weight is rounding of the sum of weights.
-_NO_WEIGHT = 1e-14
+# After a subtraction, a weight below this fraction of the original is rounding.
+_ZERO_WEIGHT = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
 class NormalEquations:
-    """Weighted sums over rows of H and T, from which everything is solved; a value that is added and subtracted.
+    """Weighted sums over rows of H and T, from which models are solved; they can be added and subtracted.
 
-    ``a + b`` is the sums of the rows of both, ``sum([a, b, c])`` those of all, ``a - b`` those of `a` without the rows
-    of `b`. Estimators make them (`normal_equations_`); the parameters are for those who store them themselves. Sums
-    are about a reference row r = (reference_H, reference_T) near the means, so that neither a target around 1e9 nor a
-    neuron that hardly varies loses its digits; `HH` and `HT` are about zero.
+    ``a + b`` holds the rows of both, ``sum([a, b, c])`` those of all, ``a - b`` those of `a` without the rows of `b`.
+    Estimators make them (`normal_equations_`); the parameters matter only to code that stores them itself. Sums are
+    about a reference row r = (reference_H, reference_T) near the means, so that neither a target around 1e9 nor a
+    neuron that hardly varies loses digits; `HH` and `HT` are about zero.
 
     Parameters
     ----------
@@ -51,19 +51,19 @@ class NormalEquations:
     sum_weights : float
         Sum of their weights.
     sum_counts : float
-        Sum of their sample weights alone, without class weights: the number of rows that they count for.
+        Sum of their sample weights, without class weights: the effective number of rows.
     fingerprint : str
-        Of the layer; sums of different layers never add.
+        Digest of the layer; sums of different layers never add.
     targets : str
-        What the targets mean: "numbers", "labels", or the classes; different ones never add.
+        Meaning of the targets: "numbers", "labels", or the classes; different ones never add.
     target_dtype : str
-        Of T as given; predictions follow it.
+        Dtype of T as given; predictions follow it.
     ledger : Ledger
-        Which rows of which files are counted, and how many came from memory, which nobody can know again.
+        Rows that are counted, per file, and how many came from memory, which cannot be recognised later.
     precision : str, default="float64"
-        That HH and HT were summed in; "float32" if any part of them was.
+        Dtype that HH and HT were summed in; "float32" if any part of them was.
     largest : ndarray of shape (n_neurons + n_targets + 2,), or (0,)
-        Largest sums of squares, weights and counts that were subtracted from, whose rounding is left; empty if none.
+        Largest sums of squares, weights and counts before any subtraction, whose rounding remains; empty if none.
 
     References
     ----------
@@ -109,16 +109,16 @@ class NormalEquations:
 
     @classmethod
     def zero(cls, fingerprint: str, n_neurons: int, n_targets: int, targets: str = "numbers") -> NormalEquations:
-        """Sums of no rows: what leaves any sums of that layer unchanged when added.
+        """Sums of no rows, the neutral element of addition.
 
         Parameters
         ----------
         fingerprint : str
-            Of the layer.
+            Digest of the layer.
         n_neurons, n_targets : int
             Sizes.
         targets : str, default="numbers"
-            What the targets mean.
+            Meaning of the targets.
 
         Returns
         -------
@@ -173,12 +173,12 @@ class NormalEquations:
         Returns
         -------
         Moments
-            Of rows of weight zero, and of none, all sums are zero.
+            All sums are zero for no rows, and for rows of weight zero.
 
         Raises
         ------
         IncompatibleSumsError
-            There is no mean, since the weights sum to zero or less though the sums are not zero.
+            The weights sum to zero or less though the sums are not zero, so that there is no mean.
         """
         if centred and not self.sum_weights > 0 and self.sum_TT.any() | self.packed.any():
             raise IncompatibleSumsError(
@@ -188,7 +188,7 @@ class NormalEquations:
         shift_H, shift_T = self.reference_H, self.reference_T
         mean_H, mean_T = np.zeros(self.n_neurons), np.zeros(self.n_targets)
         if centred and self.sum_weights > 0:
-            # Not by way of the means, which cannot hold what lies between two numbers around 1e9.
+            # Shift by sum / weight, not by the rounded means: around 1e9, these would lose the fraction.
             shift_H, shift_T = -self.sum_H / self.sum_weights, -self.sum_T / self.sum_weights
             mean_H, mean_T = self.reference_H - shift_H, self.reference_T - shift_T
         packed, rest = self.packed.copy(), other_sums(self, shift_H, shift_T)
@@ -196,7 +196,7 @@ class NormalEquations:
         HH, HT = unpack(packed, self.n_neurons), rest["cross"]
         constant = ~varies(np.diag(HH), self.sum_weights, mean_H)
         if constant.any():
-            # Else a solution without penalty would be made of what rounding left of them.
+            # Otherwise a solution without penalty would be determined by rounding in constant columns.
             HH[constant], HH[:, constant] = 0, 0
             HT = np.where(constant[:, None], 0, HT)
         rows = self.sum_counts, self.n_samples, self.sum_weights
@@ -206,27 +206,26 @@ class NormalEquations:
 
     @cached_property
     def least_alpha(self) -> float:
-        """Smallest penalty that covers the rounding of HH: 0 unless it was summed in single precision."""
+        """Smallest penalty that covers the rounding of HH; 0 unless it was summed in single precision."""
         variances = diagonal(self.packed, self.n_neurons) - np.square(self.sum_H) / (self.sum_weights or 1.0)
         return rounding(variances, self.precision)
 
     def squared_error(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone.
 
-        TT - 2 B'HT + B'HH B and the intercept's terms.
+        Equal to TT - 2 B'HT + B'HH B plus the terms of the intercept.
 
         Parameters
         ----------
         coef : ndarray of shape (n_targets, n_neurons)
-            Output weights of any model of the same layer.
+            Output weights of any model with the same layer.
         intercept : ndarray of shape (n_targets,)
-            Its intercept.
+            Intercepts of that model.
 
         Returns
         -------
         ndarray of shape (n_targets,)
-            At least 1e-12 of the total sum of squares (1e-6 in single precision), below which it is not resolved;
-            never negative.
+            Never below 1e-12 of the total sum of squares (1e-6 in single precision), the limit of resolution.
         """
         m = self.moments(centred=True)
         B = coef.T
@@ -235,7 +234,7 @@ class NormalEquations:
         return np.maximum(error, m.unresolved * m.TT)
 
     def _about(self, reference_H, reference_T) -> NormalEquations:
-        """The same sums about another reference row; exact in exact arithmetic."""
+        """These sums about another reference row; exact up to rounding."""
         packed, shift_H, shift_T = self.packed.copy(), self.reference_H - reference_H, self.reference_T - reference_T
         move_packed(self, packed, shift_H)
         sums = other_sums(self, shift_H, shift_T)
@@ -247,10 +246,10 @@ class NormalEquations:
             ("n_targets", "they must come from the same targets"),
             ("targets", "they must come from the same targets, with the same classes"),
         ):
-            mine, theirs = getattr(self, what), getattr(other, what)
-            if mine != theirs:
+            own, got = getattr(self, what), getattr(other, what)
+            if own != got:
                 name = "layer fingerprint" if what == "fingerprint" else what
-                raise IncompatibleSumsError(f"cannot {verb}: {name} {str(mine)[:40]} and {str(theirs)[:40]}: {remedy}.")
+                raise IncompatibleSumsError(f"cannot {verb}: {name} {str(own)[:40]} and {str(got)[:40]}: {remedy}.")
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
         if not isinstance(other, NormalEquations):
@@ -262,7 +261,7 @@ class NormalEquations:
         return self._combine(other, 1, ledger, str(np.result_type(self.target_dtype, other.target_dtype)))
 
     def __radd__(self, other) -> NormalEquations:
-        # The 0 that Python's sum begins with.
+        # Python's sum begins with 0.
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __sub__(self, other: NormalEquations) -> NormalEquations:
@@ -272,14 +271,14 @@ class NormalEquations:
         if other.n_samples > self.n_samples:
             raise IncompatibleSumsError(
                 f"cannot subtract {other.n_samples} rows of weight {other.sum_weights:g} from {self.n_samples} rows of "
-                f"weight {self.sum_weights:g}: the rows to take away must be contained."
+                f"weight {self.sum_weights:g}: the rows to subtract must be contained."
             )
         ledger = self.ledger - other.ledger
         other = other._about(self.reference_H, self.reference_T)
         left = self._combine(other, -1, ledger, self.target_dtype)
         check_contained(self, other, left)
-        if left.n_samples == 0 or left.sum_weights <= _NO_WEIGHT * self.sum_weights:
-            # No row, or no weight that can be told from rounding: so is all that is left in the sums.
+        if left.n_samples == 0 or left.sum_weights <= _ZERO_WEIGHT * self.sum_weights:
+            # With no row, or a weight within rounding of zero, the sums that remain are rounding too.
             nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
             left = replace(nothing, ledger=ledger, target_dtype=self.target_dtype, n_samples=left.n_samples)
         warn_if_little(self, left)
@@ -287,21 +286,11 @@ class NormalEquations:
 
     def _combine(self, other, sign, ledger, target_dtype):
         if not self.sum_weights:
-            # Nothing is summed about this reference: zero would drown a target around 1e9.
+            # Empty sums have reference zero, about which a target around 1e9 would lose its digits.
             self = self._about(other.reference_H, other.reference_T)
-        H, T = common_reference(self, other) if sign > 0 else (self.reference_H, self.reference_T)
-        packed = self.packed + other.packed if sign > 0 else self.packed - other.packed
-        move_packed(self, packed, self.reference_H - H)
-        move_packed(other, packed, other.reference_H - H, sign)
-        sums = other_sums(self, self.reference_H - H, self.reference_T - T)
-        others = other_sums(other, other.reference_H - H, other.reference_T - T)
-        for name in ("cross", "sum_H", "sum_T", "sum_TT"):
-            sums[name] = sums[name] + sign * others[name]
         return replace(
             self,
-            packed=packed,
-            reference_H=H,
-            reference_T=T,
+            **combined(self, other, sign),
             n_samples=self.n_samples + sign * other.n_samples,
             sum_weights=self.sum_weights + sign * other.sum_weights,
             sum_counts=self.sum_counts + sign * other.sum_counts,
@@ -309,7 +298,6 @@ class NormalEquations:
             target_dtype=target_dtype,
             precision=min(self.precision, other.precision),
             largest=largest_squares(self, other, sign),
-            **sums,
         )
 
     def __repr__(self):
@@ -328,19 +316,19 @@ class NormalEquations:
         Returns
         -------
         dict
-            Takes part in `save`; `from_state` reads it.
+            Content of a sums file; `from_state` restores it.
         """
         state = {item.name: getattr(self, item.name) for item in fields(self)}
         return state | self.ledger.state()
 
     @classmethod
     def from_state(cls, state: dict) -> NormalEquations:
-        """The sums whose `state` this is.
+        """The sums with this `state`.
 
         Parameters
         ----------
         state : dict
-            As `state` gave it, possibly by way of a file.
+            Result of `state`, possibly read from a file.
 
         Returns
         -------
@@ -355,20 +343,20 @@ class NormalEquations:
         Parameters
         ----------
         path : str or path-like
-            File to write; sums that are there are replaced at once.
+            File to write; existing sums are replaced atomically.
         overwrite : bool, default=False
-            Whether any regular file may be replaced; else only sums, or an empty file.
+            Whether any regular file may be replaced; by default only sums or an empty file.
 
         Raises
         ------
         FileWriteError
-            There are no sums but something else, and no `overwrite`; or the disk takes no more.
+            The file exists and holds no sums, without `overwrite`; or the disk is full.
         """
         write_sealed(path, "sums", self.state(), next_generation(path, "sums"), overwrite=overwrite)
 
     @classmethod
     def load(cls, path) -> NormalEquations:
-        """Read what `save` wrote; bit for bit, and without running code.
+        """Read sums that `save` wrote, bit for bit, without executing code from the file.
 
         Parameters
         ----------
@@ -382,9 +370,9 @@ class NormalEquations:
         Raises
         ------
         FileMissingError
-            There is no such file.
+            The file does not exist.
         FileFormatError
-            It is not a sums file, or truncated, altered, or of a newer version.
+            The file holds no sums, or is truncated, altered, or of a newer version.
         """
         return cls.from_state(read_sealed(path, "sums"))
 

@@ -1,4 +1,4 @@
-"""Rows of a table read again, and compared with what a ledger knows of them."""
+"""Comparison of a table with a ledger: counted rows are read again and their digests compared."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ __all__ = ["Reading", "read_around", "read_counted"]
 
 @dataclass(frozen=True)
 class Reading:
-    """Pieces of counted rows, read again: where X differs, where targets or weights do, and where nothing does.
+    """Result of reading pieces of counted rows again.
 
-    `compared`: whether targets and weights could be read.
+    x_differs, t_differs : ranges of rows, where X differs, and where targets or weights differ
+    equal : ranges of rows, where all agree
+    compared : bool, whether targets and weights could be read
     """
 
     x_differs: Ranges
@@ -24,17 +26,17 @@ class Reading:
 
     @property
     def differs(self) -> Ranges:
-        """Where anything does."""
+        """Where X, targets or weights differ."""
         return merge_ranges(self.x_differs + self.t_differs)
 
     @property
     def in_part(self) -> bool:
-        """Whether some rows read the same and some do not: of a copy that was changed, rather than of another table."""
+        """Whether some rows agree and some differ, as in a changed copy rather than another table."""
         return bool(self.equal and self.differs)
 
 
 def read_counted(table, part, origin, known: Source, chosen) -> Reading:
-    """Compare counted rows of a known table, those of `chosen` (cell, rows), with a part of the table at hand."""
+    """Compare counted rows of a known table, those of `chosen` (cell, rows), with a part of `table`."""
     if known.cell_rows != table.cell_rows:
         return Reading((), (), (), compared=False)
     pieces = [piece for _, rows in chosen for a, b in rows for piece in pieces_between(a, b, known.cell_rows)]
@@ -60,7 +62,7 @@ def read_counted(table, part, origin, known: Source, chosen) -> Reading:
 
 
 def read_around(table, part, origin, known: Source) -> bool | None:
-    """Whether whole pieces that are known of a table, and lie in the rows given, read the same; None without any."""
+    """Whether whole pieces of a known table agree with those of `table`; None if there are none to compare."""
     pieces = [piece_of(low, known.cell_rows)[2:] for low in sorted(known.pieces)]
     pieces = [(a, b) for a, b in pieces if b <= part.n_rows][:PIECES]
     read = zip(pieces, table.digests(part, origin, pieces), strict=True)

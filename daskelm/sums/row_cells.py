@@ -1,4 +1,4 @@
-"""Sets of row numbers as ranges, and the cells and pieces that tables are cut into for digests that add up."""
+"""Sets of row numbers as ranges, and the cells and pieces of a table whose digests are summed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = [
 
 Ranges = tuple[tuple[int, int], ...]
 
-# A cell has this many pieces, or as many as it has rows. The digests of its pieces are 32 bits each, side by side in
-# one integer, 64 bits apart: so they are added in one step, and what runs over is cut off.
+# Pieces per cell, or as many as it has rows. The 32-bit digests of the pieces are stored in one integer, 64 bits apart,
+# so that one addition adds all of them; a mask removes the carries.
 PIECES = 8
 _LANE = 64
 _PIECE_MASK = 2**32 - 1
@@ -42,7 +42,7 @@ _OVER = sum(2**32 << _LANE * lane for lane in range(PIECES))
 def cell_of(row: int, cell_rows: int) -> tuple[int, int]:
     """The cell [start, stop) of a row: 0, 1, 2 to 3, 4 to 7, and so on to `cell_rows`, and multiples of that beyond.
 
-    The same for a table and for any part of it from row 0 on, of which at least half are whole cells.
+    Cells do not depend on the length of the table, and at least half of its first n rows are in whole cells.
     """
     if row >= cell_rows:
         return row // cell_rows * cell_rows, (row // cell_rows + 1) * cell_rows
@@ -52,13 +52,13 @@ def cell_of(row: int, cell_rows: int) -> tuple[int, int]:
 
 def cells_of(rows: np.ndarray, cell_rows: int) -> np.ndarray:
     """First rows (rows,) of the cells of many rows."""
-    # The exponent is the number of bits, exactly, since the mantissa holds all of those that matter.
+    # The exponent is exactly the number of bits, since the mantissa holds all relevant ones.
     first = np.left_shift(1, np.maximum(np.frexp(rows)[1] - 1, 0), dtype=np.int64) * (rows > 0)
     return np.where(rows >= cell_rows, rows // cell_rows * cell_rows, first)
 
 
 def lanes_of(rows: np.ndarray, cells: np.ndarray, cell_rows: int) -> np.ndarray:
-    """Numbers (rows,) of the pieces within their cells, which begin at `cells` (rows,)."""
+    """Number (rows,) of each row's piece within its cell, which begins at `cells` (rows,)."""
     sizes = np.where(cells >= cell_rows, cell_rows, np.maximum(cells, 1))
     return (rows - cells) // np.maximum(sizes // PIECES, 1)
 
@@ -72,7 +72,7 @@ def cells_between(start: int, stop: int, cell_rows: int) -> Iterator[tuple[int, 
 
 
 def piece_of(row: int, cell_rows: int) -> tuple[int, int, int, int]:
-    """(start of the cell, number of the piece in it, start, stop) of the piece that a row is in."""
+    """(start of the cell, number of the piece in it, start, stop) of the piece that contains a row."""
     low, high = cell_of(row, cell_rows)
     size = max((high - low) // PIECES, 1)
     lane = (row - low) // size
@@ -88,39 +88,39 @@ def pieces_between(start: int, stop: int, cell_rows: int) -> Iterator[tuple[int,
 
 
 def add_digests(a: int, b: int) -> int:
-    """Digests of the pieces of a cell, for the rows of both."""
+    """Digests of the pieces of a cell, for the union of two sets of rows."""
     return (a + b) & _MASK
 
 
 def subtract_digests(a: int, b: int) -> int:
-    """Digests of the pieces of a cell, for the rows of the first without those of the second."""
+    """Digests of the pieces of a cell, for the difference of two sets of rows."""
     return (a + _OVER - b) & _MASK
 
 
 def digest_of_piece(digests: int, lane: int) -> int:
-    """That of one piece."""
+    """Digest of one piece, from those of its cell."""
     return (digests >> _LANE * lane) & _PIECE_MASK
 
 
 def digests_with(lane: int, digest: int) -> int:
-    """Digests of the pieces of a cell, of which one holds rows; of its 64 bits the lower 32 are kept."""
+    """Digests of the pieces of a cell with rows in one piece only; keeps the lower 32 bits of `digest`."""
     return (digest & _PIECE_MASK) << _LANE * lane
 
 
 def split_pieces(digests: Sequence[int]) -> np.ndarray:
-    """The digests of the pieces (cells, PIECES), uint32, of many cells."""
+    """Digests of single pieces (cells, PIECES), uint32, from those of many cells."""
     data = b"".join(value.to_bytes(PIECES * _LANE // 8, "little") for value in digests)
     return np.frombuffer(data, "<u8").reshape(-1, PIECES).astype(np.uint32)
 
 
 def joined_pieces(pieces: np.ndarray) -> Iterator[int]:
-    """The digests of many cells from those of their pieces, (cells, PIECES); the inverse of `split_pieces`."""
+    """Digests of many cells from those of their pieces (cells, PIECES); the inverse of `split_pieces`."""
     data, size = np.ascontiguousarray(pieces, "<u8").tobytes(), PIECES * _LANE // 8
     return (int.from_bytes(data[start : start + size], "little") for start in range(0, len(data), size))
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """The same rows as sorted, disjoint ranges that do not touch."""
+    """Sorted, disjoint ranges that do not touch, with the same rows."""
     out: list[tuple[int, int]] = []
     for start, stop in sorted((int(a), int(b)) for a, b in ranges if a < b):
         if out and start <= out[-1][1]:
@@ -146,7 +146,7 @@ def common_rows(a: Ranges, b: Ranges) -> Ranges:
 
 def rows_within(ranges: Ranges, low: int, high: int) -> Ranges:
     """Rows of a sorted set of ranges in [low, high)."""
-    # Of scattered rows there are many ranges, and many pieces are asked for.
+    # Bisection, since scattered rows have many ranges, and many pieces are looked up.
     first = max(bisect_left(ranges, (low,)) - 1, 0)
     return common_rows(ranges[first : bisect_left(ranges, (high,))], ((low, high),))
 

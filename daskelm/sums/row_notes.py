@@ -1,4 +1,4 @@
-"""What the rows of a task read, noted while they are counted."""
+"""Record of the rows that a task counts, with their digests, for the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table of rows that a ledger knows, and what tells whether two of them are one table."""
+"""A table in a ledger, with its counted rows, and the evidence on whether two tables are the same."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ Digests = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """One table of rows: by what it is known again, which of its rows are counted, and what they read.
+    """A table in a ledger: how it is recognised, which of its rows are counted, and their digests.
 
     Parameters
     ----------
     ranges : ranges of rows
-        The rows counted, as sorted, disjoint, non-adjacent [start, stop).
+        Counted rows, as sorted, disjoint, non-adjacent [start, stop).
     n_columns : int
-        Of X.
+        Number of columns of X.
     cell_rows : int
-        Rows of a cell, a power of two.
+        Rows per cell, a power of two.
     anchors : dict of int to int
-        Digests of a few rows of X, counted or not, by row number: what the source is found by.
+        Digests of a few rows of X, counted or not, by row number, which identify the table.
     cells : dict of int to (int, int)
-        By the first row of each cell, the digests of its counted rows, piece by piece: of X, and of their targets and
-        weights. They are added and subtracted with the rows, and so are the same however the rows came.
+        Digests of counted rows, of X and of targets with weights, by first row of the cell and piece by piece. They
+        are added and subtracted with the rows, and so do not depend on the order in which rows were counted.
     pieces : dict of int to (int, int)
-        By the first row, digests of whole pieces that are not all counted: as the table read when rows there were
-        counted. Two ranges that overlap within a piece can be compared by them alone.
+        Digests of whole pieces that are counted in part, by first row, at the time when rows there were counted. Only
+        they allow comparing two ranges that overlap within a piece.
     paths : frozenset of str
-        Where the rows were read. No more than a hint: it tells a changed table from another one that looks alike.
+        Paths that the rows were read from. A hint only, which separates a changed table from a look-alike.
     same, others : frozenset of str
-        Names of sources that look alike, and were found to be this one, or other ones, when their rows were read anew.
+        Names of similar tables that were found to be this one, or different ones, when their rows were read again.
     """
 
     ranges: Ranges
@@ -68,29 +68,29 @@ class Source:
         return sum(stop - start for start, stop in self.ranges)
 
     def likeness(self, other: Mapping[int, int], same_place: bool = False) -> float:
-        """Part of the anchors at common rows that are equal in `other`, from 0 to 1.
+        """Fraction of the anchors at common rows that are equal in `other`, from 0 to 1.
 
-        Rows that occur more than once here (all zeros, say) tell nothing and are left out. Where there are no others,
-        all must be equal, unless both tables were read at the same place.
+        Rows that occur more than once (all zeros, say) are left out, since they identify nothing. If no others are
+        left, all must be equal, unless both tables were read from the same path.
         """
         common = self.anchors.keys() & other.keys()
         if not common:
             return 0.0
-        telling = self.telling(common)
-        same = [self.anchors[row] == other[row] for row in telling or common]
-        return sum(same) / len(same) if telling or same_place else float(all(same))
+        distinctive = self.distinctive(common)
+        same = [self.anchors[row] == other[row] for row in distinctive or common]
+        return sum(same) / len(same) if distinctive or same_place else float(all(same))
 
-    def telling(self, rows) -> list[int]:
-        """Those of these anchors that occur once."""
+    def distinctive(self, rows) -> list[int]:
+        """The anchors among `rows` whose content occurs only once."""
         n_times = Counter(self.anchors.values())
         return [row for row in rows if n_times[self.anchors[row]] == 1]
 
     def rows_in(self, cell: int) -> Ranges:
-        """The counted rows of the cell that begins at this row."""
+        """Counted rows of the cell that begins at this row."""
         return rows_within(self.ranges, *cell_of(cell, self.cell_rows))
 
     def whole_piece(self, row: int) -> Digests | None:
-        """Digests of the whole piece that a row is in; None if they are not known."""
+        """Digests of the whole piece that contains a row; None if they are unknown."""
         cell, lane, low, high = piece_of(row, self.cell_rows)
         if cell in self.cells and rows_within(self.ranges, low, high) == ((low, high),):
             x, t = self.cells[cell]
@@ -102,7 +102,7 @@ class Source:
         return without_rows(((start, stop),), self.ranges)
 
     def union(self, other: Source) -> Source:
-        """The rows of both, of one table."""
+        """The table with the counted rows of both."""
         cells = dict(self.cells)
         for cell, (x, t) in other.cells.items():
             mine = cells.get(cell, (0, 0))
@@ -120,12 +120,12 @@ class Source:
         return replace(merged, pieces={low: both for low, both in pieces.items() if merged._counts_part(low)})
 
     def _counts_part(self, low: int) -> bool:
-        """Whether rows of the piece that begins here are not counted."""
+        """Whether some rows of the piece that begins here are not counted."""
         _, _, _, high = piece_of(low, self.cell_rows)
         return rows_within(self.ranges, low, high) != ((low, high),)
 
     def without(self, gone: Source, rows: Ranges) -> Source:
-        """The source without `rows`, which are all rows of `gone` that are counted here."""
+        """The table without `rows`, which are all rows of `gone` that are counted here."""
         cells, pieces = dict(self.cells), dict(self.pieces)
         for start, stop in rows:
             for _, _, first, _ in pieces_between(start, stop, self.cell_rows):
@@ -141,14 +141,14 @@ class Source:
         return replace(left, cells=kept, pieces=pieces)
 
     def evidence(self, other: Source, same_place: bool) -> Evidence:
-        """What tells whether this source and another one, of which both count some of the same rows, are one table."""
+        """Evidence on whether this table and another one, with counted rows in common, are the same table."""
         if (self.n_columns, self.cell_rows) != (other.n_columns, other.cell_rows):
             return Evidence(same_place, counted_differ=True)
         common = self.anchors.keys() & other.anchors.keys()
         found = Evidence(
             same_place,
             likeness=max(self.likeness(other.anchors, same_place), other.likeness(self.anchors, same_place)),
-            telling=bool(self.telling(common) and other.telling(common)),
+            distinctive=bool(self.distinctive(common) and other.distinctive(common)),
             anchored=bool(self.anchors and other.anchors),
         )
         if not same_place and found.likeness < 1:
@@ -169,9 +169,9 @@ class Source:
         )
 
     def _compared(self, other: Source, rows: Ranges) -> Iterator[tuple[bool, bool]]:
-        """(whether the counted rows are compared, whether they read the same), for each piece with some of the rows.
+        """(whether counted rows are compared, whether they agree) for each piece with some of the rows.
 
-        Where the two count the same rows of a piece, these are compared; else the whole piece, if it is known of both.
+        Counted rows are compared where both count the same rows of a piece; otherwise the whole piece, if both know it.
         """
         for cell in {cell for start, stop in rows for cell, _, _ in cells_between(start, stop, self.cell_rows)}:
             both_known = cell in self.cells and cell in other.cells
@@ -191,17 +191,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What tells whether two sources, of which both count some of the same rows, are one table.
+    """Evidence on whether two tables, with counted rows in common, are the same table.
 
-    `same_place`: they have a name or a path in common. `likeness`: part of the anchors that agree, of one of the two;
-    `telling`: some of these occur once; `anchored`: both have anchors. Of the pieces that rows in common lie in,
-    `equal`: some read the same; `counted_differ`: rows that both count read otherwise; `whole_differ`: the tables read
-    otherwise there, in rows that may not be counted. `around_equal`, `around_differ`: whole pieces, there and nearby.
+    same_place : bool, whether the tables share a name or a path
+    likeness : float, fraction of the anchors of one of them that agree
+    distinctive : bool, whether some of these anchors occur only once
+    anchored : bool, whether both tables have anchors
+    equal : bool, whether some pieces with common rows agree
+    counted_differ : bool, whether some rows that both count differ
+    whole_differ : bool, whether some whole pieces with common rows differ, perhaps in rows that are not counted
+    around_equal, around_differ : bool, whether all whole pieces there and nearby agree, and whether some differ
     """
 
     same_place: bool
     likeness: float = 0.0
-    telling: bool = False
+    distinctive: bool = False
     anchored: bool = False
     equal: bool = False
     counted_differ: bool = False
@@ -211,22 +215,22 @@ class Evidence:
 
     @property
     def proves(self) -> bool:
-        """Whether the rows in common are the same rows for certain, so that they can be taken away."""
+        """Whether the common rows are certainly the same rows, so that they can be subtracted."""
         if self.counted_differ or self.whole_differ:
             return False
         if self.same_place:
             return not self.anchored or self.likeness == 1 or (self.equal and self.likeness >= 0.5)
-        return self.likeness == 1 and (self.equal or (self.around_equal and self.telling))
+        return self.likeness == 1 and (self.equal or (self.around_equal and self.distinctive))
 
     @property
     def suggests(self) -> bool:
-        """Whether the rows in common are likely to be the same rows, so that to add them would count them twice."""
+        """Whether the common rows are probably the same rows, so that adding them would count them twice."""
         if self.same_place:
-            # Of one table of which some rows were changed, the others would count twice.
+            # If only some rows of the table were changed, the others would count twice.
             if self.likeness >= 0.5 or not self.anchored:
                 return self.equal or not self.counted_differ
-            # Of a file that is being filled, the anchors may read otherwise later; what is counted stays.
+            # Anchors of a file that is being filled may change later; counted rows stay.
             return self.equal and not (self.counted_differ or self.whole_differ)
         if self.likeness < 1 or self.counted_differ:
             return False
-        return self.equal or (not (self.whole_differ or self.around_differ) and self.telling)
+        return self.equal or (not (self.whole_differ or self.around_differ) and self.distinctive)

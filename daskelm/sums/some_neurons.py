@@ -1,4 +1,4 @@
-"""The sums of some of a layer's neurons, which are those of a smaller layer."""
+"""Sums of a sublayer, from those of the full layer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["take_neurons"]
 
 
 def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -> NormalEquations:
-    """The sums of some of the neurons, which are all that a smaller layer would have summed.
+    """Select neurons from the sums: the result equals the sums of a sublayer over the same rows.
 
     Parameters
     ----------
     sums : NormalEquations
-        Of the full layer.
+        Sums of the full layer.
     columns : ndarray of shape (n,), int
-        Which neurons.
+        Columns of H to keep.
     fingerprint : str
-        Of the smaller layer.
+        Fingerprint of the sublayer.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a difference of sums shows: rows to take away that were not there, or too little left to be exact."""
+"""Checks of a difference of sums: rows subtracted that were never added, and losses of precision."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from ..ridge.packed import diagonal
 
 __all__ = ["check_contained", "largest_squares", "warn_if_little"]
 
-# Sums of squares that are negative by more than this part of those subtracted from are not rounding; by precision.
+# A sum of squares that is negative by more than this fraction of the original cannot be rounding; by precision.
 _IMPOSSIBLE = {"float64": 1e-9, "float32": 1e-4}
-# Reference rows are exact to this, so that columns which never vary have squares about them of its square.
-_EXACT = 1e-12
-# With less than this part of the weight left, rounding of 1e-12 of the whole is 1e-9 of the rest.
-_LITTLE = 1e-3
+# Relative error of reference rows: squares of a constant column about them are up to its square.
+_REFERENCE_PRECISION = 1e-12
+# Below this fraction of the weight, rounding of 1e-12 of the whole exceeds 1e-9 of the rest.
+_WEIGHT_LEFT_TO_WARN = 1e-3
 
 
 def check_contained(whole, gone, left) -> None:
-    """Refuse a difference of sums that no rows can have, so that the rows taken away were not all contained.
+    """Refuse an impossible difference of sums, which shows that not all rows subtracted were contained.
 
     Parameters
     ----------
     whole, gone, left : NormalEquations
-        What was subtracted from, what was subtracted, and the difference, all about one reference row.
+        Minuend, subtrahend and difference, all about one reference row.
 
     Raises
     ------
     IncompatibleSumsError
-        A sum of weights is negative, or a sum of squares about the mean is, of H or T; or sums of no rows are not zero.
+        A sum of weights or a sum of squares of H or T about the mean is negative, or sums of no rows are not zero.
     """
     tolerance = _IMPOSSIBLE[left.precision]
     *squares, weights, counts = left.largest
@@ -44,8 +44,8 @@ def check_contained(whole, gone, left) -> None:
     had, taken, rest = (_squares(part) for part in (whole, gone, left))
     sums = np.concatenate([left.sum_H, left.sum_T])
     reference = np.concatenate([whole.reference_H, whole.reference_T])
-    scale = np.maximum(squares, np.square(_EXACT * reference) * weights / tolerance)
-    # Squares are no less than those of the mean; where next to nothing is left, its mean is all rounding.
+    scale = np.maximum(squares, np.square(_REFERENCE_PRECISION * reference) * weights / tolerance)
+    # A sum of squares is at least that of the mean. Where almost no weight is left, the mean is pure rounding.
     mean = np.maximum(np.abs(sums) - tolerance * np.sqrt(scale * weights), 0)
     least = np.square(mean) / (max(left.sum_weights, 0) + tolerance * weights) if weights else np.zeros(len(mean))
     wrong = rest + tolerance * scale < least
@@ -62,12 +62,12 @@ def check_contained(whole, gone, left) -> None:
 
 
 def largest_squares(whole, other, sign: int) -> np.ndarray:
-    """What `NormalEquations.largest` is of a sum or a difference.
+    """`NormalEquations.largest` of a sum or a difference.
 
     Parameters
     ----------
     whole, other : NormalEquations
-        About one reference row.
+        Operands, about one reference row.
     sign : int
         1 for the sum, -1 for the difference.
     """
@@ -84,20 +84,20 @@ def _squares(sums) -> np.ndarray:
 
 def _not_contained(what):
     return IncompatibleSumsError(
-        f"cannot subtract: {what}, which no rows can have. The rows to take away were not all added to these sums with "
+        f"cannot subtract: {what}, which no rows can have. The rows to subtract were not all added to these sums with "
         "these targets and weights: subtract only what was added."
     )
 
 
 def warn_if_little(whole, left) -> None:
-    """Warn where so much was taken away that what is left may be rounding.
+    """Warn where so much was subtracted that the rest may be dominated by rounding.
 
     Parameters
     ----------
     whole, left : NormalEquations
-        Before and after.
+        Sums before and after.
     """
-    if left.n_samples and left.sum_weights < _LITTLE * whole.sum_weights:
+    if left.n_samples and left.sum_weights < _WEIGHT_LEFT_TO_WARN * whole.sum_weights:
         warnings.warn(
             f"after the subtraction {left.n_samples} of {whole.n_samples} rows are left, with "
             f"{left.sum_weights / whole.sum_weights:.1g} of the weight. Their sums have the rounding of the whole and "

@@ -449,7 +449,7 @@ def test_rows_are_taken_away_from_the_model_itself(here):
 def test_what_was_not_added_cannot_be_taken_away(here):
     add(rows=slice(0, 500))
     model = load("model.h5")
-    with pytest.raises(IncompatibleSumsError, match="10 rows came from memory, of which nobody can know"):
+    with pytest.raises(IncompatibleSumsError, match="10 rows came from memory and cannot be recognised"):
         model.remove(X[:10], T[:10], sums="sums.h5")
     change("T.h5", 3)
     with pytest.raises(DataError, match="their targets or weights read otherwise now"):
@@ -535,7 +535,7 @@ def test_a_read_that_stays_stale_is_an_error(here, monkeypatch, kind):
     add(rows=slice(300, 600))
     if kind == "older":
         (here / "sums.h5").write_bytes(old)
-        with pytest.raises(FileFormatError, match=r"older version than .*\.lock tells of \(number 1, not 2\)"):
+        with pytest.raises(FileFormatError, match=r"older version than .*\.lock records \(number 1, not 2\)"):
             add()
         assert (here / "sums.h5").read_bytes() == old
     else:
@@ -561,7 +561,7 @@ def test_an_older_file_where_nothing_can_be_changed_is_told_as_elsewhere(here, m
         raise OSError(code, os.strerror(code), path)
 
     monkeypatch.setattr(os, "utime", utime)
-    with pytest.raises(FileFormatError, match=r"older version than .*\.lock tells of \(number 1, not 2\)"):
+    with pytest.raises(FileFormatError, match=r"older version than .*\.lock records \(number 1, not 2\)"):
         merge("sums.h5")
     assert asked
 
@@ -584,7 +584,7 @@ def test_an_older_file_than_its_lock_tells_is_refused_by_whoever_reads_it(here, 
         lambda: add(into="a.h5"),
     ):
         with pytest.raises(
-            FileFormatError, match=r"a\.h5 is an older version than .*a\.h5\.lock tells of \(number 1, not"
+            FileFormatError, match=r"a\.h5 is an older version than .*a\.h5\.lock records \(number 1, not"
         ):
             use()
     assert not os.path.exists("both.h5")
@@ -613,7 +613,7 @@ def test_a_change_without_the_lock_is_noticed(here):
     with locked("sums.h5") as file:
         sums = file.read()
         direct(X[:10], T[:10]).save("sums.h5")
-        with pytest.raises(FileWriteError, match="changed by somebody without its lock"):
+        with pytest.raises(FileWriteError, match="changed by another program without its lock"):
             file.write(sums)
     # What was saved over it counts, and goes on.
     assert NormalEquations.load("sums.h5").n_samples == 10

@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import io
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
@@ -35,6 +37,24 @@ FLOORS = (
 HEIGHT = {folder: height for height, floor in enumerate(FLOORS) for folder in floor}
 
 HEAVY = {"IPython", "bokeh", "dask.dataframe", "distributed", "hdf5plugin", "matplotlib", "pandas", "pytest"}
+
+# Words that comments and docstrings must not use, beside better ones. Code and messages may.
+DIALECT = (
+    (r"\b[Tt](?:ell(?:s|ing)?|old)\b", "say, report, show, pass, distinguish"),
+    (r"\b[Ll]ook(?:s|ed|ing)? at\b", "check, read, inspect, compare"),
+    (r"\bof (?:which|whom)\b", "whose, or a sentence of its own"),
+    (r"\b[Ww]ho (?:listens|looks|asks|adds|reads|writes|knows|waits)\b", "the caller, the listener, another process"),
+    (r"\b(?:[Nn]obody|[Ss]omebody)\b", "another process, no other program, the user, unknown"),
+    (r"\b[Nn]one of (?:these|them|those)\b", "neither, another, not one of"),
+    (r"\bin turn\b", "one by one"),
+    (r"\b[Ww]hat there (?:is|was)\b", "the noun itself: the rows, the content"),
+    (r"\b(?:know|known|knows) again\b", "recognise"),
+    (r"\bis (?:no more|nothing) than\b", "is only"),
+    (r"(?:^ *|(?<=[.:;]\s))(?:Of|Who|Whose|Nor|Else) [a-z]", "a whole sentence that begins with its subject"),
+    (r"\A(?:By|That|What|Which) [a-z]", "what the thing is, or a sentence with a subject"),
+)
+# Folders whose comments and docstrings are free of them.
+CLEAN = ("__init__", "__main__", "blas", "exceptions", "layer", "ridge", "selection", "sums")
 
 # Written so that they do not match themselves.
 MACHINE_PATH = re.compile(rb"(?<![\w.~)}\]-])/(?:home|root|work|opt|Users)/")
@@ -125,6 +145,36 @@ def test_modules_take_only_names_from_each_other_that_are_listed():
             if name is not None and name not in imported(source).__all__
         ]
     assert wrong == []
+
+
+def prose_of(module):
+    """(line, text) of every comment, adjacent lines joined, and of every docstring, without names in backticks."""
+    lines = io.StringIO(MODULES[module].read_text(encoding="utf-8")).readline
+    comments: list[tuple[int, int, str]] = []
+    for token in tokenize.generate_tokens(lines):
+        if token.type == tokenize.COMMENT:
+            text, number = token.string.lstrip("#: "), token.start[0]
+            if comments and comments[-1][1] == number - 1:
+                first, _, before = comments.pop()
+                comments.append((first, number, f"{before} {text}"))
+            else:
+                comments.append((number, number, text))
+    yield from ((first, text) for first, _, text in comments)
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield getattr(node, "lineno", 1), re.sub("`[^`]*`", "``", ast.get_docstring(node) or "")
+
+
+def test_comments_and_docstrings_use_plain_words():
+    assert set(CLEAN) <= set(HEIGHT)
+    assert [
+        f"{module}, line {line}: {match[0]!r}; say {better}"
+        for module in MODULES
+        if folder_of(module) in CLEAN
+        for line, text in prose_of(module)
+        for words, better in DIALECT
+        for match in re.finditer(words, text, re.M)
+    ] == []
 
 
 def test_no_print_assert_or_bare_except():

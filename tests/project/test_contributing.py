@@ -13,12 +13,11 @@ import pytest
 
 from daskelm import ELMRegressor, ELMRegressorCV
 from daskelm.exceptions import ParameterError
-from daskelm.layer import nesting
+from daskelm.layer.sublayer import sublayer
 from daskelm.passes.accumulate import accumulate
 from daskelm.ridge import solve as solvers
-from daskelm.ridge import solver
 from daskelm.ridge.eigen import EigenFactor
-from daskelm.ridge.moments import Moments
+from daskelm.ridge.moments import Moments, Weights
 from daskelm.selection import select as selection
 from daskelm.selection.criterion import Problem, Scored
 from daskelm.sums.some_neurons import take_neurons
@@ -80,7 +79,7 @@ def defined(code, **names):
 
 
 def test_a_solver_is_a_function_and_a_row(monkeypatch):
-    by_lu = defined(code_under("A new solver"), np=np, Moments=Moments, Weights=solver.Weights)
+    by_lu = defined(code_under("A new solver"), np=np, Moments=Moments, Weights=Weights)
     expected = ELMRegressor(20, alpha=10.0, random_state=0).fit(X, Y)
     monkeypatch.setattr(solvers, "SOLVERS", {"lu": by_lu, **solvers.SOLVERS})
     sums = expected.normal_equations_
@@ -93,7 +92,7 @@ def test_a_solver_is_a_function_and_a_row(monkeypatch):
 
 def test_a_criterion_is_a_function_and_a_row(monkeypatch):
     names = {"EigenFactor": EigenFactor, "ParameterError": ParameterError}
-    names |= {"accumulate": accumulate, "leading": nesting.leading, "take_neurons": take_neurons}
+    names |= {"accumulate": accumulate, "sublayer": sublayer, "take_neurons": take_neurons}
     by_bic = defined(
         code_under("A new criterion of selection"), np=np, Problem=Problem, Scored=Scored, solve=solvers.solve, **names
     )

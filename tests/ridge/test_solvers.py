@@ -12,8 +12,8 @@ from daskelm.exceptions import DataError, IllConditionedWarning, ParameterError
 from daskelm.passes.accumulator import Accumulator
 from daskelm.ridge import solve as solvers
 from daskelm.ridge.eigen import DOF_CHARGE, GCV_GRID, EigenFactor
+from daskelm.ridge.moments import Weights
 from daskelm.ridge.solve import SOLVERS, check_alpha
-from daskelm.ridge.solver import Weights
 from daskelm.sums.normal_equations import NormalEquations
 
 RNG = np.random.default_rng(0)
@@ -202,5 +202,5 @@ def test_a_solver_is_a_row_of_the_table(monkeypatch):
     assert asked == [0.5, 2.0]
 
     monkeypatch.setattr("daskelm.ridge.solve.SOLVERS", {"lu": by_lu})
-    with pytest.raises(LookupError, match="SOLVERS must end with a solver that takes all"):
+    with pytest.raises(LookupError, match="SOLVERS must end with a solver that never declines"):
         solve(sums(), 0.5)

@@ -13,13 +13,13 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import LeaveOneOut
 
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
-from daskelm.blas import divide_rows
+from daskelm.blas import solve_triangular_rows
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
-from daskelm.layer.nesting import leading, nested_order
-from daskelm.ridge.leverage import OnePenalty, OneSize, factor_bytes, loo_factors
+from daskelm.layer.sublayer import nested_order, sublayer
+from daskelm.ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
 from daskelm.ridge.path import RidgePath, by_eigen, nested
-from daskelm.selection.leave_one_out_scores import LeftOut
+from daskelm.selection.leave_one_out import LeftOut
 from daskelm.selection.scores import row_score
 
 N, D = 50, 3
@@ -51,7 +51,7 @@ def left_out(targets, method, weights=None, alphas=ALPHAS, **params):
     kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
     found = []
     for alpha, size in itertools.product(alphas, SIZES):
-        model = kind(list(leading(FULL, size)[0].groups), alpha=alpha, standardize=False, **params)
+        model = kind(list(sublayer(FULL, size)[0].groups), alpha=alpha, standardize=False, **params)
         for i in range(N):
             rest = np.arange(N) != i
             model.fit(X[rest], targets[rest], None if weights is None else weights[rest])
@@ -281,7 +281,7 @@ def test_blocks_do_not_matter(monkeypatch, chunk):
         for targets, scoring in cases
     ]
     monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: chunk)
-    monkeypatch.setattr("daskelm.selection.leave_one_out_scores._OUTPUT_BYTES", 1)
+    monkeypatch.setattr("daskelm.selection.leave_one_out._OUTPUT_BYTES", 1)
     for (targets, scoring), scores in zip(cases, expected, strict=True):
         assert_same_scores(chosen(targets, scoring=scoring).fit(X, targets, WEIGHTS), scores, atol=1e-10)
 
@@ -293,13 +293,13 @@ def test_rows_are_divided_by_a_triangle():
     U = np.asfortranarray(np.triu(RNG.random((6, 6))) + np.eye(6) + np.tril(np.full((6, 6), np.nan), -1))
     H = RNG.random((4, 6))
     V = H.copy()
-    divide_rows(V, U)
+    solve_triangular_rows(V, U)
     np.testing.assert_allclose(V @ np.triu(np.nan_to_num(U)), H, atol=1e-12)
-    divide_rows(np.empty((0, 6)), U)
+    solve_triangular_rows(np.empty((0, 6)), U)
     with pytest.raises(TypeError, match="H must be a writable C-contiguous float64 array"):
-        divide_rows(np.asfortranarray(H), U)
+        solve_triangular_rows(np.asfortranarray(H), U)
     with pytest.raises(TypeError, match=r"U must be a Fortran-contiguous float64 array of shape \(6, 6\)"):
-        divide_rows(V, np.ascontiguousarray(U))
+        solve_triangular_rows(V, np.ascontiguousarray(U))
 
 
 def path(alphas, eigen=False):
@@ -312,13 +312,13 @@ def path(alphas, eigen=False):
 @both_ways
 def test_factors_serve_the_whole_grid(eigen):
     moments, order, factors = path(ALPHAS, eigen)
-    assert {type(factor) for factor in factors} == {OneSize if eigen else OnePenalty}
+    assert {type(factor) for factor in factors} == {EigenLeverage if eigen else CholeskyLeverage}
     assert len(factors) == len(SIZES if eigen else ALPHAS)
     H = FULL(X)[:, order] - moments.mean_H
     seen = []
     for factor in factors:
         leverages, outputs = factor(H[:, : max(SIZES)])
-        for i, place in enumerate(factor.places.tolist()):
+        for i, place in enumerate(factor.candidates.tolist()):
             alpha, size = ALPHAS[place // len(SIZES)], SIZES[place % len(SIZES)]
             h = H[:, :size]
             hat = h @ np.linalg.solve(h.T @ h + alpha * np.eye(size), h.T)
@@ -342,7 +342,7 @@ def test_work_is_counted():
 @pytest.mark.parametrize("score", [None, row_score("neg_mean_absolute_error", RegressionTargets(2, "f8"), "f8")])
 def test_what_travels_can_be_pickled(eigen, score):
     moments, order, factors = path(ALPHAS, eigen)
-    work = LeftOut(factors, moments, order, len(ALPHAS) * len(SIZES), float(N), score)
+    work = LeftOut(factors, moments, order, score)
     copy = pickle.loads(pickle.dumps(work))
     sums = []
     for each in (work, copy):

@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 
 from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
 from daskelm.exceptions import ParameterError
-from daskelm.layer.nesting import leading, nested_order
+from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.selection.criterion import Grid
 from daskelm.selection.ranking import RANKINGS, check_ranking, ranked
 from daskelm.sums.some_neurons import take_neurons
@@ -199,7 +199,7 @@ def test_each_training_part_ranks_its_own_neurons(scoring, shuffle, ranking):
         orders.append(ranked_by(train, Y, ranking, WEIGHTS))
         expected = []
         for alpha, size in itertools.product(GRID["alphas"], GRID["n_neurons"]):
-            plain = ELMRegressor(list(leading(FULL, size, orders[-1])[0].groups), alpha=alpha, standardize=False)
+            plain = ELMRegressor(list(sublayer(FULL, size, orders[-1])[0].groups), alpha=alpha, standardize=False)
             p = plain.fit(X[train], Y[train], WEIGHTS[train]).predict(X[test])
             expected.append(-np.average(error(p - Y[test]), axis=0, weights=WEIGHTS[test]).mean())
         np.testing.assert_allclose(model.cv_results_[f"split{i}_test_score"], expected, atol=1e-8)
@@ -236,7 +236,7 @@ def test_all_rows_rank_once_without_folds(cv):
     model = ELMRegressorCV(SOME, ranking="mrsr", cv=cv, **GRID).fit(X, Y)
     order = ranked_by(slice(None), Y, "mrsr")
     for size in GRID["n_neurons"]:
-        groups = list(leading(FULL, size, order)[0].groups)
+        groups = list(sublayer(FULL, size, order)[0].groups)
         plain = ELMRegressorCV(groups, cv=cv, alphas=GRID["alphas"], standardize=False).fit(X, Y)
         of_size = model.cv_results_["param_n_neurons"] == size
         np.testing.assert_allclose(

@@ -45,7 +45,7 @@ from daskelm.exceptions import (
     ParameterError,
 )
 from daskelm.hdf5.reader import Hdf5Reader
-from daskelm.layer.nesting import leading, nested_order
+from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.ridge.path import RidgePath, by_eigen, default_alphas
 from daskelm.ridge.solve import solve
 from daskelm.selection.folds import Folds, make_folds
@@ -70,7 +70,7 @@ FULL = ELMRegressor(NEURONS, standardize=False).initialize(X).hidden_layer_
 
 def groups(size):
     """The `neurons` of a plain estimator with the first so many."""
-    return list(leading(FULL, size)[0].groups)
+    return list(sublayer(FULL, size)[0].groups)
 
 
 def chosen(targets, **params):
@@ -344,12 +344,12 @@ def test_the_order_is_nested_and_in_proportion():
         assert len(of_kind[0]) == pytest.approx(14 * (n - 3) / 21, abs=1)
         # The first ones of each kind.
         assert all((columns == np.arange(len(columns)) + columns[:1].sum()).all() for columns in of_kind)
-    assert leading(FULL, 24)[0] is FULL
+    assert sublayer(FULL, 24)[0] is FULL
 
 
 def test_a_smaller_layer_has_the_sums_of_a_smaller_layer():
     full = ELMRegressor([(2, "lin"), (20, "tanh"), (10, "rbf_l2")], random_state=0, alpha=1.0).fit(X, Y, WEIGHTS)
-    smaller, columns = leading(full.hidden_layer_, 17)
+    smaller, columns = sublayer(full.hidden_layer_, 17)
     assert [len(group) for group in smaller.groups] == [2, 10, 5]
     np.testing.assert_allclose(smaller(X), full.hidden_layer_(X)[:, columns], atol=1e-14)
     sums = take_neurons(full.normal_equations_, columns, smaller.fingerprint)
@@ -360,7 +360,7 @@ def test_a_smaller_layer_has_the_sums_of_a_smaller_layer():
     assert sums.n_samples == N
     # Given neurons alone need no scale of the inputs.
     mixed = ELMRegressor([Neurons("lin", np.eye(D), np.zeros(D)), (5, "tanh")], random_state=0).initialize(X)
-    assert leading(mixed.hidden_layer_, 3)[0].scale is None
+    assert sublayer(mixed.hidden_layer_, 3)[0].scale is None
 
 
 # Scores that add over rows
@@ -527,7 +527,7 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
         for module in ("passes.accumulate", "selection.fold_sums"):
             monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
         monkeypatch.setattr("daskelm.selection.fold_sums._LEAST_ROWS", 5)
-        monkeypatch.setattr("daskelm.selection.leave_one_out_scores._OUTPUT_BYTES", 17 * 24 * 8)
+        monkeypatch.setattr("daskelm.selection.leave_one_out._OUTPUT_BYTES", 17 * 24 * 8)
     forms = [
         (str(files / "X*.h5"), str(files / "Y*.h5"), "numbers"),
         (da.from_array(X, chunks=(23, D)), da.from_array(LABELS, chunks=100), "labels"),
@@ -560,6 +560,7 @@ def test_drawn_layers_of_any_form(files):
 
 
 def test_what_travels_can_be_pickled():
+    from daskelm.selection.criterion import Grid
     from daskelm.selection.fold_models import solve_folds
     from daskelm.selection.fold_sums import _FoldPass, accumulate_folds
     from daskelm.selection.scoring_pass import _ScorePass
@@ -570,7 +571,7 @@ def test_what_travels_can_be_pickled():
     np.testing.assert_array_equal(again.total.packed, sums.total.packed)
     models = solve_folds(sums, 3, nested_order(FULL), ALPHAS, SIZES, keep=True)
     score = row_score("neg_mean_absolute_error", targets, np.float64)
-    for work in (_FoldPass(folds, True), _ScorePass(folds, models, SIZES, len(ALPHAS), score)):
+    for work in (_FoldPass(folds, True), _ScorePass(folds, models, Grid(ALPHAS, SIZES), score)):
         copy = pickle.loads(pickle.dumps(work))
         # The folds of all rows would travel to every worker.
         assert copy.folds is None

@@ -39,7 +39,8 @@ from daskelm.exceptions import (
     RowsCountedError,
 )
 from daskelm.hdf5.rows import Hdf5Reader
-from daskelm.layer.nesting import leading, nested_order
+from daskelm.layer.sublayer import nested_order, sublayer
+from daskelm.selection.criterion import Grid
 from daskelm.selection.fold_models import solve_apart
 from daskelm.selection.folds import Folds
 from daskelm.selection.scores import row_score
@@ -81,7 +82,7 @@ def refitted(targets, y, y_val, score, weights=None, weights_val=None, **params)
     """The score on the validation rows of each candidate, fitted by itself."""
     found = []
     for alpha, size in itertools.product(ALPHAS, SIZES):
-        model = plain(targets, alpha=alpha, **params).set_params(neurons=list(leading(FULL, size)[0].groups))
+        model = plain(targets, alpha=alpha, **params).set_params(neurons=list(sublayer(FULL, size)[0].groups))
         found.append(score(model.fit(X, y, weights), X_VAL, y_val, sample_weight=weights_val))
     return found
 
@@ -121,7 +122,7 @@ def test_scores_of_numbers_are_those_of_each_candidate(scoring, weighted, fit_in
     assert (model.alpha_, model.n_neurons_) == (ALPHAS[best // 3], SIZES[best % 3])
     # The model is fitted to X alone.
     again = plain(Y, alpha=model.alpha_, fit_intercept=fit_intercept)
-    again.set_params(neurons=list(leading(FULL, model.n_neurons_)[0].groups)).fit(X, Y, weights[0])
+    again.set_params(neurons=list(sublayer(FULL, model.n_neurons_)[0].groups)).fit(X, Y, weights[0])
     np.testing.assert_allclose(model.coef_, again.coef_, rtol=0, atol=1e-8)
     assert model.normal_equations_.n_samples == N
 
@@ -281,7 +282,7 @@ def test_what_travels_can_be_pickled():
     np.testing.assert_array_equal(again[0].squares, models[0].squares)
     score = row_score("neg_mean_absolute_error", RegressionTargets(2, "float64"), np.float64)
     folds = Folds(1, np.array([0, M]), np.zeros(1, int))
-    work = _ScorePass(folds, models, SIZES, len(ALPHAS), score)
+    work = _ScorePass(folds, models, Grid(ALPHAS, SIZES), score)
     shipped, part = pickle.loads(pickle.dumps(work)), work.part(0, M)
     results = []
     for each in (work, shipped):
@@ -507,7 +508,7 @@ def smaller():
 
 def test_it_is_the_smaller_layer_with_its_sums(smaller):
     model, full = smaller
-    expected = plain(Y, alpha=0.01).set_params(neurons=list(leading(FULL, 10)[0].groups)).fit(X, Y)
+    expected = plain(Y, alpha=0.01).set_params(neurons=list(sublayer(FULL, 10)[0].groups)).fit(X, Y)
     assert model.hidden_layer_.fingerprint == expected.hidden_layer_.fingerprint
     np.testing.assert_allclose(model.normal_equations_.HH, expected.normal_equations_.HH, rtol=1e-12)
     np.testing.assert_allclose(model.predict(X_VAL), expected.predict(X_VAL), atol=1e-10)
@@ -521,14 +522,14 @@ def test_alpha_is_the_chosen_one_until_it_is_solved_again(smaller):
     assert (model.alpha, model.alpha_) == (7.0, 0.01)
     assert model.set_params(alpha=3.0).alpha_ == 0.01
     assert model.solve().alpha_ == 3.0
-    expected = plain(Y, alpha=3.0).set_params(neurons=list(leading(FULL, 10)[0].groups)).fit(X, Y)
+    expected = plain(Y, alpha=3.0).set_params(neurons=list(sublayer(FULL, 10)[0].groups)).fit(X, Y)
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-9)
     assert model.set_params(alpha="gcv").solve().n_neurons_ == 10
 
 
 def test_rows_are_added_to_the_smaller_layer(smaller, tmp_path):
     model, _ = smaller
-    expected = plain(Y, alpha=7.0).set_params(neurons=list(leading(FULL, 10)[0].groups)).fit(ALL, OUTPUTS)
+    expected = plain(Y, alpha=7.0).set_params(neurons=list(sublayer(FULL, 10)[0].groups)).fit(ALL, OUTPUTS)
     other = copy.deepcopy(model)
     # Solved with the parameters as they are, at the first use.
     for added in (model.partial_fit(X_VAL, Y_VAL), other.accumulate(X_VAL, Y_VAL)):
@@ -740,7 +741,7 @@ def test_the_ranking_is_kept_with_the_choice(tmp_path):
     model = plain(Y).fit(X, Y).select(n_neurons=10, ranking="omp")
     assert model.n_neurons_ == 10
     assert sorted(model.ranking_) == list(range(24))
-    kept, _ = leading(FULL, 10, model.ranking_)
+    kept, _ = sublayer(FULL, 10, model.ranking_)
     assert model.hidden_layer_.fingerprint == kept.fingerprint
     model.save(tmp_path / "m.h5", sums=True)
     again = load(tmp_path / "m.h5")

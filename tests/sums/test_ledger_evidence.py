@@ -302,7 +302,7 @@ def test_many_that_look_alike_are_one_warning(here):
     for day in range(5):
         write(f"D{day}", hours, RNG.standard_normal(240))
     paths = [f"D{day}.h5" for day in range(5)], [f"yD{day}.h5" for day in range(5)]
-    with pytest.warns(exceptions.AlikeTablesWarning, match=r"D1\.h5.*D0\.h5.* So it is with 3 more\.") as caught:
+    with pytest.warns(exceptions.AlikeTablesWarning, match=r"D1\.h5.*D0\.h5.* The same holds for 3 more\.") as caught:
         load("model.h5").accumulate(*paths, into="d.h5")
     assert len(caught) == 1
     with warnings.catch_warnings():

@@ -188,7 +188,7 @@ def test_rows_counted_in_both_are_refused():
     assert rest.ledger == Ledger({"x": [(0, 50)]})
     assert (a - a).ledger == Ledger()
     assert (a + sums()).ledger == Ledger({"x": [(0, 60)]}, n_unknown=120)
-    with pytest.raises(IncompatibleSumsError, match="60 rows came from memory, of which nobody can know"):
+    with pytest.raises(IncompatibleSumsError, match="60 rows came from memory and cannot be recognised"):
         sums(ledger=Ledger({"x": [(0, 120)]})) - sums(slice(60))
 
 

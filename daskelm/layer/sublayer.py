@@ -1,4 +1,4 @@
-"""The nested order of a layer's neurons, and the layer of some of them."""
+"""Smaller layers made of some of a layer's neurons, and the nested order in which neurons are taken."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from .layer import Layer
 from .neurons import Neurons, kind_name
 
-__all__ = ["leading", "nested_order"]
+__all__ = ["nested_order", "sublayer"]
 
 
 def nested_order(layer: Layer) -> np.ndarray:
-    """Columns of H in the order in which a smaller layer takes them: all `lin`, then the other kinds in proportion.
+    """Columns of H in the order in which smaller layers take them: all `lin` first, then the other kinds in proportion.
 
-    Any number of leading columns is the first so many neurons of each group, so that it is a layer too.
+    Any leading part of this order holds the first neurons of each group, as a layer drawn at that size does.
 
     Parameters
     ----------
     layer : Layer
-        Of any groups.
+        The full layer, with any groups.
 
     Returns
     -------
@@ -30,29 +30,29 @@ def nested_order(layer: Layer) -> np.ndarray:
     place = np.empty(layer.n_neurons)
     for kind in set(kinds.tolist()):
         columns = np.flatnonzero(kinds == kind)
-        # The i-th of n neurons of a kind stands at (i + 1/2) / n among all; `lin` ones before everything.
+        # Sorting by (i + 1/2) / n, for the i-th of n neurons of a kind, interleaves the kinds; `lin` comes first.
         place[columns] = -1.0 if kind == "lin" else (np.arange(len(columns)) + 0.5) / len(columns)
     return np.argsort(place, kind="stable")
 
 
-def leading(layer: Layer, n_neurons: int, order: np.ndarray | None = None) -> tuple[Layer, np.ndarray]:
-    """The layer of the first neurons in nested order, or in another, and their columns.
+def sublayer(layer: Layer, n_neurons: int, order: np.ndarray | None = None) -> tuple[Layer, np.ndarray]:
+    """The layer of the first `n_neurons` neurons in nested order, or in a given order, and their columns of H.
 
     Parameters
     ----------
     layer : Layer
         The full layer.
     n_neurons : int
-        From 1 to those of the layer.
+        Number of neurons to keep, from 1 to all.
     order : ndarray of shape (n_neurons of the layer,), int, optional
-        All of its columns, the first ones first; the nested order if not given.
+        All columns of the full layer, those to keep first; the nested order by default.
 
     Returns
     -------
     layer : Layer
-        Its columns stand as in the full one; that one itself, if it has no more neurons.
+        Neurons in the order of the full layer; `layer` itself, if all are kept.
     columns : ndarray of shape (n_neurons,), int
-        Sorted.
+        Columns of the full layer's H that are kept, sorted.
     """
     columns = np.sort((nested_order(layer) if order is None else order)[:n_neurons])
     if n_neurons == layer.n_neurons:
