@@ -11,7 +11,9 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("docker/*.md"))]
+PAGES = [
+    path for places in ("*.md", "daskelm/*/*.md", "docs/**/*.md", "docker/*.md") for path in sorted(ROOT.glob(places))
+]
 # Of these, python and bash are run. Others ("py", "sh", none at all) would look like code that is run, and are refused.
 LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml", "{toctree}", "{eval-rst}"}
 
@@ -103,6 +105,11 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(page.read_text(encoding="utf-8"), str(page))
+
+
+def test_the_idea_shows_the_reference_that_tests_compare_with():
+    reference = (ROOT / "tests" / "reference.py").read_text(encoding="utf-8").partition('"""\n\n')[2]
+    assert reference in [block.code for block in blocks((ROOT / "docs" / "idea.md").read_text(encoding="utf-8"))]
 
 
 @every_page

@@ -16,7 +16,7 @@ from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neu
 __all__ = ["Layer", "Scale"]
 
 # Standardised inputs are cut at this many standard deviations: one row 20 of them out, carried on by linear neurons,
-# makes errors 4 to 10 times larger (docs/design.md, "Defaults").
+# makes errors 4 to 10 times larger (docs/measurements.md, "Defaults").
 CLIP = 5.0
 # Outputs that stay in the processor's cache between two passes over them. Half of it repeats the packing of W in the
 # matrix product more often: 3 % slower at 200 neurons.

@@ -10,7 +10,7 @@ __all__ = ["UNRESOLVED", "Moments", "rounding", "varies"]
 
 # A squared error below this part of the total sum of squares is rounding, not error; by the precision of the sums.
 UNRESOLVED = {"float64": 1e-12, "float32": 1e-6}
-# Rounding of HH in single precision, as a part of trace(HH) / sqrt(L) (docs/design.md, "Single precision").
+# Rounding of HH in single precision, as a part of trace(HH) / sqrt(L) (docs/measurements.md, "Single precision").
 _SINGLE = 2 * float(np.finfo(np.float32).eps)
 # What varies by less than this part of its mean is constant, to rounding.
 _CONSTANT = 1e-14
