@@ -27,7 +27,14 @@ extensions = [
     "sphinx_design",
 ]
 root_doc = "docs/index"
-include_patterns = ["CHANGELOG.md", "CONTRIBUTING.md", "docker/README.md", "docs/**", "notebooks/*.ipynb"]
+include_patterns = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "daskelm/*/DESIGN.md",
+    "docker/README.md",
+    "docs/**",
+    "notebooks/*.ipynb",
+]
 exclude_patterns = ["docs/_static/**", "docs/_templates/**"]
 # Absolute: autosummary looks for it beside the source, the pages beside this file.
 templates_path = [str(ROOT / "docs" / "_templates")]

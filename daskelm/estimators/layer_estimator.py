@@ -51,7 +51,8 @@ from .plain_state import from_plain, to_plain
 
 __all__ = ["LayerEstimator"]
 
-# Fewer first rows cost accuracy: with 10, R2 fell by up to 0.02, with 30 by less than 0.01 (docs/design.md, "Layer").
+# Fewer first rows cost accuracy: with 10, R2 fell by up to 0.02, with 30 by less than 0.01
+# (docs/measurements.md, "First rows").
 _ENOUGH_ROWS = 30
 # So many names of columns are read in a message.
 _NAMED = 6

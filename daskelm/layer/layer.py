@@ -16,7 +16,7 @@ from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neu
 __all__ = ["Layer", "Scale"]
 
 # Standardised inputs are clipped at this many standard deviations: linear neurons extrapolate, so that one row 20
-# standard deviations out makes errors 4 to 10 times larger (docs/design.md, "Defaults").
+# standard deviations out makes errors 4 to 10 times larger (docs/measurements.md, "Defaults").
 CLIP = 5.0
 # Bytes of outputs that stay in the processor's cache between the matrix product and the activation. With half as many,
 # the product packs W twice as often: 3 % slower at 200 neurons.

@@ -17,7 +17,7 @@ from .drawing import exp, log, ndtr, ndtri, standard_normal
 __all__ = ["KINDS", "Neurons", "draw_neurons", "kind_from_name", "kind_name", "parse_neurons"]
 
 # The default layer passes every input through and adds this many tanh neurons, chosen by measurement
-# (docs/design.md, "Defaults").
+# (docs/measurements.md, "Defaults").
 DEFAULT_N_TANH = 200
 
 
@@ -110,7 +110,7 @@ def _centre_weights(median, low, high):
 
 _UFUNC_WEIGHTS = _projection_weights(0.5, 2.0, 1.0)
 
-# A new kind is one row here. The scales were measured: docs/design.md, "Defaults".
+# A new kind is one row here. The scales were measured: docs/measurements.md, "Defaults".
 KINDS: dict[str, Kind] = {
     "lin": Kind(_project, _identity, lambda Z, d: (np.eye(d)[:, : len(Z)], np.zeros(len(Z)))),
     "sigm": Kind(_project, scipy.special.expit, _projection_weights(1.0, 4.0, 2.0)),

@@ -19,7 +19,7 @@ GCV_GRID = 10.0 ** np.arange(-12, 6.01, 0.25)
 MAX_DOF = 0.98
 # Each degree of freedom counts this many times. Counted once, the criterion of small tables has a second, false minimum
 # where there are nearly as many degrees of freedom as rows: on iris, the error was 1.17 times that of linear ridge over
-# forty splits; with 1.2 it is 0.29, and other tables change by less than 4 % (docs/design.md, "Penalty").
+# forty splits; with 1.2 it is 0.29, and other tables change by less than 4 % (docs/measurements.md, "Penalty").
 DOF_CHARGE = 1.2
 
 

@@ -12,7 +12,7 @@ __all__ = ["EPS", "UNRESOLVED", "Moments", "Solver", "Weights", "rounding", "var
 EPS = np.finfo(np.float64).eps
 # A squared error below this fraction of the total sum of squares is rounding; by the precision of the sums.
 UNRESOLVED = {"float64": 1e-12, "float32": 1e-6}
-# Rounding of HH in single precision, as a fraction of trace(HH) / sqrt(L) (docs/design.md, "Single precision").
+# Rounding of HH in single precision, as a fraction of trace(HH) / sqrt(L) (docs/measurements.md, "Single precision").
 _SINGLE = 2 * float(np.finfo(np.float32).eps)
 # A column whose standard deviation is below this fraction of its mean is constant, to rounding.
 _CONSTANT = 1e-14

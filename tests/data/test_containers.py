@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import reference
 from sklearn.model_selection import KFold
 
 from daskelm import (
@@ -248,11 +249,7 @@ def _layer():
 
 def _ridge(H, T, weights, alpha=ALPHA):
     """B and intercept of the centred, weighted ridge, from its definition."""
-    h0, t0 = np.average(H, 0, weights), np.average(T, 0, weights)
-    h, t, root = H - h0, T - t0, np.sqrt(weights)
-    h, t = (h.T * root).T, (t.T * root).T
-    B = np.linalg.solve(h.T @ h + alpha * np.eye(H.shape[1]), h.T @ t)
-    return B, t0 - h0 @ B
+    return reference.solve(*reference.sums(H, T, weights), alpha)
 
 
 def _predicted(train, X, alpha=ALPHA):

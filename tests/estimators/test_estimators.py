@@ -7,6 +7,7 @@ import dask.array as da
 import joblib
 import numpy as np
 import pytest
+import reference
 import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, make_multilabel_classification
@@ -62,6 +63,16 @@ def test_a_target_around_1e9():
     # Y + 1e9 itself is rounded to 1e-7; the model adds nothing to that.
     np.testing.assert_allclose(moved.predict(X) - shift, plain.predict(X), atol=3e-7)
     np.testing.assert_allclose(moved.coef_, plain.coef_, atol=3e-5)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1.0, 100.0])
+def test_a_fit_is_the_reference(alpha):
+    W, b = reference.draw(X.shape[1], 30)
+    H, T, weights = reference.hidden(X, W, b), Y[:, None], RNG.uniform(0.5, 2, len(X))
+    B, intercept = reference.solve(*reference.sums(H, T, weights), alpha)
+    model = ELMRegressor([Neurons("tanh", W, b)], alpha=alpha).fit(X, T, sample_weight=weights)
+    np.testing.assert_allclose(model.coef_, B.T, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(model.predict(X), reference.predict(H, B, intercept), atol=1e-8)
 
 
 def test_a_target_around_1e9_in_parts_that_differ():

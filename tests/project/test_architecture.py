@@ -19,6 +19,8 @@ import daskelm
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "daskelm"
 MAX_LINES = 400
+# Lines of the design: a folder's page is one screen; docs/design.md holds only what no folder's page does.
+MAX_SCREEN, MAX_DESIGN = 60, 200
 
 # The order of the folders, of which each imports only from those of lines above its own, in functions too; modules that
 # stand at the top are folders of one.
@@ -124,6 +126,19 @@ def test_inside_a_folder_no_modules_import_each_other_in_a_circle():
 def test_no_module_is_long():
     lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
     assert {module: n for module, n in lengths.items() if n > MAX_LINES} == {}
+
+
+def test_every_folder_has_a_design_page_of_one_screen():
+    folders = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+    assert folders
+    assert [folder.name for folder in folders if not (folder / "DESIGN.md").is_file()] == []
+    pages = {folder.name: (folder / "DESIGN.md").read_text(encoding="utf-8").splitlines() for folder in folders}
+    assert {name: len(lines) for name, lines in pages.items() if len(lines) > MAX_SCREEN} == {}
+    # What is not wrapped is longer than it looks.
+    assert [name for name, lines in pages.items() if max(map(len, lines)) > 120] == []
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert len(design.splitlines()) <= MAX_DESIGN
+    assert [name for name in pages if f"(../daskelm/{name}/DESIGN.md)" not in design] == []
 
 
 def test_modules_take_only_names_from_each_other_that_are_listed():

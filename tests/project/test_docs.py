@@ -11,7 +11,9 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("docker/*.md"))]
+PAGES = [
+    path for places in ("*.md", "daskelm/*/*.md", "docs/**/*.md", "docker/*.md") for path in sorted(ROOT.glob(places))
+]
 # Of these, python and bash are run. Others ("py", "sh", none at all) would look like code that is run, and are refused.
 LANGUAGES = {"python", "bash", "console", "dockerfile", "text", "toml", "yaml", "{toctree}", "{eval-rst}"}
 
@@ -105,6 +107,11 @@ def test_code_runs(page, tmp_path, monkeypatch):
     run(page.read_text(encoding="utf-8"), str(page))
 
 
+def test_the_idea_shows_the_reference_that_tests_compare_with():
+    reference = (ROOT / "tests" / "reference.py").read_text(encoding="utf-8").partition('"""\n\n')[2]
+    assert reference in [block.code for block in blocks((ROOT / "docs" / "idea.md").read_text(encoding="utf-8"))]
+
+
 @every_page
 def test_every_block_is_run_or_says_why_not(page):
     for block in blocks(page.read_text(encoding="utf-8")):
@@ -114,6 +121,21 @@ def test_every_block_is_run_or_says_why_not(page):
         reason, test = block.opt_out.group("reason", "test")
         named = test and (ROOT / test).is_file() and page.name in (ROOT / test).read_text(encoding="utf-8")
         assert (reason or "").strip() or named, f"{page.name}, line {block.line}: no reason, and no test that names it"
+
+
+# As CONTRIBUTING.md says, which shows these words itself.
+DIALECT = re.compile(
+    r"\b(?:told|tells?|telling|(?:looks?|looked|looking) at|of (?:which|whom)|whoever|nobody|somebody|in turn)\b"
+    r"|\bwho listens\b|\bnone of (?:these|those|them)\b|(?:^|[.:!?] )(?-i:Of|Who|By) (?!hand)[a-z]",
+    re.I | re.M,
+)
+
+
+@every_page
+def test_pages_are_in_plain_words(page):
+    prose = INLINE_CODE.sub("", FENCE.sub("", page.read_text(encoding="utf-8")))
+    found = [match[0].strip() for match in DIALECT.finditer(prose)]
+    assert not found or page.name == "CONTRIBUTING.md", found
 
 
 @every_page

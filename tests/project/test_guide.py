@@ -68,7 +68,7 @@ def test_refusal_that_is_quoted_is_what_is_said():
 def test_kinds_are_compared_as_they_were_measured():
     head = "| kind | low, high, bias | diabetes | cancer | wine | digits | diamonds | Friedman 1 |"
     columns = {"wine": 4, "digits": 5, "diamonds": 6, "Friedman 1": 7, "two waves": 11, "a product": 12}
-    measured = rows_of(ROOT / "docs" / "design.md", head)
+    measured = rows_of(ROOT / "docs" / "measurements.md", head)
     quoted = rows_of(GUIDE / "neurons.md", "| | tanh | sigm | relu | rbf_l1 | rbf_l2 | rbf_linf |")
     assert [row[0] for row in measured] == ["tanh", "sigm", "relu", "rbf_l1", "rbf_l2", "rbf_linf"]
     assert len(quoted) == len(columns)

@@ -44,6 +44,7 @@ def pages(site):
 def test_all_pages_are_in_the_site(site):
     written = [
         *ROOT.glob("*.md"),
+        *ROOT.glob("daskelm/*/*.md"),
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("notebooks/*.ipynb"),
         ROOT / "docker/README.md",

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,19 @@ def assert_same(a, b, tolerance=1e-12):
         assert (np.abs(x.HH - y.HH) <= tolerance * np.outer(h, h)).all()
         assert (np.abs(x.HT - y.HT) <= tolerance * np.outer(h, t)).all()
         assert (np.abs(x.TT - y.TT) <= tolerance * t * t).all()
+
+
+@given(weights=st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=N, max_size=N), blocks=st.integers(1, 9))
+def test_sums_are_those_of_the_reference(weights, blocks):
+    w = np.array(weights)
+    w[0] = 1.0
+    HH, HT, mean_H, mean_T = reference.sums(H, T, w)
+    moments = sums(weights=w, blocks=blocks).moments()
+    h, t = np.sqrt(w @ np.square(H)), np.sqrt(w @ np.square(T))
+    assert (np.abs(moments.HH - HH) <= 1e-12 * np.outer(h, h)).all()
+    assert (np.abs(moments.HT - HT) <= 1e-12 * np.outer(h, t)).all()
+    np.testing.assert_allclose(moments.mean_H, mean_H, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(moments.mean_T, mean_T, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
