@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..cluster.client import current_client
+from ..data.source import source_of
 from ..exceptions import DataError, InsufficientMemoryError
 from ..passes.accumulate import accumulate
 from ..progress import RowProgress
@@ -32,7 +32,7 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     need = factor_bytes(grid.sizes, n_alphas, targets.n_targets, eigen=eigen)
     # The sums, as they are and as a square in the two orders; to rank takes two squares more.
     squares = (20 if problem.ranking is None else 36) * layer.n_neurons**2
-    client = None if isinstance(X, np.ndarray) else current_client()
+    client = source_of(X).client()
     _check_memory(need, squares, layer.n_neurons, n_alphas, len(grid.sizes), client)
     total = accumulate(layer, targets, X, problem.y, problem.weights, verbose=problem.verbose)
     if total.n_samples < 2 or not total.sum_weights > 0:

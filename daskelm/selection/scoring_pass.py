@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data.inputs import Source
+from ..data.source import Source
 from ..data.targets import Targets
 from ..exceptions import DataError, InsufficientMemoryError
 from ..layer.layer import Layer
@@ -73,7 +73,7 @@ def score_rows(
     if not folds.in_long_runs(4 * layer.n_neurons):
         runs = [(0, folds.n_samples)]
     counts = run_pass(work, layer, targets, X, y, weights, (), runs, verbose)
-    if not isinstance(counts, np.ndarray):
+    if not np.ndim(counts):
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     return score.value(counts)
 

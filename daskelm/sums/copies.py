@@ -8,9 +8,9 @@ from collections.abc import Container, Iterator, Sequence
 
 from ..exceptions import DataError
 from ..hdf5.rows import some
+from .counted_table import CountedTable
 from .ledger import Ledger
 from .row_cells import cell_of
-from .row_source import Source
 
 __all__ = ["Copies", "called", "name_of", "refuse_twice"]
 
@@ -35,7 +35,7 @@ class Copies:
         self._seen: dict[tuple, list[tuple]] = {}
         self._samples: dict[tuple, dict] = {}
 
-    def find(self, part, origin, source: Source, known: bool) -> str:
+    def find(self, part, origin, source: CountedTable, known: bool) -> str:
         """One name for all files that hold the same rows, or begin with them; `known` are those of an earlier call."""
         keys = list(_beginnings(source))
         # The shorter one of two is found among the beginnings of the longer one.
@@ -72,7 +72,7 @@ class Copies:
         return self._samples[key]
 
 
-def _beginnings(source: Source) -> Iterator[tuple]:
+def _beginnings(source: CountedTable) -> Iterator[tuple]:
     """Keys of the table's first rows, up to each power of two: those of a table are also those of a longer one."""
     digests, anchors = [], sorted(source.anchors.items())
     for row, digest in anchors:
@@ -99,12 +99,12 @@ def refuse_twice(X, origins: Sequence, names: Sequence[str]) -> None:
         )
 
 
-def called(source: Source) -> str:
+def called(source: CountedTable) -> str:
     """Where a table was read, for messages."""
     return ", ".join(sorted(source.paths)) or "a table whose path is not known"
 
 
-def name_of(source: Source, taken: Container[str]) -> str:
+def name_of(source: CountedTable, taken: Container[str]) -> str:
     """A name that is not taken: this source is none of those."""
     text = f"{source.n_columns} {sorted(source.anchors.items())} {sorted(source.paths)}"
     name = hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -6,28 +6,23 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-import dask.array as da
 import numpy as np
 
-from ..data.inputs import Source as Data
 from ..data.inputs import n_columns, take_runs
+from ..data.source import Source, files_of, source_of
 from ..data.targets import Targets
 from ..exceptions import AlikeTablesWarning, DataError, FileMissingError
 from ..hdf5.dataset import Part
 from ..hdf5.rows import Hdf5Rows
 from ..hdf5.urls import place_of
 from .copies import Copies, called, name_of, refuse_twice
+from .counted_table import CountedTable
 from .digests import row_digests, sum_digests
 from .ledger import Ledger, SourceIndex
 from .readings import Reading, read_around, read_counted
-from .row_cells import (
-    cell_of,
-    common_rows,
-    piece_of,
-    rows_within,
-)
-from .row_source import Source
+from .row_cells import cell_of, common_rows, piece_of, rows_within
 
 __all__ = ["Origin", "Provenance", "Table", "digests_of_T", "digests_of_X", "provenance_of"]
 
@@ -41,7 +36,7 @@ _CELL_BYTES = 4 * 2**20
 _CHECK_BYTES = 64 * 2**20
 # Ranges of counted rows of a source, at whose ends whole pieces are read.
 _MOST_RANGES = 32
-_NOTHING = Source(())
+_NOTHING = CountedTable(())
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Origin:
     first: int
     name: str
     cell_rows: int
-    counted: Source = _NOTHING
+    counted: CountedTable = _NOTHING
 
     @property
     def shift(self) -> int:
@@ -77,11 +72,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Table:
-    """X in files, with what belongs to its rows."""
+    """X, rows of HDF5 files, with what belongs to them; where X is in no file, nothing is known of its rows."""
 
-    X: Hdf5Rows
-    y: Data
-    weights: Data | None
+    X: Any
+    y: Source
+    weights: Source | None
     targets: Targets
 
     @property
@@ -111,7 +106,7 @@ class Table:
     def parallel(self) -> list[Hdf5Rows]:
         """X, targets and weights as whole files, where they are the same rows of one file each; else nothing."""
         data = [self.X, self.y] if self.weights is None else [self.X, self.y, self.weights]
-        rows = [d for d in data if isinstance(d, Hdf5Rows) and len(d.parts) == 1 and d.start == self.X.start]
+        rows = [d for d in files_of(*data) if len(d.parts) == 1 and d.start == self.X.start]
         return [d.of_part(d.parts[0]) for d in rows] if len(rows) == len(data) else []
 
     def _known_targets(self, origin) -> tuple[int, int]:
@@ -161,7 +156,7 @@ class Provenance:
     """
 
     origins: tuple[Origin, ...] = ()
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, CountedTable] = field(default_factory=dict)
     table: Table | None = None
     parts: tuple[Part, ...] = ()
 
@@ -176,14 +171,14 @@ class Provenance:
         return ledger.described(sources)
 
 
-def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) -> dict[int, tuple[int, int]]:
+def _pieces_around(table: Table, part: Part, origin: Origin, counted: CountedTable) -> dict[int, tuple[int, int]]:
     """Digests of whole pieces at both ends of each range of counted rows, and before it, if the data are at hand.
 
     By them, rows of a piece that is counted in part are compared with other rows of it; and where a file ends within
     a piece, and goes on there later, by the one before.
     """
-    if isinstance(table.y, da.Array) or isinstance(table.weights, da.Array):
-        # To read a few more rows of them could take as long as to compute them all.
+    if not all(source_of(data).random_access for data in (table.y, table.weights)):
+        # A few more rows of a dask array can take as long to compute as all of them.
         return {}
     # Rows that nobody wrote yet are not read.
     holes = [hole for data in _files_of(table, part) for hole in data.holes]
@@ -208,7 +203,8 @@ def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) ->
 def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[int] = ()) -> Provenance:
     """Where the rows of X come from, by content; sources that the ledger knows have their names there.
 
-    `edges` are row numbers of X, of which the cells are read again in any case.
+    Rows in no file come from nowhere: nothing is read, and the result is empty. The cells of `edges`, row numbers of X,
+    are read again in any case.
 
     A table is a known one if at least half of a few rows read the same, and then all rows that are counted, of which
     64 MiB or one cell per file are read again. If those read otherwise, the path decides: at the same place the
@@ -221,12 +217,14 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     DataError
         Rows that are counted read otherwise now, or rows occur twice among the files.
     """
+    if not files_of(table.X):
+        return Provenance()
     ledger = Ledger() if ledger is None else ledger
     index = SourceIndex(ledger)
     places = table.X.ranges()
     share = _CHECK_BYTES // max(len(places), 1)
     origins: list[Origin] = []
-    sources: dict[str, Source] = {}
+    sources: dict[str, CountedTable] = {}
     copies = Copies(table)
     alike: list[tuple[str, str]] = []
     groups: list[str] = []
@@ -234,7 +232,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     for part, first, last in places:
         path = f"{place_of(part.path)}:{part.dataset}"
         anchors = _anchors(table.X.of_part(part), part.n_rows)
-        source = Source((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
+        source = CountedTable((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
         similar = index.similar(source)
         known, unlike = [], []

@@ -1,4 +1,4 @@
-"""One table of rows that a ledger knows, and what tells whether two of them are one table."""
+"""One table of rows that a ledger counts, and the evidence of whether two of them are the same table."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .row_cells import (
     without_rows,
 )
 
-__all__ = ["Evidence", "Source"]
+__all__ = ["CountedTable", "Evidence"]
 
 Digests = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Source:
-    """One table of rows: by what it is known again, which of its rows are counted, and what they read.
+class CountedTable:
+    """A table whose rows are counted: which rows, and the digests by which it is recognised and compared.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Source:
         """The rows of [start, stop) that are not counted."""
         return without_rows(((start, stop),), self.ranges)
 
-    def union(self, other: Source) -> Source:
+    def union(self, other: CountedTable) -> CountedTable:
         """The rows of both, of one table."""
         cells = dict(self.cells)
         for cell, (x, t) in other.cells.items():
@@ -124,7 +124,7 @@ class Source:
         _, _, _, high = piece_of(low, self.cell_rows)
         return rows_within(self.ranges, low, high) != ((low, high),)
 
-    def without(self, gone: Source, rows: Ranges) -> Source:
+    def without(self, gone: CountedTable, rows: Ranges) -> CountedTable:
         """The source without `rows`, which are all rows of `gone` that are counted here."""
         cells, pieces = dict(self.cells), dict(self.pieces)
         for start, stop in rows:
@@ -140,7 +140,7 @@ class Source:
         pieces = {low: both for low, both in pieces.items() if piece_of(low, self.cell_rows)[0] in kept}
         return replace(left, cells=kept, pieces=pieces)
 
-    def evidence(self, other: Source, same_place: bool) -> Evidence:
+    def evidence(self, other: CountedTable, same_place: bool) -> Evidence:
         """What tells whether this source and another one, of which both count some of the same rows, are one table."""
         if (self.n_columns, self.cell_rows) != (other.n_columns, other.cell_rows):
             return Evidence(same_place, counted_differ=True)
@@ -168,7 +168,7 @@ class Source:
             around_differ=not all(around),
         )
 
-    def _compared(self, other: Source, rows: Ranges) -> Iterator[tuple[bool, bool]]:
+    def _compared(self, other: CountedTable, rows: Ranges) -> Iterator[tuple[bool, bool]]:
         """(whether the counted rows are compared, whether they read the same), for each piece with some of the rows.
 
         Where the two count the same rows of a piece, these are compared; else the whole piece, if it is known of both.
