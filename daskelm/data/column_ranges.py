@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from ..progress import RowProgress, listening
-from .inputs import Source, in_memory
-from .row_chunks import apply_to_chunks, row_chunks_of
+from ..progress import listening
+from .row_chunks import apply_to_rows
+from .source import Source, source_of
 
 __all__ = ["column_ranges"]
 
@@ -32,14 +32,10 @@ def column_ranges(
         Whether to show progress, if it takes long.
     """
     ranges = partial(_ranges, columns=columns)
-    if isinstance(X, np.ndarray):
-        (given,) = in_memory(sample_weight=weights)
-        parts = [ranges(X, given, 0)]
-    else:
-        # Looking at columns is not reported to progress listeners; only passes that sum are.
-        with listening(None):
-            progress = RowProgress(X.shape[0], verbose, "columns", patience=1.0)
-            parts = apply_to_chunks(ranges, {"X": X, "sample_weight": weights}, row_chunks_of(X), progress)
+    (weights,) = source_of(X).beside(sample_weight=weights)
+    # The ranges are not reported to progress listeners; only passes that sum are.
+    with listening(None):
+        parts = apply_to_rows(ranges, {"X": X, "sample_weight": weights}, verbose, "columns", patience=1.0)
     low, high = zip(*parts, strict=True)
     return np.min(low, axis=0), np.max(high, axis=0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import dask
 import dask.array as da
@@ -20,7 +19,7 @@ from .frames import frame_to_numpy, frames_to_dask, is_frame, is_missing
 from .from_hdf5 import rows_behind
 from .interop import as_known, is_lazy_array
 from .refusals import checked, refuse_promises, refuse_unusable
-from .source import Chunks, Source, files_of, is_dask_array, source_of
+from .source import Chunks, Source, files_of, in_memory, is_dask_array, source_of
 
 __all__ = [
     "LARGEST_WEIGHT",
@@ -264,16 +263,6 @@ def check_weights(weights: np.ndarray, first_row: int = 0) -> None:
             f"squares are summed; got {weights[weights > 0].min():g} to {weights.max():g} in the rows from {first_row} "
             "on. Divide the weights by their mean."
         )
-
-
-def in_memory(**sources: Source | None) -> list[Any]:
-    """All of several sources as arrays here, by the names of the arguments; what is lazy is computed together.
-
-    None stays None.
-    """
-    return list(
-        compute(*(None if source is None else source_of(source).whole(name) for name, source in sources.items()))
-    )
 
 
 def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:

@@ -19,7 +19,8 @@ from .source import Source, source_of
 
 __all__ = [
     "aligned",
-    "apply_to_chunks",
+    "all_in_memory",
+    "apply_to_rows",
     "as_dask",
     "chunk_keys",
     "delayed_chunks",
@@ -29,27 +30,19 @@ __all__ = [
 
 
 def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
-    """The source as a dask array, in the row chunks given; each chunk of a user's array is checked when it is there.
-
-    Parameters
-    ----------
-    source : source
-        What `open_input` gives.
-    name : str
-        The argument's, for errors; empty for what the library made itself, which is not checked.
-    row_chunks : tuple of int, optional
-        Rows of each chunk; those of the source if not given.
-
-    Returns
-    -------
-    dask array
-    """
+    """The source as a dask array; see the method of the same name."""
     return source_of(source).as_dask(name, row_chunks)
 
 
-def row_chunks_of(source: Source) -> tuple[int, ...]:
-    """Rows of each chunk of a source."""
-    return source_of(source).row_chunks
+def all_in_memory(*sources: Source | None) -> bool:
+    """Whether all of the sources that are given are worked on in this process."""
+    return all(source_of(data).in_process for data in sources if data is not None)
+
+
+def row_chunks_of(*sources: Source | None) -> tuple[int, ...]:
+    """Rows of each chunk of several sources together: those of the first one that is not in memory."""
+    given = [source_of(data) for data in sources if data is not None]
+    return next((source for source in given if not source.in_process), given[0]).row_chunks
 
 
 def aligned(**sources: Source | None) -> list[da.Array]:
@@ -110,28 +103,39 @@ def delayed_chunks(arrays: Sequence[da.Array]) -> list[list[Delayed]]:
     ]
 
 
-def apply_to_chunks(
-    function: Callable, sources: Mapping[str, Source | None], row_chunks: Sequence[int], progress: RowProgress
+def apply_to_rows(
+    function: Callable,
+    sources: Mapping[str, Source | None],
+    verbose: int | bool,
+    label: str,
+    patience: float = 0.0,
 ) -> list[Any]:
-    """What a function gives for each chunk of rows of several sources, in order; each is a task.
+    """The results of a function of blocks of rows: of all rows at once where they are in memory, else of each chunk.
 
     Parameters
     ----------
     function : callable
-        ``function(*blocks, first_row)``, a block of each source, None for a source that is None; picklable.
+        ``function(*blocks, first_row)``, with a block of each source, or None for a source that is None; picklable.
     sources : mapping of str to source
         By the names of the arguments, for errors, as for `as_dask`.
-    row_chunks : tuple of int
-        Rows of each chunk.
-    progress : RowProgress
-        Counts the rows; its label is the first word of the names of the tasks.
+    verbose : int
+        Whether to show progress of what is not in memory.
+    label : str
+        The first word of the progress and of the names of tasks.
+    patience : float, default=0.0
+        Seconds before progress is shown.
 
     Returns
     -------
     list
+        In the order of the rows.
     """
-    there = {name: source for name, source in sources.items() if source is not None}
-    columns = dict(zip(there, delayed_chunks([as_dask(there[name], name, row_chunks) for name in there]), strict=True))
+    if all_in_memory(*sources.values()):
+        return [function(*sources.values(), 0)]
+    row_chunks = row_chunks_of(*sources.values())
+    progress = RowProgress(sum(row_chunks), verbose, label, patience=patience)
+    given = {name: data for name, data in sources.items() if data is not None}
+    columns = dict(zip(given, delayed_chunks([as_dask(given[name], name, row_chunks) for name in given]), strict=True))
     starts = np.cumsum((0, *row_chunks)).tolist()
     nothing: list = [None] * len(row_chunks)
     arguments = zip(*(columns.get(name, nothing) for name in sources), starts[:-1], strict=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 
 import dask
-import dask.array as da
 import h5py
 import numpy as np
 import scipy.sparse
@@ -27,6 +26,7 @@ from ..progress import RowProgress
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
 from .interop import as_known
 from .refusals import checked
+from .source import is_dask_array
 from .text import is_text_path, read_text
 
 __all__ = ["check_ending", "make_hdf5", "stream_hdf5", "to_hdf5"]
@@ -221,7 +221,7 @@ def stream_hdf5(
     if is_frame(array) and dask.is_dask_collection(array):
         check_columns(array, "data")
         (array,) = frames_to_dask([array])
-    if not isinstance(array, da.Array):
+    if not is_dask_array(array):
         raise InputTypeError(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
         )
