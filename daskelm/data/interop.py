@@ -12,8 +12,10 @@ import dask.array as da
 import h5py
 
 from ..exceptions import FileMissingError, InputTypeError, MissingExtraError
+from .refusals import refuse_unusable
+from .source import is_path
 
-__all__ = ["as_known", "header_of", "is_lazy_array"]
+__all__ = ["header_of", "is_lazy_array", "to_supported"]
 
 # By one of these, arrays of any library show that their numbers are in memory.
 _SHOWS_MEMORY = ("__array_interface__", "__array_struct__", "__cuda_array_interface__", "__dlpack__", "to_numpy")
@@ -36,13 +38,13 @@ def header_of(value) -> Any:
     return pandas.DataFrame(columns=names)
 
 
-def as_known(value, name: str) -> Any:
-    """The value as an array or a frame of NumPy, pandas or Dask, if it is one of another library.
+def to_supported(value, name: str) -> Any:
+    """The value as an array or a frame of NumPy, pandas or Dask; paths as they are.
 
     Parameters
     ----------
     value : object
-        Anything; what is no array or table of those libraries comes back as it is.
+        Anything; what is no array or table of another library comes back as it is.
     name : str
         The argument's, for errors.
 
@@ -55,9 +57,12 @@ def as_known(value, name: str) -> Any:
     Raises
     ------
     InputTypeError
-        A Dataset, a group, a frame that is not computed yet; or what looks like an array that is not in memory, of a
-        library that is not known here.
+        Sparse and masked arrays, promises of data, a Dataset, a group, a frame that is not computed yet; or what looks
+        like an array that is not in memory, of a library that is not known here.
     """
+    if is_path(value):
+        return value
+    refuse_unusable(value, name)
     if _is(value, "xarray", "DataArray", "Variable"):
         return _of_xarray(value)
     if _is(value, "zarr", "Array"):

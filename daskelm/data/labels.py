@@ -6,7 +6,7 @@ import numpy as np
 
 from ..exceptions import DataError
 from ..progress import listening
-from .inputs import check_finite
+from .finite import check_finite
 from .row_chunks import apply_to_rows
 from .source import Source, source_of
 

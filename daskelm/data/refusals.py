@@ -27,8 +27,8 @@ def refuse_unusable(value, name: str) -> None:
     refuse_promises(value, name)
     if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
         raise InputTypeError(
-            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
-            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
+            f"{name}: sparse matrices are not supported, since hidden layers and tables in HDF5 files are dense; got "
+            f"{type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
             "sklearn.decomposition.TruncatedSVD."
         )
     if isinstance(value, np.ma.MaskedArray):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import dask.array as da
+import h5py
 import numpy as np
 
 from ..cluster.client import current_client
@@ -25,7 +27,10 @@ __all__ = [
     "files_of",
     "in_memory",
     "is_dask_array",
+    "is_path",
+    "n_columns",
     "source_of",
+    "take_runs",
 ]
 
 # Rows of data as functions take them and hand them on; `source_of` gives their methods.
@@ -307,9 +312,28 @@ def in_memory(**sources: Source | None) -> list[Any]:
     return list(compute(*whole))
 
 
+def take_runs(runs: Sequence[tuple[int, int]], **sources: Source | None) -> list[list[np.ndarray]]:
+    """Several ranges of rows of each source that is given, here; what is lazy is computed together."""
+    given = {name: source_of(source) for name, source in sources.items() if source is not None}
+    blocks = compute(*(source.runs(runs) for source in given.values()))
+    return [source.checked_runs(part, runs, name) for (name, source), part in zip(given.items(), blocks, strict=True)]
+
+
+def n_columns(source: Source) -> int:
+    """Number of columns; 1 for one dimension."""
+    return 1 if source.ndim < 2 else source.shape[1]
+
+
+def is_path(value) -> bool:
+    """Whether a value names HDF5 data: a path, a non-empty list of paths, a dataset, or opened rows."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, str | os.PathLike) for item in value)
+    return isinstance(value, str | os.PathLike | h5py.Dataset | Hdf5Rows)
+
+
 def is_dask_array(value: Any) -> bool:
     """Whether a value, of any type, is a dask array."""
-    return isinstance(source_of(value), DaskSource)
+    return isinstance(value, da.Array)
 
 
 def _even_bounds(n_rows, step):

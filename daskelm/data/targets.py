@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..exceptions import DataError, InputTypeError, ParameterError
-from .inputs import LARGEST_WEIGHT, Source, first_bad
+from .finite import LARGEST_WEIGHT, first_bad
+from .source import Source
 
 __all__ = [
     "LEAST_PROBABILITY",

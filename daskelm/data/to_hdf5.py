@@ -11,7 +11,6 @@ from numbers import Integral
 import dask
 import h5py
 import numpy as np
-import scipy.sparse
 from threadpoolctl import threadpool_limits
 
 from ..cluster.client import current_client, n_local_threads
@@ -24,7 +23,7 @@ from ..hdf5.target import new_hdf5
 from ..hdf5.urls import refuse_url
 from ..progress import RowProgress
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
-from .interop import as_known
+from .interop import to_supported
 from .refusals import checked
 from .source import is_dask_array
 from .text import is_text_path, read_text
@@ -121,7 +120,7 @@ def make_hdf5(
         with new_hdf5(path, _name(dataset), overwrite=overwrite, mark=False) as (file, _):
             _create(file, dataset, data, dtype or np.dtype(np.float64), compression, data[0])
         return os.fspath(path)
-    data = as_known(data, "data")
+    data = to_supported(data, "data")
     if dask.is_dask_collection(data):
         return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, overwrite=overwrite, verbose=verbose)
     if isinstance(data, str | os.PathLike | np.ndarray | h5py.Dataset):
@@ -217,7 +216,7 @@ def stream_hdf5(
 ) -> str:
     """`to_hdf5`, with the first word of its progress; chunks of a `trusted` array are not checked."""
     check_ending(path, "path")
-    array = as_known(array, "array")
+    array = to_supported(array, "array")
     if is_frame(array) and dask.is_dask_collection(array):
         check_columns(array, "data")
         (array,) = frames_to_dask([array])
@@ -369,10 +368,6 @@ def _load_npy(path):
 
 
 def _as_numbers(data):
-    if scipy.sparse.issparse(data):
-        raise InputTypeError("data: sparse matrices are not supported; got a sparse one. Use data.toarray().")
-    if isinstance(data, np.ma.MaskedArray):
-        raise InputTypeError("data: masked arrays are not supported; got one. Use data.filled(value).")
     try:
         check_columns(data, "data")
         array = frame_to_numpy(data) if is_frame(data) else np.asarray(data)

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from ..data.inputs import check_finite
+from ..data.finite import check_finite
 from ..data.row_chunks import apply_to_rows
 from ..data.source import Source, source_of
 from ..data.targets import RegressionTargets

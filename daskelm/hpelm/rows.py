@@ -8,8 +8,8 @@ from numbers import Real
 import dask.array as da
 import numpy as np
 
-from ..data.inputs import n_columns, open_input
-from ..data.source import Source, source_of
+from ..data.inputs import open_input
+from ..data.source import Source, n_columns, source_of
 from ..data.to_hdf5 import check_ending, make_hdf5
 from ..exceptions import DataError, InputTypeError, ParameterError
 from ..hdf5.outputs import check_not_an_input

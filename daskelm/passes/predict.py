@@ -12,7 +12,7 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from ..data.inputs import check_finite
+from ..data.finite import check_finite
 from ..data.source import Source, source_of
 from ..layer.layer import Layer
 from ..progress import RowProgress

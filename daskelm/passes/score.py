@@ -7,9 +7,9 @@ from functools import reduce
 import dask.array as da
 import numpy as np
 
-from ..data.inputs import check_finite, check_weights, n_columns
+from ..data.finite import check_finite, check_weights
 from ..data.row_chunks import apply_to_rows
-from ..data.source import Source
+from ..data.source import Source, n_columns
 from ..data.targets import check_targets
 from ..exceptions import DataError
 from ..ridge.moments import varies

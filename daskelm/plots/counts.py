@@ -11,7 +11,7 @@ import dask
 import numpy as np
 
 from ..cluster.errors import compute
-from ..data.inputs import check_finite
+from ..data.finite import check_finite
 from ..data.row_chunks import all_in_memory, as_dask, delayed_chunks, row_chunks_of
 from ..data.source import Source, in_memory
 from ..exceptions import DataError

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from ..data.frames import is_frame
-from ..data.inputs import check_lengths, n_columns, open_input
-from ..data.source import Source, source_of
+from ..data.inputs import check_lengths, open_input
+from ..data.source import Source, n_columns, source_of
 from ..exceptions import DataError, InputTypeError, ParameterError
 from .axes import INK, OTHER, axes_for, colours_between, light_grid, need_matplotlib, plain_numbers
 from .counts import PredictionCounts, count_predictions

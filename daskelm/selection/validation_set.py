@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..data.inputs import n_columns
 from ..data.labels import count_classes
-from ..data.source import Source, source_of
+from ..data.source import Source, n_columns, source_of
 from ..data.targets import ClassTargets, Targets
 from ..exceptions import DaskelmError, DataError, InputTypeError, ParameterError, RowsCountedError
 from ..hdf5.urls import place_of

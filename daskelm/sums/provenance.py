@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.inputs import n_columns, take_runs
-from ..data.source import Source, files_of, source_of
+from ..data.source import Source, files_of, n_columns, source_of, take_runs
 from ..data.targets import Targets
 from ..exceptions import AlikeTablesWarning, DataError, FileMissingError
 from ..hdf5.dataset import Part
