@@ -1,4 +1,4 @@
-"""Least and largest numbers of some columns over all rows, for columns that a probe finds constant."""
+"""Minimum and maximum of some columns over all rows, for columns that are constant in the rows of the probe."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["column_ranges"]
 def column_ranges(
     X: Source, weights: Source | None, columns: np.ndarray, verbose: int | bool = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Least and largest number (n_columns,) of each of the columns, in rows of positive weight; one pass over X.
+    """Minimum and maximum (n_columns,) of some columns over the rows of positive weight, in one pass over X.
 
-    They are the same for any chunks and any order, to the last bit.
+    They are the same for any chunks and any order of the rows, to the last bit.
 
     Parameters
     ----------

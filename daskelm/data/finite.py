@@ -12,11 +12,11 @@ from .source import Source, source_of
 
 __all__ = ["LARGEST_WEIGHT", "check_finite", "check_weights", "first_bad"]
 
-# Squares of targets below 1e100, times such weights, added up over 10^10 rows are numbers still.
+# The squares of targets below 1e100, times such weights, stay finite when they are summed over 10^10 rows.
 LARGEST_WEIGHT = 1e50
 
-# Numbers looked at together: their mask stays small, since Dask's workers give memory from 128 KiB on back as soon as
-# it is freed, and touching it anew takes longer than looking.
+# Numbers that are checked at once. Their mask is smaller than 128 KiB: Dask's workers return larger memory to the
+# system as soon as it is freed, and touching new memory takes longer than the check.
 _CHECKED_AT_ONCE = 2**16
 
 
@@ -25,7 +25,7 @@ def check_finite(
 ) -> None:
     """Refuse NaN, infinity and missing labels, naming the file and the first row, and the column where it has a name.
 
-    `first_row` is that of the block in `source`.
+    `first_row` is the number of the first row of the block in `source`.
     """
     step = max(_CHECKED_AT_ONCE // max(block[:1].size, 1), 1)
     for start in range(0, len(block), step):
@@ -45,7 +45,7 @@ def _refuse_missing(block, present, name, first_row, source, columns):
 def first_bad(
     bad: np.ndarray, block: np.ndarray, first_row: int, source: Source | None, columns: Sequence | None = None
 ) -> tuple[str, str]:
-    """The first value of a block that is marked, and its place, as errors show them."""
+    """The first value of a block that is marked as bad, and its place, as error messages show them."""
     bad = bad.reshape(len(block), -1)
     row = int(np.argmax(bad.any(axis=1)))
     column = int(np.argmax(bad[row]))
@@ -57,7 +57,7 @@ def first_bad(
 
 
 def _present(block):
-    """Mask like the block of what is there: finite numbers, objects but None and NaN; None where all must be."""
+    """Mask of the values that are finite and not missing, of the shape of the block; None for types without others."""
     kind = block.dtype.kind
     if kind in "fc":
         return np.isfinite(block)

@@ -47,19 +47,19 @@ familiar = to_supported
 
 
 def is_lazy(value) -> bool:
-    """Whether a value is data that is not in memory: HDF5 files, dask collections, arrays of zarr and xarray."""
+    """Whether data are not in memory: HDF5 files, dask collections, arrays of zarr and xarray."""
     return is_path(value) or dask.is_dask_collection(value) or is_lazy_array(value)
 
 
 def open_input(value, name: str) -> Source:
-    """One of the three forms that the work is done on.
+    """Data as a NumPy array, a dask array or rows of HDF5 files.
 
     Parameters
     ----------
     value : array-like, dask collection, array of zarr or xarray, h5py.Dataset, path, list of paths or glob
         Data of shape (n_samples, n_features), (n_samples, n_targets) or (n_samples,).
     name : str
-        The argument's, for errors.
+        Name of the argument, for errors.
 
     Returns
     -------
@@ -83,10 +83,10 @@ def open_input(value, name: str) -> Source:
 
 
 def lazily_together(**values) -> list:
-    """Dask frames as dask arrays, and all dask arrays with known numbers of rows; other values as they are.
+    """Dask frames and arrays as dask arrays whose numbers of rows are known; other values as they are.
 
-    Columns of one table, as X, y and weights mostly are, stay columns of one table: their partitions are made
-    together, and their rows are counted in one computation.
+    X, y and weights are mostly columns of one table: their partitions are converted together, so that rows stay
+    paired, and their rows are counted in one computation.
     """
     for name, value in values.items():
         refuse_promises(value, name)
@@ -98,13 +98,13 @@ def lazily_together(**values) -> list:
     unknown = [name for name, array in arrays.items() if is_dask_array(array) and np.isnan(array.size)]
     counted = _with_known_lengths([arrays[name] for name in unknown])
     known = arrays | dict(zip(unknown, counted, strict=True))
-    # Partitions of a frame are read whole anyway, so that they can be checked before anything is made of them.
+    # Partitions of a frame are read whole in any case, so they are checked before they are cut.
     return list((known | {name: checked(known[name], name) for name in frames}).values())
 
 
 def _with_known_lengths(arrays):
-    """Dask arrays of unknown numbers of rows with those that their chunks have, counted in one computation."""
-    # Numbers of columns are hardly ever unknown. Dask finds them, and would change the array that it is given.
+    """Dask arrays with the numbers of rows that their chunks have, counted in one computation."""
+    # The number of columns is rarely unknown; Dask computes it then, on a copy, since it changes the array given.
     arrays = [
         da.Array(array.dask, array.name, array.chunks, meta=array._meta).compute_chunk_sizes()
         if any(np.isnan(size) for sizes in array.chunks[1:] for size in sizes)
@@ -119,7 +119,7 @@ def _with_known_lengths(arrays):
 
 
 def _lengths(array):
-    """Rows of each chunk (n_chunks,), lazily; of several chunks of columns the first says it."""
+    """Rows of each chunk (n_chunks,), lazily, counted in the first chunk of columns."""
     first = array.blocks[(slice(None),) + (0,) * (array.ndim - 1)]
     ones = ((1,) * array.numblocks[0],)
     return first.map_blocks(
@@ -132,18 +132,18 @@ def _n_rows(chunk):
 
 
 def plain_values(value, name: str):
-    """A value in memory, of which frames and series are arrays with their numbers, nullable integers exact."""
+    """Data in memory, with frames and series as arrays of numbers; nullable integers stay exact."""
     value = to_supported(value, name)
     return frame_to_numpy(value) if is_frame(value) else value
 
 
 def one_column(value):
-    """Weights as one number per row, where they are a table of one column; anything else as it is."""
+    """Weights (n_samples,) from a table of one column; any other value as it is."""
     return np.asarray(value).reshape(-1) if getattr(value, "ndim", 1) == 2 and value.shape[1] == 1 else value
 
 
 def check_lengths(**sources: Source | None) -> int:
-    """Number of rows that all the sources have in common."""
+    """The number of rows, which all the sources must share."""
     lengths = {name: source.shape[0] for name, source in sources.items() if source is not None}
     if len(set(lengths.values())) > 1:
         names, last = list(lengths)[:-1], list(lengths)[-1]
@@ -153,14 +153,14 @@ def check_lengths(**sources: Source | None) -> int:
 
 
 def check_distinct(**inputs: tuple[object, Source | None]) -> None:
-    """Refuse two inputs that are one dataset where a path alone chose it; of each, what was given and its source."""
+    """Refuse two inputs that are the same dataset, chosen by a path alone; each is given as (value, source)."""
     tables = {
         name: (given, [(place_of(part.path), part.dataset) for part, _, _ in source_of(source).parts()])
         for name, (given, source) in inputs.items()
     }
     for (a, (given_a, held_a)), (b, (given_b, held_b)) in itertools.combinations(tables.items(), 2):
         same = set(held_a).intersection(held_b)
-        # Named by from_hdf5 or as a dataset, both are meant: an autoencoder.
+        # Where both are named, by from_hdf5 or as a dataset, the same data are meant: an autoencoder.
         if same and not all(dask.is_dask_collection(x) or isinstance(x, h5py.Dataset) for x in (given_a, given_b)):
             path, dataset = min(same)
             raise DataError(

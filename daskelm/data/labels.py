@@ -14,14 +14,14 @@ __all__ = ["count_classes"]
 
 
 def count_classes(y: Source, weights: Source | None = None, verbose: int | bool = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted classes and the sum of the weights of each.
+    """The classes, sorted, and the sum of the row weights of each.
 
     Parameters
     ----------
     y : source of shape (n_samples,) or (n_samples, 1)
         Labels.
     weights : source of shape (n_samples,), optional
-        Row weights; one each if not given.
+        Row weights; 1 for each row if not given.
     verbose : int, default=0
         Whether to show progress, if it takes long.
 

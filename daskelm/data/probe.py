@@ -11,13 +11,13 @@ from .source import Source, n_columns, take_runs
 
 __all__ = ["probe"]
 
-# The input scale is taken from all rows up to this number, beyond it from evenly spaced runs of rows: 32,768 in all
-# know a mean to 0.6 % of the standard deviation, and are read and worked off in a twentieth of a second.
+# The input scale is taken from all rows up to the first number, beyond it from evenly spaced runs of rows: 32,768 rows
+# give a mean to 0.6 % of the standard deviation, and are read and used in a twentieth of a second.
 PROBE_ROWS, PROBE_RUNS, PROBE_RUN_ROWS, PROBE_BYTES = 100_000, 64, 512, 256 * 2**20
 
 
 def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Row ranges of the probe: by row number only, so that chunks do not matter."""
+    """Row ranges of the probe, which depend on the number of rows alone and not on chunks."""
     most = max(PROBE_BYTES // max(row_bytes, 1), PROBE_RUNS)
     if n_rows <= min(most, PROBE_ROWS):
         yield 0, n_rows
@@ -29,7 +29,7 @@ def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows that the input scale is taken from, and their weights.
+    """The rows that the input scale is taken from, and their weights.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
     rows : ndarray of shape (n_probe, n_features)
         All rows up to 100,000, else 64 evenly spaced runs of 512; never more than 256 MiB.
     weights : ndarray of shape (n_probe,) or None
-        Theirs.
+        The weights of these rows.
     """
     runs = list(probe_runs(X.shape[0], 8 * n_columns(X)))
     rows, *others = take_runs(runs, X=X, sample_weight=weights)

@@ -1,4 +1,4 @@
-"""Chunks of rows of X, y and weights from one graph, so that what they share is computed once and rows stay paired."""
+"""Chunks of rows of X, y and weights from one Dask graph: shared tasks run once, and rows stay paired."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def row_chunks_of(*sources: Source | None) -> tuple[int, ...]:
 
 
 def aligned(**sources: Source | None) -> list[da.Array]:
-    """Dask arrays of those sources that are given, by the names of the arguments, in the row chunks of the first."""
+    """The sources that are not None as dask arrays, all in the row chunks of the first; names are the arguments'."""
     (name, first), *others = ((name, source) for name, source in sources.items() if source is not None)
     lead = as_dask(first, name)
     return [lead, *(as_dask(source, name, lead.chunks[0]) for name, source in others)]
@@ -55,27 +55,27 @@ def aligned(**sources: Source | None) -> list[da.Array]:
 def one_graph(arrays: Sequence[da.Array]) -> dict:
     """One optimised graph with the chunks of all arrays.
 
-    Dask would optimise each array alone, and fuse what they share into the tasks of each: X and y of one table would
-    be computed from it apart, twice the work, and other rows where the source is not deterministic.
+    Dask would optimise each array alone, and fuse shared tasks into the tasks of each: X and y of one table would be
+    computed from it separately, with twice the work, and with different rows where the source is not deterministic.
     """
     names = list(flatten([array.__dask_keys__() for array in arrays]))
     whole = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
     graph = _without_aliases(ensure_dict(da.optimization.optimize(whole, names)), names)
-    # Dask's optimisation drops the futures of persisted arrays, which are known to the scheduler by their keys. In a
-    # graph made by hand a key that is not there would be taken for a value.
+    # Dask's optimisation drops the futures of persisted arrays, since the scheduler knows their keys. In a graph made
+    # by hand, a missing key would be taken for a value.
     needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}.union(names)
     if missing := needed.difference(graph):
-        # Those of frames that were made of futures are in no graph at all; the scheduler knows them too.
+        # Futures of frames are in no graph at all; the scheduler knows their keys too.
         every = ensure_dict(whole)
         graph.update((key, every[key]) for key in missing if key in every)
     return graph
 
 
 def _without_aliases(graph, names):
-    """The graph where chunks are tasks of their own names.
+    """The graph in which each chunk is the task of its own name, not an alias.
 
-    A fused task has a new name, and the one that was asked for is a task that stands for it: one more for the
-    scheduler, and the dashboard would show the new name.
+    A fused task has a new name, and the requested name becomes an alias of it: one more task for the scheduler, and
+    the dashboard would show the new name.
     """
     graph = dict(graph)
     targets = {name: getattr(graph.get(name), "target", None) for name in names}
@@ -89,12 +89,12 @@ def _without_aliases(graph, names):
 
 
 def chunk_keys(array: da.Array, numbers: Sequence[int]) -> list[tuple]:
-    """Keys of these chunks of rows of an array that has one chunk of columns."""
+    """Keys of some chunks of rows of an array that has one chunk of columns."""
     return [(array.name, i) + (0,) * (array.ndim - 1) for i in numbers]
 
 
 def delayed_chunks(arrays: Sequence[da.Array]) -> list[list[Delayed]]:
-    """Chunks of rows of each array as delayed values that share one graph."""
+    """The chunks of rows of each array as delayed values, which share one graph."""
     graph = one_graph(arrays)
     layer = f"chunks-{tokenize(*(array.name for array in arrays))}"
     shared = HighLevelGraph({layer: graph}, {layer: set()})

@@ -58,7 +58,7 @@ class _RowSource:
     @property
     def n_columns(self) -> int:
         """Number of columns; 1 of one dimension."""
-        return 1 if self.data.ndim < 2 else self.data.shape[1]
+        return n_columns(self.data)
 
     def client(self):
         """The distributed client that works on the rows; None where they are worked on in this process."""
@@ -109,15 +109,7 @@ class _RowSource:
         return blocks
 
     def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
-        """The rows as a dask array.
-
-        Parameters
-        ----------
-        name : str
-            The argument's, for errors; empty for what the library made itself, whose chunks are not checked.
-        row_chunks : tuple of int, optional
-            Rows of each chunk; those of the source if not given.
-        """
+        """The rows as a dask array in the row chunks given; `name` is empty for what the library made, not checked."""
         raise NotImplementedError
 
 
@@ -222,11 +214,6 @@ class FileSource(_RowSource):
     def __init__(self, files: Hdf5Rows):
         super().__init__(files)
         self.files = files
-
-    @property
-    def n_columns(self) -> int:
-        """Number of columns; 1 of one dimension."""
-        return self.data.n_columns
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
