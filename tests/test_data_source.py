@@ -5,11 +5,13 @@ from pathlib import Path
 
 import dask
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 
 import daskelm
 from daskelm import from_hdf5, make_hdf5
+from daskelm.data.row_chunks import apply_to_rows
 from daskelm.data.source import Chunks, files_of, is_dask_array, source_of
 from daskelm.exceptions import DataError
 from daskelm.hdf5.rows import open_rows
@@ -31,6 +33,11 @@ def data(request, numbers, tmp_path):
         return da.from_array(numbers, chunks=(8, 3))
     paths = [make_hdf5(part, tmp_path / f"{i}.h5") for i, part in enumerate(np.split(numbers, [12]))]
     return open_rows(paths)
+
+
+def rows_summed(a, none, b, first_row):
+    assert none is None
+    return (a + b).sum(), first_row
 
 
 def computed(data):
@@ -106,6 +113,43 @@ def test_runs_of_blocks_end_where_blocks_do(data):
         assert {stop for _, stop in runs} <= edges
         assert all(stop - start >= 5 for start, stop in runs[:-1])
         assert [stop for _, stop in runs[:-1]] == [start for start, _ in runs[1:]]
+
+
+def test_others_are_loaded_beside_what_is_in_memory_alone(data):
+    y, weights = da.arange(20, chunks=5), None
+    beside = source_of(data).beside(y=y, sample_weight=weights)
+    if source_of(data).in_process:
+        np.testing.assert_array_equal(beside[0], np.arange(20))
+        assert type(beside[0]) is np.ndarray
+        assert beside[1] is None
+    else:
+        assert beside == [y, None]
+
+
+def test_one_dimension_is_a_table_of_one_column_but_in_files(tmp_path, numbers):
+    column = numbers[:, 0]
+    assert source_of(column).as_table().shape == (20, 1)
+    assert source_of(da.from_array(column)).as_table().shape == (20, 1)
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["y"] = column
+    rows = open_rows(tmp_path / "y.h5")
+    assert source_of(rows).as_table() is rows
+    assert source_of(rows).n_columns == 1
+
+
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_a_function_of_rows_gives_the_same_for_any_two_sources(first, second, numbers, tmp_path):
+    kinds = {
+        "array": numbers,
+        "dask": da.from_array(numbers, chunks=(8, 3)),
+        "files": open_rows(make_hdf5(numbers, tmp_path / "x.h5")),
+    }
+    found = apply_to_rows(rows_summed, {"a": kinds[first], "none": None, "b": kinds[second]}, 0, "test")
+    # The first that is not in memory says the chunks.
+    assert len(found) == {"array": 1, "dask": 3, "files": 1}[second if first == "array" else first]
+    assert sum(total for total, _ in found) == 2 * numbers.sum()
+    assert found[0][1] == 0
 
 
 def test_chunks_of_dask_arrays_are_refused_by_name():
