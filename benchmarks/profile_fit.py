@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from daskelm import ELMRegressor, Neurons
 from daskelm.blas import add_gram, unlocked
-from daskelm.data.inputs import check_finite
+from daskelm.data.finite import check_finite
 from daskelm.data.targets import RegressionTargets
 from daskelm.hdf5.rows import open_rows
 from daskelm.passes.accumulate import GramTask

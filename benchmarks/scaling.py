@@ -42,10 +42,10 @@ from daskelm.layer.layer import Layer
 from daskelm.passes.accumulate import GramTask, accumulate
 from daskelm.passes.memory import block_rows, rows_per_task
 from daskelm.ridge.solve import solve
+from daskelm.sums.counted_table import CountedTable
 from daskelm.sums.ledger import Ledger
 from daskelm.sums.normal_equations import NormalEquations
 from daskelm.sums.provenance import Table, provenance_of
-from daskelm.sums.row_source import Source
 
 ALPHA = 1e-3
 # Neurons of the simulated fit: 100,000 of its tasks are 6.3 * 10^9 rows.
@@ -287,7 +287,11 @@ def solve_constants(L: int) -> dict[str, float]:
     n_cells = 20_000
     halves = [
         Ledger(
-            {"a": Source(((first, first + n_cells),), 1, 1, cells={i: (i, i) for i in range(first, first + n_cells)})}
+            {
+                "a": CountedTable(
+                    ((first, first + n_cells),), 1, 1, cells={i: (i, i) for i in range(first, first + n_cells)}
+                )
+            }
         )
         for first in (0, n_cells)
     ]

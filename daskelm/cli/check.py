@@ -55,7 +55,8 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
     Next: the same with --scheduler, where there is a cluster; then
     daskelm accumulate.
     """
-    from ..data.inputs import check_lengths, n_columns
+    from ..data.inputs import check_lengths
+    from ..data.source import n_columns
     from ..layer.neurons import Neurons, parse_neurons
     from ..preflight.checks import Job, check_job
 

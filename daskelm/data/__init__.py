@@ -1,3 +1,3 @@
-"""Every kind of X, y and weights in, as blocks of rows; targets as columns; `from_hdf5`, `make_hdf5` and `to_hdf5`."""
+"""X, y and weights of any library as sources of rows, targets as columns, and `from_hdf5`, `make_hdf5`, `to_hdf5`."""
 
 __all__: list[str] = []

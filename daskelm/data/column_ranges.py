@@ -1,4 +1,4 @@
-"""Least and largest numbers of some columns over all rows, for columns that a probe finds constant."""
+"""Minimum and maximum of some columns over all rows, for columns that are constant in the rows of the probe."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from ..progress import RowProgress, listening
-from .inputs import Source, in_memory
-from .row_chunks import apply_to_chunks, row_chunks_of
+from ..progress import listening
+from .row_chunks import apply_to_rows
+from .source import Source, source_of
 
 __all__ = ["column_ranges"]
 
@@ -16,9 +16,9 @@ __all__ = ["column_ranges"]
 def column_ranges(
     X: Source, weights: Source | None, columns: np.ndarray, verbose: int | bool = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Least and largest number (n_columns,) of each of the columns, in rows of positive weight; one pass over X.
+    """Minimum and maximum (n_columns,) of some columns over the rows of positive weight, in one pass over X.
 
-    They are the same for any chunks and any order, to the last bit.
+    They are the same for any chunks and any order of the rows, to the last bit.
 
     Parameters
     ----------
@@ -32,14 +32,10 @@ def column_ranges(
         Whether to show progress, if it takes long.
     """
     ranges = partial(_ranges, columns=columns)
-    if isinstance(X, np.ndarray):
-        (given,) = in_memory(sample_weight=weights)
-        parts = [ranges(X, given, 0)]
-    else:
-        # Looking at columns is not reported to progress listeners; only passes that sum are.
-        with listening(None):
-            progress = RowProgress(X.shape[0], verbose, "columns", patience=1.0)
-            parts = apply_to_chunks(ranges, {"X": X, "sample_weight": weights}, row_chunks_of(X), progress)
+    (weights,) = source_of(X).beside(sample_weight=weights)
+    # The ranges are not reported to progress listeners; only passes that sum are.
+    with listening(None):
+        parts = apply_to_rows(ranges, {"X": X, "sample_weight": weights}, verbose, "columns", patience=1.0)
     low, high = zip(*parts, strict=True)
     return np.min(low, axis=0), np.max(high, axis=0)
 

@@ -1,4 +1,4 @@
-"""Data frames to arrays: columns of numbers, booleans and nullable numbers become one table of numbers."""
+"""Data frames as arrays: columns of numbers, booleans and nullable numbers become one table of numbers."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def is_frame(value) -> bool:
 
 
 def is_missing(value) -> bool:
-    """Whether an object is None, NaN, or what pandas has for them."""
+    """Whether an object is None, NaN, or pandas' NA or NaT."""
     if isinstance(value, float):
         return value != value
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def columns_of(value):
-    """Columns of a data frame; None of anything else."""
-    # A series of dask has columns too, and one dtype.
+    """The names of the columns of a data frame; None for any other value."""
+    # A dask series has `columns` too, though only one dtype.
     return getattr(value, "columns", None) if is_frame(value) and value.ndim == 2 else None
 
 
 def check_columns(frame, name: str) -> None:
-    """Refuse columns of text, categories and times, by name; columns of objects that are all numbers are taken."""
+    """Refuse columns of text, categories and times, by name; columns of objects are taken if all are numbers."""
     if columns_of(frame) is None:
         return
     pairs = zip(frame.columns, frame.dtypes, strict=True)
@@ -61,13 +61,13 @@ def check_columns(frame, name: str) -> None:
 
 
 def check_dask_columns(value, name: str) -> None:
-    """The same of a dask frame alone, by its dtypes; nothing is computed."""
+    """Refuse such columns of a dask frame, by their dtypes and without computing; other values pass."""
     if hasattr(value, "to_dask_array") and is_dask_collection(value) and not isinstance(value, Delayed):
         check_columns(value, name)
 
 
 def _odd(frame, i, dtype):
-    """What a column holds instead of numbers, or None. Dtypes of other libraries than pandas are not judged here."""
+    """The type that a column has instead of numbers, or None; dtypes of libraries other than pandas are not checked."""
     kind = getattr(dtype, "kind", "f")
     if kind != "O" or str(dtype) == "category" or not hasattr(frame, "to_numpy"):
         return str(dtype) if kind in "mMO" else None
@@ -78,7 +78,7 @@ def _odd(frame, i, dtype):
 def frame_to_numpy(frame) -> np.ndarray:
     """Values (n_samples, n_columns) or (n_samples,) of a pandas frame or series.
 
-    Missing numbers are NaN. Nullable integers without any stay integers, since labels beyond 2^53 are no floats.
+    Missing numbers are NaN. Nullable integers without missing ones stay integers, as labels above 2^53 need.
     """
     dtype = _number_dtype(frame)
     if dtype is None:
@@ -91,11 +91,11 @@ def frame_to_numpy(frame) -> np.ndarray:
 
 
 def frames_to_dask(frames: Sequence) -> list[da.Array]:
-    """The same, lazily, of dask frames and series: arrays whose numbers of rows are not known yet.
+    """Dask arrays of the values of dask frames and series; their numbers of rows are not known yet.
 
-    Frames of as many partitions are made from one graph, partition by partition: X and y of one table are columns of
-    the same partitions, however the source reads them. Converted one by one, Parquet files could be read in other
-    portions for each, and a source that gives other rows each time would pair rows that do not belong together.
+    Frames with equally many partitions are converted in one graph, partition by partition, so that X and y of one table
+    stay columns of the same partitions. If they were converted one by one, Parquet files could be read in different
+    portions for each, and a source that is not deterministic would pair rows that do not belong together.
     """
     frames = [_with_known_categories(frame) for frame in frames]
     alike = defaultdict(list)
@@ -120,7 +120,7 @@ def _of_one_graph(frames):
         return [array for frame in frames for array in _of_one_graph([frame])]
     together = packed.optimize()
     keys = list(flatten(together.__dask_keys__()))
-    # The partitions of several frames, as one layer that all arrays stand on.
+    # One layer has the partitions of all frames, and the layer of each array depends on it.
     base = together._name
     shared: dict = {base: dict(together.__dask_graph__())}
     arrays = []
@@ -134,16 +134,16 @@ def _of_one_graph(frames):
 
 
 def _stay_alike(packed):
-    """Whether frames that are given together have as many partitions still when Dask has optimised them.
+    """Whether frames still have equally many partitions once Dask has optimised them.
 
-    It reads small Parquet files several at once, and of two sources it may join more of one than of the other.
+    Dask reads several small Parquet files at once, and may join more of them for one source than for another.
     """
     lowered = packed.optimize(fuse=False).expr
     return all(part.npartitions == lowered.npartitions for part in lowered.dependencies())
 
 
 def _values(*parts, dtypes):
-    # A part may be of a narrower type than all together. Wider ones are left as they are, to be refused by name.
+    # A partition may have a narrower type than the whole frame; a wider one is left as it is, to be refused by name.
     arrays = [frame_to_numpy(part) for part in parts]
     return [
         array.astype(dtype, copy=False) if dtype.kind == "O" or np.can_cast(array.dtype, dtype) else array
@@ -152,7 +152,7 @@ def _values(*parts, dtypes):
 
 
 def _with_known_categories(frame):
-    """A dask frame or series whose categories are known, which takes a look at the rows where they are not."""
+    """A dask frame or series whose categories are known; the rows are read where they are not."""
     return frame.categorize(index=False) if frame.ndim == 2 else _known(frame)
 
 
@@ -175,7 +175,7 @@ def _number_dtype(frame):
     if not found or any(dtype is None or dtype.kind not in "fiub" for dtype in found):
         return None
     dtype = np.result_type(*found)
-    # A table with nullable columns is float64, as scikit-learn has it in memory; a series keeps its integers.
+    # A table with nullable columns becomes float64, as in scikit-learn; a series keeps its integers.
     return dtype if _is_plain(frame) or (frame.ndim == 1 and dtype.kind != "f") else np.dtype(np.float64)
 
 

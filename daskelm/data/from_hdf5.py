@@ -1,4 +1,4 @@
-"""HDF5 rows as lazy dask arrays that still know their files, and whether all workers see these."""
+"""Rows of HDF5 files as lazy dask arrays that keep their files' names, and the check that all workers see the files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["check_visible", "from_hdf5", "rows_behind"]
 
 
 class _FileLayer(MaterializedLayer):
-    """Graph layer of an array as `from_hdf5` made it, which still knows its source."""
+    """Graph layer of an array from `from_hdf5`, with the rows of files that it reads."""
 
     def __init__(self, mapping, source):
         super().__init__(mapping)
@@ -103,31 +103,31 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
 
 
 def rows_behind(array: da.Array) -> Hdf5Rows | None:
-    """The rows that an array stands for, if it is as `from_hdf5` made it; None for any other."""
+    """The rows of files behind an array that `from_hdf5` made and nothing changed; None for any other array."""
     layers = getattr(array.dask, "layers", {})
     return getattr(layers.get(array.name), "source", None)
 
 
 def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:
-    """Refuse before any work if rows were never written, or if some worker does not see some file, or another one.
+    """Refuse, before any work, rows that were never written, and files that some worker does not see as they are here.
 
-    Sources of virtual datasets and external raw files are files too.
+    Sources of virtual datasets and external raw files are checked too.
 
     Parameters
     ----------
     sources : sequence of Hdf5Rows
-        What tasks are going to read.
+        The rows of files that tasks will read.
     client : distributed.Client or None
-        None: files are read in this process, which opened them already.
+        The cluster; None where files are read in this process, which has opened them already.
     ranges : sequence of (start, stop), optional
-        Rows of all the sources that are read, if not all.
+        Rows that are read of each source; all rows if not given.
 
     Raises
     ------
     FileFormatError
         Rows that were never written.
     FileMissingError
-        Names the files and the workers.
+        A worker does not see a file, or sees another one; the message names both.
     ClusterError
         A worker does not answer.
     """
@@ -138,7 +138,7 @@ def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[in
         return
     sizes = sizes_of_parts([part for part in parts if part.sources]) | {part.path: part.size for part in parts}
     blind: dict[str, list[str]] = {}
-    told: dict[str, str] = {}
+    found: dict[str, str] = {}
     with telling_loss(client):
         answers = client.run(sizes_of_parts, parts)
     for worker, seen in answers.items():
@@ -146,14 +146,14 @@ def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[in
             got = seen.get(path, "no file")
             if got != size:
                 blind.setdefault(worker, []).append(path)
-                told.setdefault(path, got if isinstance(got, str) else f"{got:,} bytes.")
+                found.setdefault(path, got if isinstance(got, str) else f"{got:,} bytes.")
     if not blind:
         return
-    files, workers = sorted(told), some(sorted(blind))
+    files, workers = sorted(found), some(sorted(blind))
     if urls := [path for path in files if is_url(path)]:
         raise FileMissingError(
             f"{some(urls)} must be visible on every worker at this URL, with the same size; got this on worker(s) "
-            f"{workers}: {told[urls[0]]} Give all workers the same packages, credentials and settings of fsspec."
+            f"{workers}: {found[urls[0]]} Give all workers the same packages, credentials and settings of fsspec."
         )
     raise FileMissingError(
         f"{some(files)} must be visible on every worker at this path, with the same size; got a missing or different "

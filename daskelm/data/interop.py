@@ -1,4 +1,4 @@
-"""Arrays and tables of xarray, zarr, Arrow and polars, as NumPy, pandas or Dask have them; nothing lazy is loaded."""
+"""Arrays and tables of xarray, zarr, Arrow and polars as those of NumPy, pandas or Dask; nothing lazy is loaded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import dask.array as da
 import h5py
 
 from ..exceptions import FileMissingError, InputTypeError, MissingExtraError
+from .refusals import refuse_unusable
+from .source import is_path
 
-__all__ = ["as_known", "header_of", "is_lazy_array"]
+__all__ = ["header_of", "is_lazy_array", "to_supported"]
 
-# By one of these, arrays of any library show that their numbers are in memory.
+# An array of any library that has one of these attributes has its numbers in memory.
 _SHOWS_MEMORY = ("__array_interface__", "__array_struct__", "__cuda_array_interface__", "__dlpack__", "to_numpy")
 _SPARSE = ("toarray", "todense")
 
@@ -26,38 +28,41 @@ def is_lazy_array(value) -> bool:
 
 
 def header_of(value) -> Any:
-    """An empty pandas frame with the names of a DataArray's columns, texts along its second dimension; or None."""
+    """An empty pandas frame with the names of a DataArray's columns, the texts along its second dimension; or None."""
     names = _names(value) if _is(value, "xarray", "DataArray") else None
     if names is None:
         return None
-    # xarray needs it.
+    # xarray needs pandas, so it is installed.
     import pandas
 
     return pandas.DataFrame(columns=names)
 
 
-def as_known(value, name: str) -> Any:
-    """The value as an array or a frame of NumPy, pandas or Dask, if it is one of another library.
+def to_supported(value, name: str) -> Any:
+    """The value as an array or a frame of NumPy, pandas or Dask; paths as they are.
 
     Parameters
     ----------
     value : object
-        Anything; what is no array or table of those libraries comes back as it is.
+        Anything; what is no array or table of another library comes back as it is.
     name : str
-        The argument's, for errors.
+        Name of the argument, for errors.
 
     Returns
     -------
     object
-        What is in memory stays there, what is not is a dask array. Of a DataArray in memory whose columns have names,
-        a pandas DataFrame.
+        Data in memory stay there, other data become a dask array; a DataArray in memory whose columns have names
+        becomes a pandas DataFrame.
 
     Raises
     ------
     InputTypeError
-        A Dataset, a group, a frame that is not computed yet; or what looks like an array that is not in memory, of a
-        library that is not known here.
+        Sparse and masked arrays, promises of data, a Dataset, a group, a frame that is not computed yet; or what looks
+        like an array that is not in memory, of a library that is not known here.
     """
+    if is_path(value):
+        return value
+    refuse_unusable(value, name)
     if _is(value, "xarray", "DataArray", "Variable"):
         return _of_xarray(value)
     if _is(value, "zarr", "Array"):
@@ -74,7 +79,7 @@ def as_known(value, name: str) -> Any:
 
 
 def _is(value, library, *kinds):
-    """Whether a value is of one of these classes; a library that nobody imported made none."""
+    """Whether a value is of one of these classes of a library; False where the library is not imported."""
     module = sys.modules.get(library)
     return module is not None and isinstance(value, tuple(getattr(module, kind, ()) for kind in kinds))
 
@@ -88,7 +93,7 @@ def _names(array):
 
 def _of_xarray(value):
     if not value._in_memory and not dask.is_dask_collection(value):
-        # Of a file that was opened without chunks.
+        # It comes from a file that was opened without chunks.
         value = value.chunk({dim: -1 if i else "auto" for i, dim in enumerate(value.dims)})
     if dask.is_dask_collection(value):
         return value.data
@@ -97,13 +102,13 @@ def _of_xarray(value):
 
 
 def _of_zarr(value):
-    # No name from its content, which may change: the same name would stand for what was read before.
+    # The name is random: the content may change, and an equal name would stand for the numbers read before.
     chunks = tuple("auto" if i == 0 else -1 for i in range(value.ndim))
     return da.from_array(_ZarrRows(value), chunks=chunks, name=f"from-zarr-{uuid4().hex}", fancy=False)
 
 
 class _ZarrRows:
-    """A zarr array that is opened anew where it arrives, since what is not there reads as fill values, silently."""
+    """A zarr array that each worker opens anew, since chunks that are not there would silently read as fill values."""
 
     def __init__(self, array):
         self.array = array
@@ -113,7 +118,7 @@ class _ZarrRows:
     def __getstate__(self):
         state = self.__dict__ | {"array": None}
         if _is(self.store, "zarr.storage", "LocalStore"):
-            # Workers have a current folder of their own.
+            # The path is absolute, since each worker has its own current folder.
             state["store"] = type(self.store)(Path(self.store.root).absolute(), read_only=True)
         return state
 
@@ -171,7 +176,7 @@ def _refuse(value, name):
 
 
 def _may_be_lazy(value):
-    """Whether a value is an array by its face, of netCDF4 or PyTables for example, but shows no memory."""
+    """Whether a value looks like an array, of netCDF4 or PyTables for example, but not like one in memory."""
     return (
         all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__"))
         and not any(hasattr(value, name) for name in _SHOWS_MEMORY + _SPARSE)

@@ -1,26 +1,27 @@
-"""Classes and their counts, from labels of any source in one look at y."""
+"""Classes and their counts, from labels of any source in one pass over y."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..exceptions import DataError
-from ..progress import RowProgress, listening
-from .inputs import Source, check_finite
-from .row_chunks import apply_to_chunks, row_chunks_of
+from ..progress import listening
+from .finite import check_finite
+from .row_chunks import apply_to_rows
+from .source import Source, source_of
 
 __all__ = ["count_classes"]
 
 
 def count_classes(y: Source, weights: Source | None = None, verbose: int | bool = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted classes and the sum of the weights of each.
+    """The classes, sorted, and the sum of the row weights of each.
 
     Parameters
     ----------
     y : source of shape (n_samples,) or (n_samples, 1)
         Labels.
     weights : source of shape (n_samples,), optional
-        Row weights; one each if not given.
+        Row weights; 1 for each row if not given.
     verbose : int, default=0
         Whether to show progress, if it takes long.
 
@@ -29,22 +30,18 @@ def count_classes(y: Source, weights: Source | None = None, verbose: int | bool 
     classes : ndarray of shape (n_classes,)
     counts : ndarray of shape (n_classes,)
     """
-    if isinstance(y, np.ndarray) and (weights is None or isinstance(weights, np.ndarray)):
-        parts = [_count(y, weights)]
-    else:
-        # Counting labels is not reported to progress listeners; only passes over X are.
-        with listening(None):
-            progress = RowProgress(y.shape[0], verbose, "classes", patience=1.0)
-            given = {"y": y, "sample_weight": weights}
-            counts = apply_to_chunks(_count, given, row_chunks_of(y), progress)
-        parts = [part for part in counts if len(part[0])]
+    (weights,) = source_of(y).beside(sample_weight=weights)
+    # Counting labels is not reported to progress listeners; only passes over X are.
+    with listening(None):
+        counts = apply_to_rows(_count, {"y": y, "sample_weight": weights}, verbose, "classes", patience=1.0)
+    parts = [part for part in counts if len(part[0])]
     if not parts:
         return np.empty(0), np.empty(0)
     classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
     return classes, np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(classes))
 
 
-def _count(y, weights, first_row=0):
+def _count(y, weights, first_row):
     y = np.asarray(y).reshape(-1)
     check_finite(y, "y", first_row)
     if y.dtype.kind == "f" and (fractions := y != np.floor(y)).any():

@@ -1,4 +1,4 @@
-"""What cannot be used as X, y or weights, though it may look like data: errors that name it and say the way out."""
+"""Refusals of values that look like data but cannot be X, y or weights: errors that name them and the remedy."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
 
 
 def refuse_unusable(value, name: str) -> None:
-    """Refuse what would be read as something else, or not at all: sparse, masked, an HDF5 file without a dataset."""
+    """Refuse values that would be misread or cannot be read: promises, sparse and masked arrays, HDF5 groups."""
     refuse_promises(value, name)
     if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
         raise InputTypeError(
-            f"{name}: sparse matrices are not supported, since a hidden layer of random weights makes them dense at "
-            f"once; got {type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
+            f"{name}: sparse matrices are not supported, since hidden layers and tables in HDF5 files are dense; got "
+            f"{type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
             "sklearn.decomposition.TruncatedSVD."
         )
     if isinstance(value, np.ma.MaskedArray):
@@ -43,16 +43,16 @@ def refuse_unusable(value, name: str) -> None:
 
 
 def _holds(dtype, chunk):
-    """Whether a type holds the numbers of a chunk; floats may lose digits."""
+    """Whether a dtype holds the numbers of a chunk; floats may lose digits."""
     if np.can_cast(chunk.dtype, dtype):
         return True
-    # Integers of a wider type than declared are right as long as none of them is beyond it.
+    # Integers of a wider type than declared are right as long as the declared one holds their values.
     integers = chunk.dtype.kind in "iub" and dtype.kind in "iub"
     return bool((chunk.astype(dtype) == chunk).all()) if integers else np.can_cast(chunk.dtype, dtype, "same_kind")
 
 
 def _refuse_missing(chunk, name, first_row):
-    """Nullable integers with missing values among them come as floats."""
+    """Refuse NaN in floats that should be integers: nullable integers become floats where some are missing."""
     missing = np.isnan(chunk).reshape(len(chunk), -1).any(axis=1)
     if missing.any():
         row = first_row + int(np.argmax(missing))
@@ -60,7 +60,7 @@ def _refuse_missing(chunk, name, first_row):
 
 
 def refuse_promises(value, name: str) -> None:
-    """Refuse what stands for data without being it: delayed values, futures, iterators, paths in an odd container."""
+    """Refuse promises of data: delayed values, futures, iterators, and paths in other containers than lists."""
     several = isinstance(value, list | tuple) and bool(value)
     first = value[0] if several else value
     kinds = (Delayed, sys.modules["distributed"].Future) if "distributed" in sys.modules else (Delayed,)
@@ -83,22 +83,21 @@ def refuse_promises(value, name: str) -> None:
 
 
 def checked(array: da.Array, name: str) -> da.Array:
-    """The array, of which each chunk is refused by name where it is not what the array declares.
+    """An equal array whose chunks are checked: a chunk that is not what the array declares is refused by name.
 
-    Dask trusts what an array declares: a masked chunk would be used with what is behind the mask, and of a chunk that
-    is too long, rechunking and slices would leave rows out. So this comes before them.
+    Dask trusts what an array declares: the numbers behind a mask would be used, and rechunking and slices would drop
+    rows of a chunk that is too long. So the check comes before them.
 
     Parameters
     ----------
     array : dask array of shape (n_samples,) or (n_samples, n_columns)
-        As a user gave it.
+        An array that a user gave.
     name : str
-        The argument's, for errors.
+        Name of the argument, for errors.
 
     Returns
     -------
     dask array
-        Equal to the one given.
     """
     layer = f"checked-{tokenize(array.name, name)}"
     starts = np.cumsum((0, *array.chunks[0])).tolist()
@@ -118,17 +117,17 @@ def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str,
     Parameters
     ----------
     chunk : object
-        What the task of the chunk gave.
+        Result of the task of the chunk.
     n_rows : int or nan
-        Its declared number of rows; nan where that is not known.
+        Declared number of rows; nan where it is not known.
     first_row : int
-        The declared number of its first row, for errors.
+        Declared number of the first row, for errors.
     tail : tuple
         Declared shape of a row.
     name : str
-        The argument's, for errors.
+        Name of the argument, for errors.
     dtype : dtype
-        Declared type of its numbers.
+        Declared dtype.
 
     Returns
     -------
@@ -139,7 +138,7 @@ def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str,
     refuse_unusable(chunk, f"{name} (its chunk from row {first_row} on)")
     if isinstance(chunk, np.ndarray) and chunk.dtype.kind == "f" and dtype.kind in "iub":
         _refuse_missing(chunk, name, first_row)
-    # Joining chunks, Dask casts them to what the array declares: fractions would become integers without a word.
+    # Dask casts chunks to the declared dtype when it joins them: fractions would silently become integers.
     if not isinstance(chunk, np.ndarray) or not _holds(dtype, chunk):
         got = f"an array of {chunk.dtype}" if isinstance(chunk, np.ndarray) else type(chunk).__name__
         raise InputTypeError(

@@ -1,4 +1,4 @@
-"""Chunks of rows of X, y and weights from one graph, so that what they share is computed once and rows stay paired."""
+"""Chunks of rows of X, y and weights from one Dask graph: shared tasks run once, and rows stay paired."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .source import Source, source_of
 
 __all__ = [
     "aligned",
-    "apply_to_chunks",
+    "all_in_memory",
+    "apply_to_rows",
     "as_dask",
     "chunk_keys",
     "delayed_chunks",
@@ -29,31 +30,23 @@ __all__ = [
 
 
 def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
-    """The source as a dask array, in the row chunks given; each chunk of a user's array is checked when it is there.
-
-    Parameters
-    ----------
-    source : source
-        What `open_input` gives.
-    name : str
-        The argument's, for errors; empty for what the library made itself, which is not checked.
-    row_chunks : tuple of int, optional
-        Rows of each chunk; those of the source if not given.
-
-    Returns
-    -------
-    dask array
-    """
+    """The source as a dask array; see the method of the same name."""
     return source_of(source).as_dask(name, row_chunks)
 
 
-def row_chunks_of(source: Source) -> tuple[int, ...]:
-    """Rows of each chunk of a source."""
-    return source_of(source).row_chunks
+def all_in_memory(*sources: Source | None) -> bool:
+    """Whether all of the sources that are given are worked on in this process."""
+    return all(source_of(data).in_process for data in sources if data is not None)
+
+
+def row_chunks_of(*sources: Source | None) -> tuple[int, ...]:
+    """Rows of each chunk of several sources together: those of the first one that is not in memory."""
+    given = [source_of(data) for data in sources if data is not None]
+    return next((source for source in given if not source.in_process), given[0]).row_chunks
 
 
 def aligned(**sources: Source | None) -> list[da.Array]:
-    """Dask arrays of those sources that are given, by the names of the arguments, in the row chunks of the first."""
+    """The sources that are not None as dask arrays, all in the row chunks of the first; names are the arguments'."""
     (name, first), *others = ((name, source) for name, source in sources.items() if source is not None)
     lead = as_dask(first, name)
     return [lead, *(as_dask(source, name, lead.chunks[0]) for name, source in others)]
@@ -62,27 +55,27 @@ def aligned(**sources: Source | None) -> list[da.Array]:
 def one_graph(arrays: Sequence[da.Array]) -> dict:
     """One optimised graph with the chunks of all arrays.
 
-    Dask would optimise each array alone, and fuse what they share into the tasks of each: X and y of one table would
-    be computed from it apart, twice the work, and other rows where the source is not deterministic.
+    Dask would optimise each array alone, and fuse shared tasks into the tasks of each: X and y of one table would be
+    computed from it separately, with twice the work, and with different rows where the source is not deterministic.
     """
     names = list(flatten([array.__dask_keys__() for array in arrays]))
     whole = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
     graph = _without_aliases(ensure_dict(da.optimization.optimize(whole, names)), names)
-    # Dask's optimisation drops the futures of persisted arrays, which are known to the scheduler by their keys. In a
-    # graph made by hand a key that is not there would be taken for a value.
+    # Dask's optimisation drops the futures of persisted arrays, since the scheduler knows their keys. In a graph made
+    # by hand, a missing key would be taken for a value.
     needed = {key for node in graph.values() for key in getattr(node, "dependencies", ())}.union(names)
     if missing := needed.difference(graph):
-        # Those of frames that were made of futures are in no graph at all; the scheduler knows them too.
+        # Futures of frames are in no graph at all; the scheduler knows their keys too.
         every = ensure_dict(whole)
         graph.update((key, every[key]) for key in missing if key in every)
     return graph
 
 
 def _without_aliases(graph, names):
-    """The graph where chunks are tasks of their own names.
+    """The graph in which each chunk is the task of its own name, not an alias.
 
-    A fused task has a new name, and the one that was asked for is a task that stands for it: one more for the
-    scheduler, and the dashboard would show the new name.
+    A fused task has a new name, and the requested name becomes an alias of it: one more task for the scheduler, and
+    the dashboard would show the new name.
     """
     graph = dict(graph)
     targets = {name: getattr(graph.get(name), "target", None) for name in names}
@@ -96,12 +89,12 @@ def _without_aliases(graph, names):
 
 
 def chunk_keys(array: da.Array, numbers: Sequence[int]) -> list[tuple]:
-    """Keys of these chunks of rows of an array that has one chunk of columns."""
+    """Keys of some chunks of rows of an array that has one chunk of columns."""
     return [(array.name, i) + (0,) * (array.ndim - 1) for i in numbers]
 
 
 def delayed_chunks(arrays: Sequence[da.Array]) -> list[list[Delayed]]:
-    """Chunks of rows of each array as delayed values that share one graph."""
+    """The chunks of rows of each array as delayed values, which share one graph."""
     graph = one_graph(arrays)
     layer = f"chunks-{tokenize(*(array.name for array in arrays))}"
     shared = HighLevelGraph({layer: graph}, {layer: set()})
@@ -110,28 +103,39 @@ def delayed_chunks(arrays: Sequence[da.Array]) -> list[list[Delayed]]:
     ]
 
 
-def apply_to_chunks(
-    function: Callable, sources: Mapping[str, Source | None], row_chunks: Sequence[int], progress: RowProgress
+def apply_to_rows(
+    function: Callable,
+    sources: Mapping[str, Source | None],
+    verbose: int | bool,
+    label: str,
+    patience: float = 0.0,
 ) -> list[Any]:
-    """What a function gives for each chunk of rows of several sources, in order; each is a task.
+    """The results of a function of blocks of rows: of all rows at once where they are in memory, else of each chunk.
 
     Parameters
     ----------
     function : callable
-        ``function(*blocks, first_row)``, a block of each source, None for a source that is None; picklable.
+        ``function(*blocks, first_row)``, with a block of each source, or None for a source that is None; picklable.
     sources : mapping of str to source
         By the names of the arguments, for errors, as for `as_dask`.
-    row_chunks : tuple of int
-        Rows of each chunk.
-    progress : RowProgress
-        Counts the rows; its label is the first word of the names of the tasks.
+    verbose : int
+        Whether to show progress of what is not in memory.
+    label : str
+        The first word of the progress and of the names of tasks.
+    patience : float, default=0.0
+        Seconds before progress is shown.
 
     Returns
     -------
     list
+        In the order of the rows.
     """
-    there = {name: source for name, source in sources.items() if source is not None}
-    columns = dict(zip(there, delayed_chunks([as_dask(there[name], name, row_chunks) for name in there]), strict=True))
+    if all_in_memory(*sources.values()):
+        return [function(*sources.values(), 0)]
+    row_chunks = row_chunks_of(*sources.values())
+    progress = RowProgress(sum(row_chunks), verbose, label, patience=patience)
+    given = {name: data for name, data in sources.items() if data is not None}
+    columns = dict(zip(given, delayed_chunks([as_dask(given[name], name, row_chunks) for name in given]), strict=True))
     starts = np.cumsum((0, *row_chunks)).tolist()
     nothing: list = [None] * len(row_chunks)
     arguments = zip(*(columns.get(name, nothing) for name in sources), starts[:-1], strict=True)

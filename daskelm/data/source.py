@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import dask.array as da
+import h5py
 import numpy as np
 
 from ..cluster.client import current_client
+from ..cluster.errors import compute
 from ..hdf5.dataset import Part
 from ..hdf5.rows import Hdf5Rows, row_range, some
 from .from_hdf5 import from_hdf5
 from .refusals import check_chunk, checked
 
-__all__ = ["ArraySource", "Chunks", "DaskSource", "FileSource", "Source", "files_of", "is_dask_array", "source_of"]
+__all__ = [
+    "ArraySource",
+    "Chunks",
+    "DaskSource",
+    "FileSource",
+    "Source",
+    "files_of",
+    "in_memory",
+    "is_dask_array",
+    "is_path",
+    "n_columns",
+    "source_of",
+    "take_runs",
+]
 
 # Rows of data as functions take them and hand them on; `source_of` gives their methods.
 Source = np.ndarray | da.Array | Hdf5Rows
@@ -42,7 +58,7 @@ class _RowSource:
     @property
     def n_columns(self) -> int:
         """Number of columns; 1 of one dimension."""
-        return 1 if self.data.ndim < 2 else self.data.shape[1]
+        return n_columns(self.data)
 
     def client(self):
         """The distributed client that works on the rows; None where they are worked on in this process."""
@@ -66,11 +82,23 @@ class _RowSource:
 
     def between(self, start: int, stop: int, name: str = "") -> Any:
         """Rows start to stop - 1, as data of the same type."""
-        return self.data[start:stop]
+        return self.as_array(name)[start:stop]
+
+    def as_array(self, name: str) -> np.ndarray | da.Array:
+        """The rows as an array: NumPy's of what is in memory, else a dask array."""
+        return self.as_dask(name)
+
+    def as_table(self) -> Any:
+        """The data with a column for their single dimension; files as they are, whose shape is that of the datasets."""
+        return self.data[:, None] if self.data.ndim == 1 else self.data
+
+    def beside(self, **others: Source | None) -> list[Any]:
+        """Other data of the same rows as they are worked on with these: loaded where these are in memory."""
+        return list(others.values())
 
     def whole(self, name: str) -> Any:
         """All rows as an array, or as a dask array that is to be computed."""
-        return self.data
+        return self.as_array(name)
 
     def runs(self, runs: Sequence[tuple[int, int]]) -> list:
         """Rows of several ranges (start, stop), as arrays, or as dask arrays that are to be computed."""
@@ -79,6 +107,10 @@ class _RowSource:
     def checked_runs(self, blocks: list[np.ndarray], runs: Sequence[tuple[int, int]], name: str) -> list[np.ndarray]:
         """The computed `blocks` of `runs`, refused by name where they are not what the source declares."""
         return blocks
+
+    def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
+        """The rows as a dask array in the row chunks given; `name` is empty for what the library made, not checked."""
+        raise NotImplementedError
 
 
 class ArraySource(_RowSource):
@@ -93,6 +125,14 @@ class ArraySource(_RowSource):
 
     def client(self) -> None:
         """None, since the rows are worked on in this process."""
+
+    def as_array(self, name: str) -> np.ndarray:
+        """The array itself."""
+        return self.data
+
+    def beside(self, **others: Source | None) -> list[Any]:
+        """Other data of the same rows, loaded."""
+        return in_memory(**others)
 
     def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
         """A dask array, in the row chunks given or in one chunk."""
@@ -154,14 +194,6 @@ class DaskSource(_RowSource):
         """Rows of each chunk."""
         return self.data.chunks[0]
 
-    def between(self, start: int, stop: int, name: str = "") -> da.Array:
-        """Rows start to stop - 1, lazily."""
-        return self.as_dask(name)[start:stop]
-
-    def whole(self, name: str) -> da.Array:
-        """All rows, to be computed."""
-        return self.as_dask(name)
-
     def checked_runs(self, blocks: list[np.ndarray], runs: Sequence[tuple[int, int]], name: str) -> list[np.ndarray]:
         """The computed `blocks` of `runs`, refused by name where they are not what the array declares."""
         # Checked when they are computed, and not before they are cut: a slice of a chunk of zarr reads its rows only.
@@ -184,11 +216,6 @@ class FileSource(_RowSource):
         self.files = files
 
     @property
-    def n_columns(self) -> int:
-        """Number of columns; 1 of one dimension."""
-        return self.data.n_columns
-
-    @property
     def row_chunks(self) -> tuple[int, ...]:
         """Rows of each chunk that `from_hdf5` makes."""
         return from_hdf5(self.data).chunks[0]
@@ -209,6 +236,10 @@ class FileSource(_RowSource):
     def between(self, start: int, stop: int, name: str = "") -> Hdf5Rows:
         """Rows start to stop - 1, described and not read."""
         return self.data.between(start, stop)
+
+    def as_table(self) -> Hdf5Rows:
+        """The rows as they are."""
+        return self.data
 
     def whole(self, name: str) -> np.ndarray:
         """All rows, read."""
@@ -259,9 +290,37 @@ def files_of(*sources: Source | None) -> list[Hdf5Rows]:
     return [files for data in sources if (files := source_of(data).files) is not None]
 
 
+def in_memory(**sources: Source | None) -> list[Any]:
+    """All of several sources as arrays here, by the names of the arguments; what is lazy is computed together.
+
+    None stays None.
+    """
+    whole = (None if data is None else source_of(data).whole(name) for name, data in sources.items())
+    return list(compute(*whole))
+
+
+def take_runs(runs: Sequence[tuple[int, int]], **sources: Source | None) -> list[list[np.ndarray]]:
+    """Several ranges of rows of each source that is given, here; what is lazy is computed together."""
+    given = {name: source_of(source) for name, source in sources.items() if source is not None}
+    blocks = compute(*(source.runs(runs) for source in given.values()))
+    return [source.checked_runs(part, runs, name) for (name, source), part in zip(given.items(), blocks, strict=True)]
+
+
+def n_columns(source: Source) -> int:
+    """Number of columns; 1 for one dimension."""
+    return 1 if source.ndim < 2 else source.shape[1]
+
+
+def is_path(value) -> bool:
+    """Whether a value names HDF5 data: a path, a non-empty list of paths, a dataset, or opened rows."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, str | os.PathLike) for item in value)
+    return isinstance(value, str | os.PathLike | h5py.Dataset | Hdf5Rows)
+
+
 def is_dask_array(value: Any) -> bool:
     """Whether a value, of any type, is a dask array."""
-    return isinstance(source_of(value), DaskSource)
+    return isinstance(value, da.Array)
 
 
 def _even_bounds(n_rows, step):

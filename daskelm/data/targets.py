@@ -1,4 +1,4 @@
-"""Targets as columns: numbers as they are, labels and label sets as columns of zeros and ones."""
+"""Targets as columns T of numbers: numbers stay as they are, classes and label sets become zeros and ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..exceptions import DataError, InputTypeError, ParameterError
-from .inputs import LARGEST_WEIGHT, Source, first_bad
+from .finite import LARGEST_WEIGHT, first_bad
+from .source import Source
 
 __all__ = [
     "LEAST_PROBABILITY",
@@ -24,24 +25,24 @@ __all__ = [
     "project_to_simplex",
 ]
 
-# Probabilities of independent labels are strictly between 0 and 1, as is expected of them (a finite log loss).
+# Probabilities of independent labels lie strictly between 0 and 1, so that their log loss is finite.
 LEAST_PROBABILITY = 1e-6
-# Squares of such numbers, times the largest weights, added up over 10^10 rows are numbers still.
+# The squares of such numbers, times the largest weights, stay finite when they are summed over 10^10 rows.
 _LARGEST_TARGET = 1e100
-# Integers that span fewer units in the last place of float64 lose by rounding what there is to learn.
+# Units in the last place of float64: rounding hides what is to be learned of integers that span fewer of them.
 _RESOLVED = 100
 
 
 @dataclass(frozen=True)
 class RegressionTargets:
-    """Targets that are numbers."""
+    """Targets of a regression: one column of numbers or several."""
 
     n_targets: int
     dtype: str
     meaning: ClassVar[str] = "numbers"
 
     def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
-        """Refuse y as given that `encode` would lose: see `check_targets`."""
+        """Refuse numbers that float64 sums cannot hold: see `check_targets`."""
         check_targets(y, weights, first_row, source)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -49,19 +50,19 @@ class RegressionTargets:
         return y.reshape(len(y), self.n_targets).astype(np.float64, copy=False)
 
     def content(self, y: np.ndarray) -> np.ndarray:
-        """What y says, the same for any dtype: float64 of the shape of T."""
+        """The meaning of y, whatever its dtype, for digests: float64 of the shape of T."""
         return self.encode(y)
 
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
-        """Weights (rows,) of the rows: those given, since numbers have no classes."""
+        """Weights (rows,) of the rows: the given ones, since numbers have no classes."""
         return given
 
 
 @dataclass(frozen=True, eq=False)
 class ClassTargets:
-    """One label per row: a column per class, or one column, that of the second, when there are two.
+    """Targets of a classification with one label per row: a column for each class; of two classes, the second alone.
 
-    `weights` (n_classes,) multiplies the rows' weights, or is None.
+    `weights` (n_classes,) multiply the weights of the rows, unless they are None.
     """
 
     classes: np.ndarray
@@ -75,17 +76,17 @@ class ClassTargets:
 
     @property
     def meaning(self) -> str:
-        """The classes and their weights, or a digest of them where they are many."""
+        """Text that names the classes and their weights, or a digest of these where they are many."""
         weighted = "" if self.weights is None else f" weighted {self.weights.tolist()}"
         return self.classes_meaning + _short(weighted)
 
     @property
     def classes_meaning(self) -> str:
-        """What `meaning` begins with: the classes alone."""
+        """The part of `meaning` that names the classes alone."""
         return _short(f"classes {self.classes.tolist()}")
 
     def indices(self, y: np.ndarray) -> np.ndarray:
-        """Index (rows,) of each label in `classes`; a label that is not there is an error."""
+        """Index (rows,) of each label in `classes`; a label that is not one of these is an error."""
         y = y.reshape(-1)
         try:
             found = np.searchsorted(self.classes, y)
@@ -103,7 +104,7 @@ class ClassTargets:
         return found
 
     def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
-        """Nothing: `encode` refuses what is no label."""
+        """Check nothing, since `encode` refuses values that are no label."""
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for labels y (rows,)."""
@@ -113,31 +114,28 @@ class ClassTargets:
         return np.eye(len(self.classes))[found]
 
     def content(self, y: np.ndarray) -> np.ndarray:
-        """What y says, the same for any dtype: numbers (rows,) of the classes."""
+        """The meaning of y, whatever its dtype, for digests: numbers (rows,) of the classes."""
         return self.indices(y).astype(np.int64, copy=False)
 
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
-        """Weights (rows,) of the rows: those given times that of each row's class."""
+        """Weights (rows,) of the rows: the given weight times the weight of the row's class."""
         if self.weights is None:
             return given
         of_class = self.weights[self.indices(y)]
         return of_class if given is None else of_class * given
 
     def with_weights(self, class_weight, counts: np.ndarray | None) -> ClassTargets:
-        """The same with the weights that the parameter `class_weight` asks for; `counts` (n_classes,) are weighted."""
+        """These targets with the weights that `class_weight` asks for; `counts` (n_classes,) sum the row weights."""
         if class_weight is None:
             return self
         if isinstance(class_weight, str) and class_weight == "balanced":
-            if counts is None:
-                raise ParameterError(
-                    "class_weight='balanced' needs all rows at once to count the classes; here they come in parts. "
-                    "Give a dict {label: weight} instead."
-                )
-            seen = np.count_nonzero(counts)
-            weights = np.divide(counts.sum(), seen * counts, out=np.ones(len(counts)), where=counts > 0)
-            return ClassTargets(self.classes, weights)
+            return ClassTargets(self.classes, _balanced(counts))
         if not isinstance(class_weight, Mapping):
             raise ParameterError(f"class_weight must be None, 'balanced' or a dict; got {class_weight!r}.")
+        self._check_class_weight(class_weight)
+        return ClassTargets(self.classes, np.array([class_weight.get(k, 1.0) for k in self.classes.tolist()], float))
+
+    def _check_class_weight(self, class_weight):
         known = set(self.classes.tolist())
         strange = [label for label in class_weight if label not in known]
         if strange:
@@ -152,19 +150,18 @@ class ClassTargets:
                     f"class_weight must hold numbers that are 0, or between {1 / LARGEST_WEIGHT:g} and "
                     f"{LARGEST_WEIGHT:g}; got {weight!r} for {label!r}."
                 )
-        return ClassTargets(self.classes, np.array([class_weight.get(k, 1.0) for k in self.classes.tolist()], float))
 
 
 @dataclass(frozen=True)
 class IndicatorTargets:
-    """Several labels per row (multi-label): a 0/1 indicator matrix as it is."""
+    """Targets of a multi-label classification: an indicator matrix of zeros and ones, as it is."""
 
     n_targets: int
     dtype: str = "float32"
     meaning: ClassVar[str] = "labels"
 
     def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
-        """Nothing: `encode` refuses what is neither zero nor one."""
+        """Check nothing, since `encode` refuses values that are neither zero nor one."""
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for y (rows, n_targets) of zeros and ones."""
@@ -173,11 +170,11 @@ class IndicatorTargets:
         return y.astype(np.float64)
 
     def content(self, y: np.ndarray) -> np.ndarray:
-        """What y says, the same for any dtype: float64 of the shape of T."""
+        """The meaning of y, whatever its dtype, for digests: float64 of the shape of T."""
         return self.encode(y)
 
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
-        """Weights (rows,) of the rows: those given, since a set of labels is of no one class."""
+        """Weights (rows,) of the rows: the given ones, since a set of labels belongs to no single class."""
         return given
 
 
@@ -187,20 +184,20 @@ Targets = RegressionTargets | ClassTargets | IndicatorTargets
 def check_targets(
     y: np.ndarray, weights: np.ndarray | None = None, first_row: int = 0, source: Source | None = None, name: str = "y"
 ) -> None:
-    """Refuse targets that are numbers whose squares or differences are none in float64.
+    """Refuse numbers whose squares overflow float64, or whose differences float64 rounds away.
 
     Parameters
     ----------
     y : ndarray of shape (rows,) or (rows, n_targets)
-        A block of targets as given, finite.
+        A block of finite targets, as the user gave them.
     weights : ndarray of shape (rows,), optional
-        Theirs; rows of weight zero may hold anything.
+        Row weights; rows of weight zero may hold any number.
     first_row : int
         Number of the first row of the block in `source`, or in the whole input.
     source : source, optional
-        What the block was read from.
+        The data that the block was read from.
     name : str
-        The argument's.
+        Name of the argument, for errors.
     """
     if y.dtype.kind not in "fiu" or y.dtype.itemsize < 8 or not len(y):
         return
@@ -223,13 +220,13 @@ def _refuse_merged(y, first_row, name):
     """Refuse integers (rows,) that lie so close together, and so far from zero, that float64 cannot tell them apart."""
     low, high = y.min(), y.max()
     if y.dtype.kind == "f":
-        # Long doubles.
+        # These are long doubles.
         unit, spread = float(np.spacing(np.float64(max(abs(low), abs(high))))), float(high - low)
         is_rounded = (y.astype(np.float64) != y).any()
     else:
         unit = 2 ** max(max(abs(int(low)), abs(int(high))).bit_length() - 53, 0)
         spread, is_rounded = int(high) - int(low), unit > 1 and (y % unit).any()
-    # Rows that are all the same may be a part of many that differ by more, or a constant.
+    # Equal rows are taken: they may be a constant, or a part of rows that differ by more.
     if is_rounded and 0 < spread < _RESOLVED * unit:
         raise DataError(
             f"{name} must keep its differences in float64, which holds multiples of {unit:g} only around {low}; got "
@@ -239,9 +236,10 @@ def _refuse_merged(y, first_row, name):
 
 
 def project_to_simplex(scores: np.ndarray) -> np.ndarray:
-    """Nearest point with coordinates >= 0 that sum to 1, for each row of scores (rows, n_classes).
+    """The nearest probabilities (rows, n_classes), >= 0 and with sum 1, for each row of scores (rows, n_classes).
 
-    The squared distance to any true class, and so the Brier score, never grows by it. Held, Wolfe, Crowder (1974).
+    The projection never increases the squared distance to the true class, and so the Brier score. Held, Wolfe, Crowder
+    (1974).
     """
     n = scores.shape[1]
     ordered = -np.sort(-scores, axis=1)
@@ -251,7 +249,7 @@ def project_to_simplex(scores: np.ndarray) -> np.ndarray:
 
 
 def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
-    """Probabilities (rows, n_classes) from outputs (rows, n_targets); `multi`: each column one of its own."""
+    """Probabilities (rows, n_classes) from outputs (rows, n_targets); with `multi`, of each label by itself."""
     if multi:
         return np.clip(outputs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     if outputs.shape[1] == 1:
@@ -260,7 +258,19 @@ def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
     return project_to_simplex(outputs)
 
 
+def _balanced(counts):
+    """Weights (n_classes,) by which each class with rows counts the same; 1 for classes without rows."""
+    if counts is None:
+        raise ParameterError(
+            "class_weight='balanced' needs all rows at once to count the classes; here they come in parts. Give a dict "
+            "{label: weight} instead."
+        )
+    seen = np.count_nonzero(counts)
+    return np.divide(counts.sum(), seen * counts, out=np.ones(len(counts)), where=counts > 0)
+
+
 def _short(text):
+    """The text, or its first word and a digest where it has more than 200 characters."""
     word = text[: text.find(" ", 1) + 1]
     return text if len(text) <= 200 else word + hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Tables of numbers in text files (CSV, whitespace; plain, gzip, bzip2) to blocks of rows, of any length."""
+"""Tables of numbers in text files (CSV, whitespace; plain, gzip, bzip2) as blocks of rows, in bounded memory."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def read_text(
     path : str or path-like
         The file.
     delimiter : str, optional
-        Found from the first line if not given: comma, semicolon, tab, else white space.
+        Separator of the fields; found from the first line if not given: comma, semicolon, tab, else white space.
     header : bool, optional
         Whether the first line names the columns; found from the first two lines if not given.
     skiprows : int, default=0
-        Lines to leave out at the beginning, before the first one is looked at.
+        Lines to leave out at the beginning of the file.
     """
     opener = _OPENERS.get(os.path.splitext(os.fspath(path).lower())[1], open)
     try:
@@ -51,7 +51,7 @@ def read_text(
     except IsADirectoryError:
         raise FileFormatError(f"{path} is a folder; give the name of a file in it.") from None
     with file, _readable(path):
-        # Line numbers in errors are those of the file, so blank lines are counted and then dropped.
+        # Errors name the lines of the file, so blank lines are counted before they are dropped.
         lines = ((number, line) for number, line in enumerate(file, 1) if number > skiprows and line.strip())
         first = list(itertools.islice(lines, 2))
         if not first:
@@ -62,7 +62,7 @@ def read_text(
             raise ParameterError(f"delimiter must be one character, or None to find it; got {delimiter!r}.")
         fields = [_split(line, delimiter) for _, line in first]
         if header is None:
-            # One number, or one missing value, and the line is data: a header must never cost a row.
+            # A line with a single number or missing value is data, so that no row is ever taken for a header.
             header = not any(_is_number(field) or field.lower() in _MISSING for field in fields[0])
         if header:
             first = first[1:]
@@ -92,7 +92,7 @@ def _parse(path, block, delimiter, names, n_columns):
             return rows
     except ValueError:
         pass
-    # Only now, when something is wrong, line by line in Python to say where.
+    # NumPy could not read the block: go through it line by line, to name the line in the error.
     for number, line in block:
         fields = _split(line, delimiter)
         if len(fields) != n_columns:

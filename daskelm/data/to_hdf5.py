@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 
 import dask
-import dask.array as da
 import h5py
 import numpy as np
-import scipy.sparse
 from threadpoolctl import threadpool_limits
 
 from ..cluster.client import current_client, n_local_threads
@@ -25,16 +23,18 @@ from ..hdf5.target import new_hdf5
 from ..hdf5.urls import refuse_url
 from ..progress import RowProgress
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
-from .interop import as_known
+from .interop import to_supported
 from .refusals import checked
+from .source import is_dask_array
 from .text import is_text_path, read_text
 
 __all__ = ["check_ending", "make_hdf5", "stream_hdf5", "to_hdf5"]
 
-# Rows of one file chunk: 1 MiB is small enough to read few rows by, large enough that reading all runs at full speed.
+# Bytes of a chunk of the file: 1 MiB is little to read for a few rows, and enough to read all rows at full speed.
 _CHUNK_BYTES = 2**20
+# Bytes of a block of an array in memory that is written at once.
 _BLOCK_BYTES = 32 * 2**20
-# Of other formats and of compressed files.
+# Endings of the names of files of other formats, and of compressed files.
 _OTHER_ENDINGS = (
     *(".arrow", ".feather", ".parquet", ".npy", ".npz", ".zarr", ".onnx", ".xls", ".xlsx"),
     *(".csv", ".tsv", ".txt", ".json", ".jsonl", ".joblib", ".pickle", ".pkl", ".skops"),
@@ -64,22 +64,22 @@ def make_hdf5(
         ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; or a shape (n_samples,
         n_features), to be filled with h5py later; chunks that were not filled are an error when they are read.
     path : str or path-like
-        File to write. One that daskelm wrote, with this dataset and nothing else in it, or an empty one, is replaced
-        when the new one is complete, and not before; any other only with `overwrite`.
+        File to write. An existing file is replaced once the new one is complete: without `overwrite` only an empty
+        file, or one that daskelm wrote and that holds this dataset alone.
     dataset : str, default="data"
         Name of the dataset.
     delimiter : str, optional
-        Of text files; found from the first line if not given.
+        Separator of the fields of text files; found from the first line if not given.
     header : bool, optional
-        Whether a text file's first line names its columns; found from the file if not given.
+        Whether the first line of a text file names its columns; found from the file if not given.
     skiprows : int, default=0
         Lines to leave out at the beginning of text files, comments for example.
     dtype : dtype, optional
-        Of the dataset; that of the data if not given, float64 for text.
+        Type of the numbers in the dataset; that of the data if not given, float64 for text.
     compression : str or mapping, optional
         ``"gzip"``, ``"lzf"``, or a filter of the package hdf5plugin, such as ``hdf5plugin.Zstd()``.
     overwrite : bool, default=False
-        Whether to replace any regular file, such as one with other contents; never an input.
+        Whether to replace any regular file, whatever it holds; an input is never replaced.
     verbose : int or bool, default=0
         Whether to show progress.
 
@@ -99,7 +99,7 @@ def make_hdf5(
     FileMissingError
         No such file, or no such folder to write to.
     FileWriteError
-        Something is there that daskelm did not write as such a table, and no `overwrite`; or the disk takes no more.
+        A file that daskelm did not write as such a table exists, and `overwrite` is not set; or the disk is full.
 
     Examples
     --------
@@ -115,30 +115,14 @@ def make_hdf5(
     if not isinstance(skiprows, Integral) or isinstance(skiprows, bool) or skiprows < 0:
         raise ParameterError(f"skiprows must be an int >= 0; got {skiprows!r}.")
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
-        if len(data) != 2 or min(data) < 0:
-            raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {data}.")
-        # What is filled in by hand is not daskelm's to replace.
-        with new_hdf5(path, _name(dataset), overwrite=overwrite, mark=False) as (file, _):
-            _create(file, dataset, data, dtype or np.dtype(np.float64), compression, data[0])
-        return os.fspath(path)
-    data = as_known(data, "data")
+        return _make_empty(data, path, dataset, dtype or np.dtype(np.float64), compression, overwrite)
+    data = to_supported(data, "data")
     if dask.is_dask_collection(data):
         return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, overwrite=overwrite, verbose=verbose)
     if isinstance(data, str | os.PathLike | np.ndarray | h5py.Dataset):
         check_not_an_input(path, "path", data=data)
     check_replaceable(path, "data", overwrite, _name(dataset))
-    blocks: Iterable[np.ndarray]
-    total = None
-    if isinstance(data, str | os.PathLike):
-        refuse_url(data, "data to convert", "Copy it first, for example with fsspec.filesystem(...).get(url, path).")
-        if is_text_path(data):
-            blocks = read_text(data, delimiter, header, int(skiprows))
-        else:
-            array = _load_npy(data)
-            blocks, total = _row_blocks(array), len(array)
-    else:
-        array = _as_numbers(data)
-        blocks, total = _row_blocks(array), len(array)
+    blocks, total = _blocks_of(data, delimiter, header, int(skiprows))
     _write(blocks, path, dataset, dtype, compression, overwrite, RowProgress(total, verbose, "make_hdf5"))
     return os.fspath(path)
 
@@ -162,16 +146,16 @@ def to_hdf5(
     array : dask array or dataframe, or array of zarr or xarray, of shape (n_samples, n_features) or (n_samples,)
         Numbers; lengths of chunks may be unknown.
     path : str or path-like
-        File to write. One that daskelm wrote, with this dataset and nothing else in it, or an empty one, is replaced
-        when the new one is complete, and not before; any other only with `overwrite`.
+        File to write. An existing file is replaced once the new one is complete: without `overwrite` only an empty
+        file, or one that daskelm wrote and that holds this dataset alone.
     dataset : str, default="data"
         Name of the dataset.
     dtype : dtype, optional
-        Of the dataset; that of the array if not given.
+        Type of the numbers in the dataset; that of the array if not given.
     compression : str or mapping, optional
         ``"gzip"``, ``"lzf"``, or a filter of the package hdf5plugin.
     overwrite : bool, default=False
-        Whether to replace any regular file, such as one with other contents; never an input.
+        Whether to replace any regular file, whatever it holds; an input is never replaced.
     verbose : int or bool, default=0
         Whether to show progress.
 
@@ -189,7 +173,7 @@ def to_hdf5(
     ParameterError
         A path with the ending of another format, or one that the array is read from.
     FileWriteError
-        Something is there that daskelm did not write as such a table, and no `overwrite`; or the disk takes no more.
+        A file that daskelm did not write as such a table exists, and `overwrite` is not set; or the disk is full.
 
     Examples
     --------
@@ -215,13 +199,13 @@ def stream_hdf5(
     label="to_hdf5",
     trusted: bool = False,
 ) -> str:
-    """`to_hdf5`, with the first word of its progress; chunks of a `trusted` array are not checked."""
+    """`to_hdf5`, with a `label` for its progress; chunks of a `trusted` array, made by daskelm, are not checked."""
     check_ending(path, "path")
-    array = as_known(array, "array")
+    array = to_supported(array, "array")
     if is_frame(array) and dask.is_dask_collection(array):
         check_columns(array, "data")
         (array,) = frames_to_dask([array])
-    if not isinstance(array, da.Array):
+    if not is_dask_array(array):
         raise InputTypeError(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
         )
@@ -239,7 +223,7 @@ def stream_hdf5(
 
 
 def check_ending(path, name: str) -> None:
-    """Refuse a file to write that ends as one of another format does: what is written is HDF5; `name` for errors."""
+    """Refuse a file to write whose name has the ending of another format than HDF5; `name` is the argument's."""
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if ending in _OTHER_ENDINGS:
         raise ParameterError(
@@ -249,15 +233,37 @@ def check_ending(path, name: str) -> None:
         )
 
 
+def _make_empty(shape, path, dataset, dtype, compression, overwrite):
+    """A file with an empty table of this shape, for users to fill."""
+    if len(shape) != 2 or min(shape) < 0:
+        raise DataError(f"data: a tuple of int is a shape, (n_samples, n_features), both >= 0; got {shape}.")
+    # Without the mark of daskelm's own tables, it is not replaced silently once users have filled it.
+    with new_hdf5(path, _name(dataset), overwrite=overwrite, mark=False) as (file, _):
+        _create(file, dataset, shape, dtype, compression, shape[0])
+    return os.fspath(path)
+
+
+def _blocks_of(data, delimiter, header, skiprows) -> tuple[Iterable[np.ndarray], int | None]:
+    """Blocks of rows of a file or of data in memory, and the number of rows, which is unknown for text: None."""
+    if not isinstance(data, str | os.PathLike):
+        array = _as_numbers(data)
+    else:
+        refuse_url(data, "data to convert", "Copy it first, for example with fsspec.filesystem(...).get(url, path).")
+        if is_text_path(data):
+            return read_text(data, delimiter, header, skiprows), None
+        array = _load_npy(data)
+    return _row_blocks(array), len(array)
+
+
 def _computed(array) -> Iterator[np.ndarray]:
-    """Blocks of rows in order; a bounded number of chunks in flight."""
+    """The chunks of a dask array in order, computed; no more than twice as many as threads are in flight."""
     client = current_client()
-    # Optimised once: it fuses what makes each chunk, and one chunk's graph is then cut out of the whole.
+    # Optimising the whole array once fuses the tasks of each chunk; the graph of one chunk is then cut out of it.
     (array,) = dask.optimize(array)
     blocks = iter(array.to_delayed(optimize_graph=False).ravel())
     if client is None:
         n_threads = n_local_threads()
-        # One thread of BLAS for each task, as on a worker.
+        # Each task has one thread of BLAS, as on a worker.
         with threadpool_limits(1 if n_threads > 1 and array.npartitions > 1 else None, user_api="blas"):
             while window := list(itertools.islice(blocks, 2 * n_threads)):
                 yield from dask.compute(*window)
@@ -299,7 +305,7 @@ def _write(blocks, path, dataset, dtype, compression, overwrite, progress):
 
 
 def _cast(block, dtype, first_row):
-    """The block in the dtype asked for; floats may lose digits, but integers must hold what there is."""
+    """The block in the dtype asked for; floats may lose digits, integers must hold all values exactly."""
     if dtype.kind == "f" or block.dtype == dtype:
         return block
     with np.errstate(invalid="ignore"):
@@ -314,9 +320,9 @@ def _cast(block, dtype, first_row):
 
 
 def _create(file, dataset, shape, dtype, compression, n_rows):
-    """An empty dataset that can grow; `n_rows` are to come, None where nobody knows it."""
+    """An empty dataset that can grow; `n_rows` is the number of rows to come, None where it is unknown."""
     rows = max(_CHUNK_BYTES // max(shape[1] * dtype.itemsize, 1), 1)
-    # HDF5 writes whole chunks: one of 1 MiB around ten rows would be a file of 1 MiB.
+    # HDF5 writes whole chunks: ten rows in a chunk of 1 MiB would make a file of 1 MiB.
     rows = min(rows, n_rows or rows)
     options = {"compression": compression} if isinstance(compression, str) else dict(compression or {})
     chunks = (rows, max(shape[1], 1))
@@ -329,7 +335,7 @@ def _create(file, dataset, shape, dtype, compression, n_rows):
 
 
 def _name(dataset):
-    """The name of a dataset, checked."""
+    """The checked name of a dataset."""
     if not isinstance(dataset, str) or not dataset.strip("/"):
         raise ParameterError(f"dataset must be a name, such as 'data'; got {dataset!r}.")
     return dataset
@@ -369,10 +375,6 @@ def _load_npy(path):
 
 
 def _as_numbers(data):
-    if scipy.sparse.issparse(data):
-        raise InputTypeError("data: sparse matrices are not supported; got a sparse one. Use data.toarray().")
-    if isinstance(data, np.ma.MaskedArray):
-        raise InputTypeError("data: masked arrays are not supported; got one. Use data.filled(value).")
     try:
         check_columns(data, "data")
         array = frame_to_numpy(data) if is_frame(data) else np.asarray(data)

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from ..data.inputs import Source, check_finite
-from ..data.row_chunks import apply_to_chunks, as_dask, row_chunks_of
+from ..data.finite import check_finite
+from ..data.row_chunks import apply_to_rows
+from ..data.source import Source, source_of
 from ..data.targets import RegressionTargets
 from ..exceptions import DataError, ParameterError
-from ..progress import RowProgress
 
 __all__ = ["OneHotTargets", "balancing_weights", "scores"]
 
@@ -38,7 +38,7 @@ class OneHotTargets(RegressionTargets):
 
 def balancing_weights(T: Source) -> np.ndarray:
     """HP-ELM's default weights (outputs,): the number of rows divided by that of each class, for T (rows, outputs)."""
-    counts = np.asarray(T.sum(axis=0) if isinstance(T, np.ndarray) else as_dask(T, "T").sum(axis=0), np.float64)
+    counts = np.asarray(source_of(T).as_array("T").sum(axis=0), np.float64)
     if not (np.isfinite(counts).all() and (counts > 0).all()):
         raise DataError(
             f"T: the default weights of 'wc' need rows of every class; got these numbers of rows: {counts.tolist()}. "
@@ -75,11 +75,7 @@ def scores(
     if not n_rows:
         raise DataError("an error needs at least one row; got none. Check istart and icount.")
     tally = partial(_tally, classification=classification, n=n)
-    if isinstance(T, np.ndarray) and isinstance(Y, np.ndarray):
-        parts = [tally(T, Y, 0)]
-    else:
-        lead = row_chunks_of(Y if isinstance(T, np.ndarray) else T)
-        parts = apply_to_chunks(tally, {"T": T, "Y": Y}, lead, RowProgress(n_rows, verbose, "score"))
+    parts = apply_to_rows(tally, {"T": T, "Y": Y}, verbose, "score")
     wrong, tables = (sum(part) for part in zip(*parts, strict=True))
     if classification == "wc":
         return _weighted(tables, w), tables

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..data.inputs import Source, check_finite
+from ..data.finite import check_finite
+from ..data.source import Source
 from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError, IncompatibleSumsError, ParameterError
 from ..hdf5.outputs import check_not_an_input

@@ -8,7 +8,8 @@ from numbers import Integral
 import dask
 import numpy as np
 
-from ..data.inputs import check_lengths, take_rows
+from ..data.inputs import check_lengths
+from ..data.source import source_of
 from ..data.targets import RegressionTargets, Targets
 from ..exceptions import DataError, ParameterError
 from ..passes.accumulate import accumulate
@@ -17,7 +18,7 @@ from .classes import OneHotTargets, balancing_weights, scores
 from .corr_files import CorrelationFiles
 from .model import FLAGS, Model
 from .network import positive, solve_corr
-from .rows import check_file, row_range, table, write_rows
+from .rows import check_file, counted_range, table, write_rows
 
 __all__ = ["HPELM"]
 
@@ -112,7 +113,7 @@ class HPELM(Model):
                 if options.get("w") is not None:
                     self.wc = options["w"]
                 elif not self._wc_is_given:
-                    self.wc, self._wc_is_given = balancing_weights(take_rows(T, "T", slice(*rows))), False
+                    self.wc, self._wc_is_given = balancing_weights(source_of(T).rows(slice(*rows), "T")), False
             self.batch = options.get("batch", self.batch)
             self.nnet.reset()
             self._add(X, T, rows)
@@ -325,7 +326,7 @@ class HPELM(Model):
         return OneHotTargets(self.nnet.outputs, "float64", tuple(self.wc.tolist()))
 
     def _add(self, X, T, rows):
-        X, T = take_rows(X, "X", slice(*rows)), take_rows(T, "T", slice(*rows))
+        X, T = source_of(X).rows(slice(*rows), "X"), source_of(T).rows(slice(*rows), "T")
         sums = accumulate(self.nnet.layer, self._targets(), X, T, verbose=self._verbose)
         self.nnet.sums = sums if self.nnet.sums is None else self.nnet.sums + sums
 
@@ -335,25 +336,25 @@ class HPELM(Model):
     def _open_pair(self, fX, fT, istart, icount):
         X, T = table(fX, "fX", self.nnet.inputs), table(fT, "fT", self.nnet.outputs)
         check_lengths(fX=X, fT=T)
-        return X, T, row_range(X.shape[0], istart, icount)
+        return X, T, counted_range(X.shape[0], istart, icount)
 
     def _scores(self, fT, fY, istart, icount):
         T, Y = (table(value, name, self.nnet.outputs) for value, name in ((fT, "fT"), (fY, "fY")))
-        rows = slice(*row_range(T.shape[0], istart, icount))
+        rows = slice(*counted_range(T.shape[0], istart, icount))
         if Y.shape[0] < rows.stop or (icount == math.inf and Y.shape[0] != T.shape[0]):
             raise DataError(
                 f"fT and fY must have the same rows; got {T.shape[0]} and {Y.shape[0]}, of which rows {rows.start} to "
                 f"{rows.stop - 1} were asked for. Name those that both have by istart and icount."
             )
-        return scores(
-            self.classification, self.wc, take_rows(T, "T", rows), take_rows(Y, "Y", rows), verbose=self._verbose
-        )
+        T, Y = source_of(T).rows(rows, "T"), source_of(Y).rows(rows, "Y")
+        return scores(self.classification, self.wc, T, Y, verbose=self._verbose)
 
     def _write(self, function, fX, out, name, argument, istart, icount, overwrite):
         """Results of a function of the rows of X, to where they are wanted."""
         X = table(fX, "fX", self.nnet.inputs)
         check_file(out, X, argument, overwrite)
-        result = apply(function, take_rows(X, "X", slice(*row_range(X.shape[0], istart, icount))), name, self._verbose)
+        rows = slice(*counted_range(X.shape[0], istart, icount))
+        result = apply(function, source_of(X).rows(rows, "X"), name, self._verbose)
         if out is None:
             return result if dask.is_dask_collection(fX) else np.asarray(result)
         write_rows(result, out, overwrite, self._verbose)

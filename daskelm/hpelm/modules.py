@@ -9,8 +9,8 @@ import dask
 import h5py
 import numpy as np
 
+from ..data.finite import check_finite
 from ..data.from_hdf5 import from_hdf5
-from ..data.inputs import check_finite
 from ..data.to_hdf5 import make_hdf5 as write_hdf5
 from ..exceptions import DataError, ParameterError
 from ..hdf5.rows import Hdf5Rows, open_rows

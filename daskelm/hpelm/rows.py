@@ -8,22 +8,20 @@ from numbers import Real
 import dask.array as da
 import numpy as np
 
-from ..data.inputs import Source, n_columns, open_input
+from ..data.inputs import open_input
+from ..data.source import Source, n_columns, source_of
 from ..data.to_hdf5 import check_ending, make_hdf5
 from ..exceptions import DataError, InputTypeError, ParameterError
 from ..hdf5.outputs import check_not_an_input
-from ..hdf5.rows import Hdf5Rows
 from ..hdf5.sealed import check_replaceable
 from ..hdf5.urls import refuse_written
 
-__all__ = ["check_file", "row_range", "table", "write_rows"]
+__all__ = ["check_file", "counted_range", "table", "write_rows"]
 
 
 def table(value, name: str, columns: int) -> Source:
     """Rows of numbers, of any kind of data, with that many columns."""
-    source = open_input(value, name)
-    if source.ndim == 1 and not isinstance(source, Hdf5Rows):
-        source = source[:, None]
+    source = source_of(open_input(value, name)).as_table()
     if source.dtype.kind not in "fiub":
         raise InputTypeError(f"{name} must hold numbers; got {source.dtype}. Code text as numbers first.")
     if source.ndim != 2 or n_columns(source) != columns or not source.shape[0]:
@@ -33,7 +31,7 @@ def table(value, name: str, columns: int) -> Source:
     return source
 
 
-def row_range(n_rows: int, istart, icount) -> tuple[int, int]:
+def counted_range(n_rows: int, istart, icount) -> tuple[int, int]:
     """First row and last + 1 of HP-ELM's istart and icount: what is beyond the last row is cut."""
     for name, value in (("istart", istart), ("icount", icount)):
         number = float(value) if isinstance(value, Real) else math.nan

@@ -12,9 +12,8 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from ..data.inputs import Source, check_finite
-from ..data.refusals import checked
-from ..hdf5.rows import Hdf5Rows
+from ..data.finite import check_finite
+from ..data.source import Source, source_of
 from ..layer.layer import Layer
 from ..progress import RowProgress
 from ..ridge.uncertainty import Uncertainty
@@ -158,60 +157,56 @@ def apply(function: RowFunction, X: Source, name: str, verbose: int | bool = 0) 
     ndarray or dask array of shape (n_samples, *function.tail)
         An ndarray for an ndarray, else lazy; of dtype `function.dtype`.
     """
-    if isinstance(X, np.ndarray):
-        return _in_blocks(function, X, 0, None, RowProgress(len(X), verbose, name, patience=1.0).advance)
+    source = source_of(X)
+    if source.in_process:
+        return _in_blocks(function, X, done=RowProgress(source.n_rows, verbose, name, patience=1.0).advance)
     token = tokenize(type(function).__name__, function.layer.fingerprint, function, X)
     # One task holds the weights, so that they travel once per worker and not once per chunk.
     shared = dask.delayed(function, name=f"weights-{token}", pure=True, traverse=False)
     meta = np.empty((0,) * (1 + len(function.tail)), function.dtype)
-    if isinstance(X, Hdf5Rows):
-        bounds = X.block_bounds(_chunk_rows(function, X)) or [(0, 0)]
+    if source.files is not None:
+        bounds = source.block_bounds(_chunk_rows(function, source)) or [(0, 0)]
         tail = (0,) * len(function.tail)
         key = f"{name}-{token}"
         graph: dict = {
-            (key, i, *tail): (_of_rows, shared.key, X.rows(slice(start, stop)))
+            (key, i, *tail): (_in_blocks, shared.key, source.between(start, stop))
             for i, (start, stop) in enumerate(bounds)
         }
         chunks = (tuple(stop - start for start, stop in bounds), *((n,) for n in function.tail))
         return da.Array(HighLevelGraph.from_collections(key, graph, [shared]), key, chunks, meta=meta)
     return da.map_blocks(
         _of_block,
-        checked(X, "X"),
+        source.as_dask("X"),
         function=shared,
         name=f"{name}-{token}",
-        chunks=(X.chunks[0], *((n,) for n in function.tail)),
+        chunks=(source.row_chunks, *((n,) for n in function.tail)),
         drop_axis=() if function.tail else 1,
         meta=meta,
     )
 
 
-def _chunk_rows(function, X):
+def _chunk_rows(function, source):
     n_results = max(int(np.prod(function.tail)), 1)
     # An activation takes as long as some 64 operations of a matrix product.
-    work = function.layer.n_neurons * (2 * X.n_columns + 2 * function.width + 64)
+    work = function.layer.n_neurons * (2 * source.n_columns + 2 * function.width + 64)
     most = min(_RESULT_BYTES // (n_results * function.dtype.itemsize), _ROWS_PER_CHUNK, _WORK_PER_CHUNK // work)
     return max(most, 1)
-
-
-def _of_rows(function, rows):
-    with rows.open(reuse=True) as reader:
-        return _in_blocks(function, reader, 0, rows)
 
 
 def _of_block(block, function=None, block_info=None):
     # Dask gives the place of the block in the array, which errors name.
     first_row = block_info[0]["array-location"][0][0] if block_info else 0
-    return _in_blocks(function, np.asarray(block), first_row, None)
+    return _in_blocks(function, np.asarray(block), first_row)
 
 
-def _in_blocks(function, X, first_row, rows, done=lambda n_rows: None):
-    n_rows = len(X) if rows is None else rows.n_rows
-    out = np.empty((n_rows, *function.tail), function.dtype)
-    step = block_rows(function.layer.n_neurons, function.layer.n_features)
-    bounds = [(a, min(a + step, n_rows)) for a in range(0, n_rows, step)] if rows is None else rows.block_bounds(step)
-    for start, stop in bounds:
-        block = X[start:stop] if rows is None else X.read(start, stop)
-        check_finite(block, "X", first_row + start, rows)
-        out[start:stop] = function(block)
-        done(stop - start)
+def _in_blocks(function, X, first_row=0, done=lambda n_rows: None):
+    """Results for rows of an array or of files, block by block; `first_row` numbers those of an array for errors."""
+    source = source_of(X)
+    out = np.empty((source.n_rows, *function.tail), function.dtype)
+    with source.open(reuse=True) as reader:
+        for start, stop in source.block_bounds(block_rows(function.layer.n_neurons, function.layer.n_features)):
+            block = reader.read(start, stop)
+            check_finite(block, "X", first_row + start, source.files)
+            out[start:stop] = function(block)
+            done(stop - start)
     return out

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..data.inputs import Source, check_lengths
+from ..data.inputs import check_lengths
+from ..data.source import Source, files_of
 from ..data.targets import Targets
 from ..exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
-from ..hdf5.rows import Hdf5Rows
 from ..hdf5.urls import refuse_added
 from ..layer.layer import Layer
 from ..sums.file import add_to_file, locked, read_current, subtract_from_file
@@ -38,15 +38,13 @@ class _Job:
     stop: int
 
     def provenance(self, ledger: Ledger) -> Provenance:
-        """Where the rows of X come from; nowhere of data in memory."""
+        """Where the rows of X come from: files, or nowhere."""
         edges = (self.start - 1, self.start, self.stop - 1, self.stop)
-        if not isinstance(self.X, Hdf5Rows):
-            return Provenance()
         return provenance_of(Table(self.X, self.y, self.weights, self.targets), ledger, edges)
 
     def missing(self, origins: Sequence[Origin]) -> list[tuple[int, int]]:
-        """Ranges of rows of X that are not counted."""
-        if not isinstance(self.X, Hdf5Rows):
+        """Ranges of rows of X that are not counted: all of them where they come from nowhere."""
+        if not origins:
             return [(self.start, self.stop)] if self.start < self.stop else []
         out: list[tuple[int, int]] = []
         for a, b in (rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()):
@@ -129,7 +127,7 @@ def add_rows(
         missing = job.missing(provenance.origins)
         if not missing:
             return n_added
-        commits = _Commits(path, lock, many=isinstance(X, Hdf5Rows))
+        commits = _Commits(path, lock, many=bool(provenance.origins))
         try:
             left = job.sums(provenance, missing, verbose, **commits.hooks())
             if left.n_samples:
@@ -166,17 +164,17 @@ def sums_by_way_of(
     IncompatibleSumsError
         The file holds other rows too.
     """
-    if not isinstance(X, Hdf5Rows):
+    if not files_of(X):
         raise ParameterError(
             "checkpoint: only rows of HDF5 files are known again when the same call is made once more; got X of type "
             f"{type(X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
         )
     add_rows(path, layer, targets, X, y, weights, verbose=verbose)
     sums = read_current(path)
-    if sums.n_samples != X.n_rows:
+    if more := sums.n_samples - X.shape[0]:
         raise IncompatibleSumsError(
-            f"checkpoint: {path} holds {sums.n_samples - X.n_rows} rows that are not in X. Give each fit a file of its "
-            "own; to add to a model, use initialize, accumulate and solve."
+            f"checkpoint: {path} holds {more} rows that are not in X. Give each fit a file of its own; to add to a "
+            "model, use initialize, accumulate and solve."
         )
     return sums
 
@@ -242,7 +240,7 @@ def remove_rows(
     held = read_current(path)
     provenance = job.provenance(held.ledger)
     missing = job.missing(provenance.origins)
-    if isinstance(X, Hdf5Rows) and missing:
+    if provenance.origins and missing:
         raise IncompatibleSumsError(
             f"rows: only rows that are counted can be taken out; got rows {missing[0][0]} to {missing[0][1] - 1}, "
             f"which {path} does not count."

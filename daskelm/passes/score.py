@@ -7,11 +7,11 @@ from functools import reduce
 import dask.array as da
 import numpy as np
 
-from ..data.inputs import Source, check_finite, check_weights, n_columns
-from ..data.row_chunks import apply_to_chunks
+from ..data.finite import check_finite, check_weights
+from ..data.row_chunks import apply_to_rows
+from ..data.source import Source, n_columns
 from ..data.targets import check_targets
 from ..exceptions import DataError
-from ..progress import RowProgress
 from ..ridge.moments import varies
 
 __all__ = ["accuracy", "merge_squares", "r2", "r2_of", "squares_of"]
@@ -83,9 +83,7 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verb
 def _over_chunks(function, y, predicted, weights, verbose):
     if not predicted.shape[0]:
         raise DataError("X must have at least one row to score; got 0.")
-    progress = RowProgress(predicted.shape[0], verbose, "score")
-    given = {"": predicted, "y": y, "sample_weight": weights}
-    return apply_to_chunks(function, given, predicted.chunks[0], progress)
+    return apply_to_rows(function, {"": predicted, "y": y, "sample_weight": weights}, verbose, "score")
 
 
 def _weights(weights, n, first_row):

@@ -11,8 +11,9 @@ import dask
 import numpy as np
 
 from ..cluster.errors import compute
-from ..data.inputs import Source, check_finite
-from ..data.row_chunks import as_dask, delayed_chunks, row_chunks_of
+from ..data.finite import check_finite
+from ..data.row_chunks import all_in_memory, as_dask, delayed_chunks, row_chunks_of
+from ..data.source import Source, in_memory
 from ..exceptions import DataError
 from ..passes.score import merge_squares, r2_of, squares_of
 
@@ -171,9 +172,9 @@ def count_predictions(y: Source, predicted: Source) -> PredictionCounts:
     """
     if not predicted.shape[0]:
         raise DataError("y and y_pred must have at least one row; got 0.")
-    if isinstance(y, np.ndarray) and isinstance(predicted, np.ndarray):
-        return PredictionCounts.of(y, predicted)
-    chunks = row_chunks_of(y if isinstance(predicted, np.ndarray) else predicted)
+    if all_in_memory(y, predicted):
+        return PredictionCounts.of(*in_memory(y=y, y_pred=predicted))
+    chunks = row_chunks_of(predicted, y)
     blocks = delayed_chunks([as_dask(y, "y", chunks), as_dask(predicted, "y_pred", chunks)])
     count, merge = dask.delayed(_count), dask.delayed(_merge)
     starts = np.cumsum((0, *chunks[:-1])).tolist()

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from ..data.frames import is_frame
-from ..data.inputs import Source, check_lengths, n_columns, open_input
-from ..data.row_chunks import as_dask
+from ..data.inputs import check_lengths, open_input
+from ..data.source import Source, n_columns, source_of
 from ..exceptions import DataError, InputTypeError, ParameterError
 from .axes import INK, OTHER, axes_for, colours_between, light_grid, need_matplotlib, plain_numbers
 from .counts import PredictionCounts, count_predictions
@@ -229,6 +229,5 @@ def _one_target(values, name, target) -> Source:
         raise DataError(f"{name} must be one target; got {n} columns. Say which: target=0 to target={n - 1}.")
     if not 0 <= (target or 0) < n:
         raise ParameterError(f"target must be from 0 to {n - 1}, one of the columns of {name}; got {target!r}.")
-    if not isinstance(source, np.ndarray):
-        source = as_dask(source, name)
+    source = source_of(source).as_array(name)
     return source if source.ndim == 1 else source[:, target or 0]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..data.inputs import Source
+from ..data.source import Source
 from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer

@@ -9,10 +9,10 @@ from operator import add
 
 import numpy as np
 
-from ..data.inputs import Source, check_lengths
+from ..data.inputs import check_lengths
+from ..data.source import Source
 from ..data.targets import Targets
 from ..exceptions import InsufficientMemoryError
-from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
 from ..passes.accumulate import Pass, add_block, check_sums, run_pass
 from ..passes.accumulator import Accumulator
@@ -88,7 +88,7 @@ def accumulate_folds(
         The sums of so many folds do not fit; the message says how many would.
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    provenance = provenance_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else Provenance()
+    provenance = provenance_of(Table(X, y, weights, targets))
     in_runs = folds.in_long_runs(4 * layer.n_neurons)
     ranges = [(a, b) for a, b, _ in folds.runs()] if in_runs else [(0, n_samples)]
     work = _FoldPass(folds, in_runs)

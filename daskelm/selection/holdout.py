@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster.client import current_client
+from ..data.source import source_of
 from ..exceptions import DataError, ParameterError
 from ..passes.accumulate import accumulate
 from ..ridge.eigen import GCV_GRID
@@ -33,7 +33,7 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
     score = score_of(scoring or default_score(targets), problem)
     with naming_validation():
         validation.check(targets, problem.X)
-    client, keep = None if isinstance(problem.X, np.ndarray) else current_client(), not isinstance(score, str)
+    client, keep = source_of(problem.X).client(), not isinstance(score, str)
     n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
     check_grid(layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), 1, keep=keep, client=client)
     total = accumulate(layer, targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)

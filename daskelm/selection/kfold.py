@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..cluster.client import current_client
+from ..data.source import source_of
 from ..data.targets import ClassTargets
 from ..exceptions import DataError
 from ..ridge.eigen import GCV_GRID
@@ -21,15 +19,12 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
     """Score the grid on each fold of `cv`; `scoring` None is r2, or accuracy for classes."""
     layer, targets, X, y, weights = problem.layer, problem.targets, problem.X, problem.y, problem.weights
     score = score_of(scoring or default_score(targets), problem)
-    in_memory_X = isinstance(X, np.ndarray)
-    folds = make_folds(
-        cv,
-        X.shape[0],
-        X if in_memory_X else None,
-        problem.labels_for_splitter,
-        stratified=isinstance(targets, ClassTargets),
-    )
-    client, keep = None if in_memory_X else current_client(), not isinstance(score, str)
+    source = source_of(X)
+    # A splitter is given X only where it is in memory.
+    shown = X if source.in_process else None
+    labels = problem.labels_for_splitter
+    folds = make_folds(cv, source.n_rows, shown, labels, stratified=isinstance(targets, ClassTargets))
+    client, keep = source.client(), not isinstance(score, str)
     n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
     sizes_of = layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), folds.n_folds
     check_grid(*sizes_of, keep=keep, client=client)

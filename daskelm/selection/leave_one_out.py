@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..cluster.client import current_client
+from ..data.source import source_of
 from ..exceptions import DataError, InsufficientMemoryError
 from ..passes.accumulate import Pass, accumulate, run_pass
 from ..passes.memory import BASE_BYTES
@@ -42,7 +42,7 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     need = factor_bytes(grid.sizes, n_alphas, targets.n_targets, eigen=eigen)
     # The sums, packed and as a square matrix in two orders; ranking takes two more squares.
     squares = (20 if problem.ranking is None else 36) * layer.n_neurons**2
-    client = None if isinstance(X, np.ndarray) else current_client()
+    client = source_of(X).client()
     _check_memory(need, squares, layer.n_neurons, n_alphas, len(grid.sizes), client)
     total = accumulate(layer, targets, X, problem.y, problem.weights, verbose=problem.verbose)
     if total.n_samples < 2 or not total.sum_weights > 0:

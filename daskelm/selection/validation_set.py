@@ -6,11 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..data.inputs import Source, n_columns
 from ..data.labels import count_classes
+from ..data.source import Source, n_columns, source_of
 from ..data.targets import ClassTargets, Targets
 from ..exceptions import DaskelmError, DataError, InputTypeError, ParameterError, RowsCountedError
-from ..hdf5.rows import Hdf5Rows
 from ..hdf5.urls import place_of
 from ..sums.ledger import Ledger
 from ..sums.provenance import Provenance, Table, provenance_of
@@ -44,16 +43,14 @@ class Validation:
                     f"y_val: every label must be one of those in y, {known[:6]}{'...' if len(known) > 6 else ''}; got "
                     f"{next(iter(unseen))!r}. Leave such rows out, or have the label in the rows that are fitted too."
                 )
-        if isinstance(X, Hdf5Rows) and isinstance(self.X, Hdf5Rows):
-            _check_places(X, self.X)
+        _check_places(X, self.X)
 
-    def provenance(self, targets: Targets, fitted: Ledger) -> Provenance | None:
+    def provenance(self, targets: Targets, fitted: Ledger) -> Provenance:
         """Provenance of the validation rows, for their ledger; refuses rows of files that were fitted, under any path.
 
-        `fitted` is the ledger of the training rows. None for rows from memory, which cannot be recognised later.
+        `fitted` is the ledger of the training rows. Rows from memory have an empty provenance: they cannot be
+        recognised later.
         """
-        if not isinstance(self.X, Hdf5Rows):
-            return None
         found = provenance_of(Table(self.X, self.y, self.weights, targets), fitted)
         for origin in found.origins:
             if twice := common_rows(origin.counted.ranges, (origin.rows,)):
@@ -63,9 +60,9 @@ class Validation:
 
 def _check_places(X, X_val):
     counted: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for part, first, last in X.ranges():
+    for part, first, last in source_of(X).parts():
         counted.setdefault((place_of(part.path), part.dataset), []).append((first, last))
-    for part, first, last in X_val.ranges():
+    for part, first, last in source_of(X_val).parts():
         rows = sorted(counted.get((place_of(part.path), part.dataset), []))
         if twice := common_rows(tuple(rows), ((first, last),)):
             raise _in_both(twice[0], part.path)

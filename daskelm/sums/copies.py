@@ -9,9 +9,9 @@ from collections.abc import Container, Iterator, Sequence
 
 from ..exceptions import AlikeTablesWarning, DataError
 from ..hdf5.rows import some
+from .counted_table import CountedTable
 from .ledger import Ledger
 from .row_cells import cell_of
-from .row_source import Source
 
 __all__ = ["Copies", "called", "name_of", "refuse_twice", "warn_of_look_alikes"]
 
@@ -36,7 +36,7 @@ class Copies:
         self._seen: dict[tuple, list[tuple]] = {}
         self._samples: dict[tuple, dict] = {}
 
-    def find(self, part, origin, source: Source, known: bool) -> str:
+    def find(self, part, origin, source: CountedTable, known: bool) -> str:
         """The name shared by all files with the same rows, or the same first rows; `known` if the ledger has them."""
         keys = list(_beginnings(source))
         # The shorter of two files is found among the beginnings of the longer one.
@@ -73,7 +73,7 @@ class Copies:
         return self._samples[key]
 
 
-def _beginnings(source: Source) -> Iterator[tuple]:
+def _beginnings(source: CountedTable) -> Iterator[tuple]:
     """Keys of the first rows of a table, up to each power of two; a longer table with the same rows has them too."""
     digests, anchors = [], sorted(source.anchors.items())
     for row, digest in anchors:
@@ -118,12 +118,12 @@ def warn_of_look_alikes(pairs: Sequence[tuple[str, str]]) -> None:
     )
 
 
-def called(source: Source) -> str:
+def called(source: CountedTable) -> str:
     """Paths of a table, for messages."""
     return ", ".join(sorted(source.paths)) or "a table whose path is not known"
 
 
-def name_of(source: Source, taken: Container[str]) -> str:
+def name_of(source: CountedTable, taken: Container[str]) -> str:
     """A new name for this table, not in `taken`."""
     text = f"{source.n_columns} {sorted(source.anchors.items())} {sorted(source.paths)}"
     name = hashlib.sha256(text.encode()).hexdigest()[:32]

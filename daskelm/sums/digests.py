@@ -37,7 +37,7 @@ def row_digests(first_row: int | np.ndarray, table: np.ndarray) -> np.ndarray:
     n_rows, n_columns = table.shape
     bits = np.ascontiguousarray(table).view(np.uint64)
     constants = _constants(n_columns)
-    numbers = first_row if isinstance(first_row, np.ndarray) else np.arange(first_row, first_row + n_rows)
+    numbers = np.asarray(first_row) if np.ndim(first_row) else first_row + np.arange(n_rows)
     out = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_STEP)
     step = max(_BLOCK // max(n_columns, 1), 1)
     for start in range(0, n_rows, step):

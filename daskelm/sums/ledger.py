@@ -11,8 +11,8 @@ import numpy as np
 
 from ..exceptions import IncompatibleSumsError, RowsCountedError
 from ..hdf5.urls import is_url
+from .counted_table import CountedTable, Evidence
 from .row_cells import Ranges, common_rows, joined_pieces, merge_ranges, split_pieces, without_rows
-from .row_source import Evidence, Source
 
 __all__ = ["Ledger", "SourceIndex"]
 
@@ -22,7 +22,7 @@ class Ledger:
 
     Parameters
     ----------
-    sources : mapping of str to Source, or to iterables of (start, stop)
+    sources : mapping of str to CountedTable, or to iterables of (start, stop)
         Counted rows by name of the table.
     n_unknown : int
         Number of rows from memory, which cannot be recognised later.
@@ -30,13 +30,15 @@ class Ledger:
 
     __slots__ = ("n_unknown", "sources")
 
-    def __init__(self, sources: Mapping[str, Source | Iterable[tuple[int, int]]] | None = None, n_unknown: int = 0):
+    def __init__(
+        self, sources: Mapping[str, CountedTable | Iterable[tuple[int, int]]] | None = None, n_unknown: int = 0
+    ):
         found = {}
         for name, source in sorted((sources or {}).items()):
-            source = source if isinstance(source, Source) else Source(tuple(source))
+            source = source if isinstance(source, CountedTable) else CountedTable(tuple(source))
             if ranges := merge_ranges(source.ranges):
                 found[name] = source if ranges == source.ranges else replace(source, ranges=ranges)
-        self.sources: dict[str, Source] = found
+        self.sources: dict[str, CountedTable] = found
         self.n_unknown = n_unknown
 
     @property
@@ -66,7 +68,7 @@ class Ledger:
     def __repr__(self):
         return f"Ledger({self.ranges!r}, n_unknown={self.n_unknown})"
 
-    def described(self, sources: Mapping[str, Source]) -> Ledger:
+    def described(self, sources: Mapping[str, CountedTable]) -> Ledger:
         """The ledger with the same rows, and the anchors, pieces and paths of the same names in `sources`."""
         return Ledger(
             {
@@ -105,7 +107,7 @@ class Ledger:
             gone = source.ranges
             if found:
                 # A table that was counted through two mounts may have two names.
-                here, first = reduce(Source.union, (left.pop(own) for own in found)), next(iter(found))
+                here, first = reduce(CountedTable.union, (left.pop(own) for own in found)), next(iter(found))
                 home = {own: first if now in found else now for own, now in home.items()}
                 rows = common_rows(here.ranges, gone)
                 left[first] = here.without(source, rows)
@@ -128,7 +130,9 @@ class Ledger:
         """An index of the tables of this ledger, if those of the other one have anchors to look up."""
         return SourceIndex(self) if self.sources and any(s.anchors for s in other.sources.values()) else None
 
-    def _overlaps(self, name: str, source: Source, index: SourceIndex | None) -> Iterator[tuple[str, Ranges, Evidence]]:
+    def _overlaps(
+        self, name: str, source: CountedTable, index: SourceIndex | None
+    ) -> Iterator[tuple[str, Ranges, Evidence]]:
         """(own name, common rows, evidence) for each table of this ledger that may be the same as `source`."""
         for own in dict.fromkeys([name, *(index.candidates(source) if index else ())]):
             if own in self.sources and (rows := common_rows(self.sources[own].ranges, source.ranges)):
@@ -176,7 +180,7 @@ class Ledger:
         for (i, row), digests in zip(state["ledger_cells"].tolist(), both, strict=True):
             cells[i][row] = digests
         columns = (plain["n_columns"], plain["cell_rows"], anchors, cells, pieces, map(frozenset, plain["paths"]))
-        sources = (Source(tuple(rows), *rest) for rows, *rest in zip(ranges, *columns, strict=True))
+        sources = (CountedTable(tuple(rows), *rest) for rows, *rest in zip(ranges, *columns, strict=True))
         return cls(dict(zip(plain["names"], sources, strict=True)), plain["n_unknown"])
 
 
@@ -215,7 +219,7 @@ class SourceIndex:
             for row, digest in source.anchors.items():
                 self._names.setdefault((source.n_columns, row, digest), []).append(name)
 
-    def similar(self, source: Source) -> list[str]:
+    def similar(self, source: CountedTable) -> list[str]:
         """Names of the tables that agree with at least half of the anchors, the most similar first."""
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
         candidates = {name for key in keys for name in self._names.get(key, ())}
@@ -225,7 +229,7 @@ class SourceIndex:
         )
         return [name for minus_likeness, name in ranked if minus_likeness <= -0.5]
 
-    def at_place(self, source: Source) -> list[str]:
+    def at_place(self, source: CountedTable) -> list[str]:
         """Names of the tables that were read from the same path, in the same cells; anchors may differ.
 
         Anchors of a file that is still being filled may be zero at first, and change when the rows are written.
@@ -234,7 +238,7 @@ class SourceIndex:
         cells = (source.n_columns, source.cell_rows)
         return [name for name in found if (self._sources[name].n_columns, self._sources[name].cell_rows) == cells]
 
-    def candidates(self, source: Source) -> list[str]:
+    def candidates(self, source: CountedTable) -> list[str]:
         """Names of tables that may be this one: an anchor or the path agrees, and the first cell does not differ."""
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
         found = sorted({name for key in keys for name in self._names.get(key, ())}.union(self.at_place(source)))
@@ -242,7 +246,7 @@ class SourceIndex:
         return [name for name in found if _may_begin_alike(self._sources[name], source)]
 
 
-def _may_begin_alike(a: Source, b: Source) -> bool:
+def _may_begin_alike(a: CountedTable, b: CountedTable) -> bool:
     return bool(a.paths & b.paths) or not (0 in a.cells and 0 in b.cells and a.cells[0] != b.cells[0])
 
 

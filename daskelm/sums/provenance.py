@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-import dask.array as da
 import numpy as np
 
-from ..data.inputs import Source as Data
-from ..data.inputs import n_columns, take_runs
+from ..data.source import Source, files_of, n_columns, source_of, take_runs
 from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError
 from ..hdf5.dataset import Part
 from ..hdf5.rows import Hdf5Rows
 from ..hdf5.urls import place_of
 from .copies import Copies, called, name_of, refuse_twice, warn_of_look_alikes
+from .counted_table import CountedTable
 from .digests import row_digests, sum_digests
 from .ledger import Ledger, SourceIndex
 from .readings import Reading, read_around, read_counted
 from .row_cells import cell_of, common_rows, piece_of, rows_within
-from .row_source import Source
 
 __all__ = ["Origin", "Provenance", "Table", "digests_of_T", "digests_of_X", "provenance_of"]
 
@@ -35,7 +34,7 @@ _CELL_BYTES = 4 * 2**20
 _CHECK_BYTES = 64 * 2**20
 # Largest number of ranges of counted rows at whose ends whole pieces are read.
 _MOST_RANGES = 32
-_NO_ROWS = Source(())
+_NO_ROWS = CountedTable(())
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Origin:
     first: int
     name: str
     cell_rows: int
-    counted: Source = _NO_ROWS
+    counted: CountedTable = _NO_ROWS
 
     @property
     def shift(self) -> int:
@@ -78,11 +77,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Table:
-    """X in files, with the targets and weights of its rows."""
+    """X, rows of HDF5 files, with what belongs to them; where X is in no file, nothing is known of its rows."""
 
-    X: Hdf5Rows
-    y: Data
-    weights: Data | None
+    X: Any
+    y: Source
+    weights: Source | None
     targets: Targets
 
     @property
@@ -110,7 +109,7 @@ class Table:
     def parallel(self) -> list[Hdf5Rows]:
         """X, targets and weights as whole files, if each is the same rows of one file; else an empty list."""
         data = [self.X, self.y] if self.weights is None else [self.X, self.y, self.weights]
-        rows = [d for d in data if isinstance(d, Hdf5Rows) and len(d.parts) == 1 and d.start == self.X.start]
+        rows = [d for d in files_of(*data) if len(d.parts) == 1 and d.start == self.X.start]
         return [d.of_part(d.parts[0]) for d in rows] if len(rows) == len(data) else []
 
     def _known_targets(self, origin) -> tuple[int, int]:
@@ -163,7 +162,7 @@ class Provenance:
     """
 
     origins: tuple[Origin, ...] = ()
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, CountedTable] = field(default_factory=dict)
     table: Table | None = None
     parts: tuple[Part, ...] = ()
 
@@ -178,13 +177,13 @@ class Provenance:
         return ledger.described(sources)
 
 
-def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) -> dict[int, tuple[int, int]]:
+def _pieces_around(table: Table, part: Part, origin: Origin, counted: CountedTable) -> dict[int, tuple[int, int]]:
     """Digests of whole pieces at both ends of each range of counted rows and before it, if they can be read cheaply.
 
     They allow comparing a piece that is counted in part with other rows of it. Where a file ends within a piece and
     grows later, the piece before is compared.
     """
-    if isinstance(table.y, da.Array) or isinstance(table.weights, da.Array):
+    if not all(source_of(data).random_access for data in (table.y, table.weights)):
         # Reading a few more rows of a dask array could take as long as computing all of it.
         return {}
     # Rows that were never written are not read.
@@ -210,7 +209,7 @@ def _pieces_around(table: Table, part: Part, origin: Origin, counted: Source) ->
 def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[int] = ()) -> Provenance:
     """Provenance of the rows of X, by content; tables that the ledger knows keep their names.
 
-    Cells that contain the row numbers `edges` of X are always read again.
+    Cells that contain the row numbers `edges` of X are always read again. Rows in no file have an empty provenance.
 
     A table is recognised if at least half of its anchors agree, and so do all counted rows that are read again (64 MiB
     in total, or one cell per file). If counted rows differ, the path decides: at the same path, the table has changed;
@@ -223,12 +222,14 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     DataError
         Counted rows have changed, or rows occur twice among the files.
     """
+    if not files_of(table.X):
+        return Provenance()
     ledger = Ledger() if ledger is None else ledger
     index = SourceIndex(ledger)
     places = table.X.ranges()
     share = _CHECK_BYTES // max(len(places), 1)
     origins: list[Origin] = []
-    sources: dict[str, Source] = {}
+    sources: dict[str, CountedTable] = {}
     copies = Copies(table)
     alike: list[tuple[str, str]] = []
     groups: list[str] = []
@@ -236,7 +237,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     for part, first, last in places:
         path = f"{place_of(part.path)}:{part.dataset}"
         anchors = _anchors(table.X.of_part(part), part.n_rows)
-        source = Source((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
+        source = CountedTable((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
         similar = index.similar(source)
         known, unlike = [], []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .counted_table import CountedTable
 from .row_cells import PIECES, Ranges, digest_of_piece, merge_ranges, piece_of, pieces_between
-from .row_source import Source
 
 __all__ = ["Reading", "read_around", "read_counted"]
 
@@ -35,7 +35,7 @@ class Reading:
         return bool(self.equal and self.differs)
 
 
-def read_counted(table, part, origin, known: Source, chosen) -> Reading:
+def read_counted(table, part, origin, known: CountedTable, chosen) -> Reading:
     """Compare counted rows of a known table, those of `chosen` (cell, rows), with a part of `table`."""
     if known.cell_rows != table.cell_rows:
         return Reading((), (), (), compared=False)
@@ -61,7 +61,7 @@ def read_counted(table, part, origin, known: Source, chosen) -> Reading:
     return Reading(merge_ranges(x_differs), merge_ranges(t_differs), merge_ranges(equal), compared)
 
 
-def read_around(table, part, origin, known: Source) -> bool | None:
+def read_around(table, part, origin, known: CountedTable) -> bool | None:
     """Whether whole pieces of a known table agree with those of `table`; None if there are none to compare."""
     pieces = [piece_of(low, known.cell_rows)[2:] for low in sorted(known.pieces)]
     pieces = [(a, b) for a, b in pieces if b <= part.n_rows][:PIECES]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .counted_table import CountedTable
 from .ledger import Ledger
 from .provenance import Origin, digests_of_T, digests_of_X
 from .row_cells import add_digests, cells_of, digests_with, lanes_of, pieces_between
-from .row_source import Source
 
 __all__ = ["Notes"]
 
@@ -82,7 +82,7 @@ class Notes:
         cell_rows = {origin.name: origin.cell_rows for origin in self.origins}
         return Ledger(
             {
-                name: Source(
+                name: CountedTable(
                     tuple(sorted(ranges)),
                     n_columns,
                     cell_rows[name],

@@ -32,7 +32,7 @@ from daskelm import (
     make_hdf5,
     to_hdf5,
 )
-from daskelm.data.interop import as_known
+from daskelm.data.interop import to_supported
 from daskelm.exceptions import DataError, FileMissingError, InputTypeError, MissingExtraError, ParameterError
 
 RNG = np.random.default_rng(0)
@@ -254,7 +254,7 @@ def test_zarr_on_a_cluster(client, tmp_path, monkeypatch):
     model = regressor().fit(x, y, W)
     assert_allclose(model.coef_, EXPECTED.coef_, rtol=1e-7)
     assert_allclose(model.predict(x).compute(), EXPECTED.predict(X), atol=1e-9)
-    travelled = as_known(x, "X")
+    travelled = to_supported(x, "X")
     (tmp_path / "x.zarr").rename(tmp_path / "moved.zarr")
     # Zarr itself would read zeros.
     with pytest.raises(
@@ -345,7 +345,7 @@ def test_tables_that_need_pandas_say_so(monkeypatch):
     with pytest.raises(
         MissingExtraError, match=r"X: a Table is taken by way of pandas, which is not installed\. Use pip"
     ):
-        as_known(table, "X")
+        to_supported(table, "X")
 
 
 # Results

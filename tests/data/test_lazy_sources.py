@@ -540,8 +540,8 @@ def test_categories_of_numbers_in_a_frame_are_numbers(known, no_client):
 
 def test_a_column_that_varies_beside_the_probe_only_enters_the_neurons(tmp_path, monkeypatch, no_client):
     """A rare flag lies between the runs of rows that the input scale is taken from."""
-    monkeypatch.setattr("daskelm.data.inputs.PROBE_ROWS", 1000)
-    monkeypatch.setattr("daskelm.data.inputs.PROBE_RUN_ROWS", 2)
+    monkeypatch.setattr("daskelm.data.probe.PROBE_ROWS", 1000)
+    monkeypatch.setattr("daskelm.data.probe.PROBE_RUN_ROWS", 2)
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.standard_normal((5000, 2)), np.full(5000, 7.0), np.full(5000, 3.0)])
     x[1990:2055, 2] = 8.0

@@ -29,9 +29,9 @@ from daskelm.passes.scattered import BlockTask, cut_blocks, origins_of
 from daskelm.passes.segments import curve_fractions, segments_of, spread_order, unit_rows
 from daskelm.plots import live_learning_curve as learning_curve_plot
 from daskelm.progress import RowProgress
+from daskelm.sums.counted_table import CountedTable
 from daskelm.sums.provenance import Origin
 from daskelm.sums.row_cells import cell_of, cells_of
-from daskelm.sums.row_source import Source
 
 RNG = np.random.default_rng(0)
 N, D, L = 2000, 4, 15
@@ -529,7 +529,7 @@ def test_a_task_names_its_own_files_only(files):
 
 
 def test_the_rows_of_a_cell_are_found_among_many_ranges():
-    source = Source(((0, 3), (60, 100), (150, 160), (170, 200)), cell_rows=64)
+    source = CountedTable(((0, 3), (60, 100), (150, 160), (170, 200)), cell_rows=64)
     cells = [source.rows_in(cell) for cell in (0, 2, 32, 64, 128, 192, 256)]
     assert cells == [((0, 1),), ((2, 3),), ((60, 64),), ((64, 100),), ((150, 160), (170, 192)), ((192, 200),), ()]
     rows = np.concatenate([np.arange(300), [2**40 - 1]])

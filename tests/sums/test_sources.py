@@ -19,10 +19,10 @@ from daskelm.exceptions import (
     ScaleWarning,
 )
 from daskelm.hdf5.sealed import replacing
+from daskelm.sums.counted_table import CountedTable
 from daskelm.sums.digests import row_digests, sum_digests
 from daskelm.sums.ledger import Ledger
 from daskelm.sums.row_cells import cell_of, cells_between
-from daskelm.sums.row_source import Source
 
 RNG = np.random.default_rng(1)
 X = RNG.standard_normal((1000, 5))
@@ -340,11 +340,11 @@ def test_tables_that_look_alike_are_not_all_compared(monkeypatch):
 
     def ledger(first):
         cells = {i: {0: (7, first + i), 512: (7, i)} for i in range(300)}
-        return Ledger({f"{first + i}": Source(((0, 1000),), 5, 1024, {0: 1, 1: 2}, cells[i]) for i in range(300)})
+        return Ledger({f"{first + i}": CountedTable(((0, 1000),), 5, 1024, {0: 1, 1: 2}, cells[i]) for i in range(300)})
 
     looks = []
-    original = Source.evidence
-    monkeypatch.setattr(Source, "evidence", lambda *args: looks.append(1) or original(*args))
+    original = CountedTable.evidence
+    monkeypatch.setattr(CountedTable, "evidence", lambda *args: looks.append(1) or original(*args))
     a, b = ledger(0), ledger(1000)
     assert (a | b).n_rows == 600_000
     assert ((a | b) - b) == a

@@ -21,13 +21,13 @@ from .row_cells import (
     without_rows,
 )
 
-__all__ = ["Evidence", "Source"]
+__all__ = ["CountedTable", "Evidence"]
 
 Digests = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Source:
+class CountedTable:
     """A table in a ledger: how it is recognised, which of its rows are counted, and their digests.
 
     Parameters
@@ -101,7 +101,7 @@ class Source:
         """The rows of [start, stop) that are not counted."""
         return without_rows(((start, stop),), self.ranges)
 
-    def union(self, other: Source) -> Source:
+    def union(self, other: CountedTable) -> CountedTable:
         """The table with the counted rows of both."""
         cells = dict(self.cells)
         for cell, (x, t) in other.cells.items():
@@ -124,7 +124,7 @@ class Source:
         _, _, _, high = piece_of(low, self.cell_rows)
         return rows_within(self.ranges, low, high) != ((low, high),)
 
-    def without(self, gone: Source, rows: Ranges) -> Source:
+    def without(self, gone: CountedTable, rows: Ranges) -> CountedTable:
         """The table without `rows`, which are all rows of `gone` that are counted here."""
         cells, pieces = dict(self.cells), dict(self.pieces)
         for start, stop in rows:
@@ -140,7 +140,7 @@ class Source:
         pieces = {low: both for low, both in pieces.items() if piece_of(low, self.cell_rows)[0] in kept}
         return replace(left, cells=kept, pieces=pieces)
 
-    def evidence(self, other: Source, same_place: bool) -> Evidence:
+    def evidence(self, other: CountedTable, same_place: bool) -> Evidence:
         """Evidence on whether this table and another one, with counted rows in common, are the same table."""
         if (self.n_columns, self.cell_rows) != (other.n_columns, other.cell_rows):
             return Evidence(same_place, counted_differ=True)
@@ -168,7 +168,7 @@ class Source:
             around_differ=not all(around),
         )
 
-    def _compared(self, other: Source, rows: Ranges) -> Iterator[tuple[bool, bool]]:
+    def _compared(self, other: CountedTable, rows: Ranges) -> Iterator[tuple[bool, bool]]:
         """(whether counted rows are compared, whether they agree) for each piece with some of the rows.
 
         Counted rows are compared where both count the same rows of a piece; otherwise the whole piece, if both know it.
