@@ -21,7 +21,7 @@ MAX_LINES = 400
 # The order of the folders, of which each imports only from those of lines above its own, in functions too; modules that
 # stand at the top are folders of one.
 FLOORS = (
-    {"exceptions", "progress", "blas"},
+    {"exceptions", "progress", "lazy", "blas"},
     {"hdf5", "cluster"},
     {"data", "layer", "ridge"},
     {"sums"},

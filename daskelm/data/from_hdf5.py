@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
@@ -16,6 +15,7 @@ from ..exceptions import FileMissingError, ParameterError
 from ..hdf5.dataset import sizes_of_parts
 from ..hdf5.rows import Hdf5Rows, open_rows, some
 from ..hdf5.urls import is_url
+from ..lazy import da
 
 __all__ = ["check_visible", "from_hdf5", "source_of"]
 

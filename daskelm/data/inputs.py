@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import dask
-import dask.array as da
 import h5py
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
 from ..hdf5.rows import Hdf5Rows, open_rows, row_range, some
 from ..hdf5.urls import place_of
+from ..lazy import da
 from .frames import frame_to_numpy, frames_to_dask, is_frame, is_missing
 from .from_hdf5 import source_of
 from .interop import as_known, is_lazy_array
@@ -45,7 +45,7 @@ __all__ = [
     "take_runs",
 ]
 
-Source = np.ndarray | da.Array | Hdf5Rows
+Source: TypeAlias = "np.ndarray | da.Array | Hdf5Rows"
 
 # The input scale is taken from all rows up to this number, beyond it from evenly spaced runs of rows: 32,768 in all
 # know a mean to 0.6 % of the standard deviation, and are read and worked off in a twentieth of a second.

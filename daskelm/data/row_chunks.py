@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.core import flatten
@@ -15,6 +14,7 @@ from dask.utils import ensure_dict
 
 from ..cluster.gather import apply_in_view
 from ..hdf5.rows import Hdf5Rows
+from ..lazy import da
 from ..progress import RowProgress
 from .from_hdf5 import from_hdf5
 from .inputs import Source

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 
 import dask
-import dask.array as da
 import h5py
 import numpy as np
-import scipy.sparse
 from threadpoolctl import threadpool_limits
 
 from ..cluster.client import current_client, n_local_threads
@@ -23,6 +21,7 @@ from ..hdf5.paths import check_regular
 from ..hdf5.sealed import check_replaceable
 from ..hdf5.target import new_hdf5
 from ..hdf5.urls import refuse_url
+from ..lazy import da
 from ..progress import RowProgress
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
 from .interop import as_known
@@ -369,7 +368,9 @@ def _load_npy(path):
 
 
 def _as_numbers(data):
-    if scipy.sparse.issparse(data):
+    from scipy.sparse import issparse
+
+    if issparse(data):
         raise InputTypeError("data: sparse matrices are not supported; got a sparse one. Use data.toarray().")
     if isinstance(data, np.ma.MaskedArray):
         raise InputTypeError("data: masked arrays are not supported; got one. Use data.filled(value).")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
@@ -16,6 +15,7 @@ from ..data.inputs import Source, check_finite
 from ..data.refusals import checked
 from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
+from ..lazy import da
 from ..progress import RowProgress
 from ..ridge.uncertainty import Uncertainty
 from .memory import block_rows

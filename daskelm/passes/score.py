@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import reduce
 
-import dask.array as da
 import numpy as np
 
 from ..data.inputs import Source, check_finite, check_weights, n_columns
 from ..data.row_chunks import apply_to_chunks
 from ..data.targets import check_targets
 from ..exceptions import DataError
+from ..lazy import da
 from ..progress import RowProgress
 from ..ridge.moments import varies
 

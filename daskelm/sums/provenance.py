@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import dask.array as da
 import numpy as np
 
 from ..data.inputs import Source as Data
@@ -17,6 +16,7 @@ from ..exceptions import AlikeTablesWarning, DataError, FileMissingError
 from ..hdf5.dataset import Part
 from ..hdf5.rows import Hdf5Rows
 from ..hdf5.urls import place_of
+from ..lazy import da
 from .copies import Copies, called, name_of, refuse_twice
 from .digests import row_digests, sum_digests
 from .ledger import Ledger, SourceIndex
