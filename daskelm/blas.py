@@ -12,7 +12,7 @@ __all__ = ["add_gram", "add_outer", "add_outer_packed", "divide_rows", "factoris
 
 
 def _without_gil(module: ModuleType, name: str, *argtypes):
-    """Function of scipy.linalg.cython_blas or cython_lapack; ctypes lets go of the GIL, SciPy's wrappers hold it.
+    """A function of scipy.linalg.cython_blas or cython_lapack; ctypes releases the GIL, which SciPy's wrappers hold.
 
     `argtypes` are the ctypes of its arguments.
     """
@@ -61,7 +61,7 @@ def add_gram(H: np.ndarray, HH: np.ndarray, *, lower: bool = False) -> None:
     HH : ndarray of shape (n_neurons, n_neurons), of the same type, C-contiguous
         Accumulator; its other triangle is neither read nor written.
     lower : bool, default=False
-        Whether it is the lower triangle that is added to.
+        Whether H'H is added to the lower triangle.
     """
     rows, n = H.shape
     for array in (H, HH):
@@ -118,14 +118,14 @@ def _check_outer(name, x, y, S, shape):
 
 
 def subtract_row(row: np.ndarray, H: np.ndarray) -> None:
-    """Subtract a row from each row of H, in place: three times as fast as NumPy where H is a part of wider rows.
+    """Subtract a row from each row of H, in place; three times as fast as NumPy where H is a part of wider rows.
 
     Parameters
     ----------
     row : ndarray of shape (n,), of the type of H, contiguous
         What is subtracted.
     H : ndarray of shape (rows, n), float64 or float32
-        Its rows are contiguous; there may be something between them.
+        Each row is contiguous; rows may have other numbers between them.
     """
     rows, n = H.shape
     apart, step = H.strides
@@ -147,9 +147,9 @@ def divide_rows(H: np.ndarray, U: np.ndarray) -> None:
     Parameters
     ----------
     H : ndarray of shape (rows, n), float64, C-contiguous
-        Is overwritten.
+        Overwritten with the result.
     U : ndarray of shape (n, n), float64, in the order of columns
-        Its upper triangle; what is below is not read.
+        Only its upper triangle is read.
     """
     rows, n = H.shape
     if H.dtype != np.float64 or not H.flags.c_contiguous or not H.flags.writeable:
@@ -165,18 +165,18 @@ def divide_rows(H: np.ndarray, U: np.ndarray) -> None:
 def factorise(A: np.ndarray) -> np.ndarray | None:
     """Cholesky factor of a symmetric matrix, in its place.
 
-    NumPy's releases the interpreter's lock too, but copies twice against the order of memory: for 1,000 rows it takes
-    twice as long.
+    NumPy's function releases the interpreter's lock too, but copies the matrix twice against the order of memory, and
+    takes twice as long for 1,000 rows.
 
     Parameters
     ----------
     A : ndarray of shape (n, n), float64, C-contiguous
-        Is used up.
+        Overwritten.
 
     Returns
     -------
     ndarray of shape (n, n), in the order of columns, or None
-        U, with what there was below its diagonal; None if A is not positive definite.
+        U, with the numbers of A below its diagonal; None if A is not positive definite.
     """
     if A.dtype != np.float64 or not A.flags.c_contiguous or not A.flags.writeable or A.shape != (len(A), len(A)):
         raise TypeError(f"factorise takes a writable square C-contiguous float64 array; got {A.dtype}, {A.shape}.")

@@ -13,8 +13,8 @@ from dask.utils import parse_bytes
 from ..cluster.errors import telling_loss
 from ..exceptions import FileMissingError, ParameterError
 from ..hdf5.dataset import sizes_of_parts
+from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, open_rows, some
-from ..hdf5.urls import is_url
 from ..lazy import da
 
 __all__ = ["check_visible", "from_hdf5", "source_of"]

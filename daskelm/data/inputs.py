@@ -13,8 +13,8 @@ import numpy as np
 
 from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
+from ..hdf5.paths import place_of
 from ..hdf5.rows import Hdf5Rows, open_rows, row_range, some
-from ..hdf5.urls import place_of
 from ..lazy import da
 from .frames import frame_to_numpy, frames_to_dask, is_frame, is_missing
 from .from_hdf5 import source_of

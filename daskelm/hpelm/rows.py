@@ -11,10 +11,10 @@ import numpy as np
 from ..data.inputs import Source, n_columns, open_input
 from ..data.to_hdf5 import check_ending, make_hdf5
 from ..exceptions import DataError, InputTypeError, ParameterError
+from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
+from ..hdf5.paths import refuse_written
 from ..hdf5.rows import Hdf5Rows
-from ..hdf5.sealed import check_replaceable
-from ..hdf5.urls import refuse_written
 
 __all__ = ["check_file", "row_range", "table", "write_rows"]
 

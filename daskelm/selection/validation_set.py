@@ -10,8 +10,8 @@ from ..data.inputs import Source, n_columns
 from ..data.labels import count_classes
 from ..data.targets import ClassTargets, Targets
 from ..exceptions import DaskelmError, DataError, InputTypeError, ParameterError, RowsCountedError
+from ..hdf5.paths import place_of
 from ..hdf5.rows import Hdf5Rows
-from ..hdf5.urls import place_of
 from ..sums.ledger import Ledger
 from ..sums.provenance import Provenance, Table, provenance_of
 from ..sums.row_cells import common_rows

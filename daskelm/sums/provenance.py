@@ -14,8 +14,8 @@ from ..data.inputs import n_columns, take_runs
 from ..data.targets import Targets
 from ..exceptions import AlikeTablesWarning, DataError, FileMissingError
 from ..hdf5.dataset import Part
+from ..hdf5.paths import place_of
 from ..hdf5.rows import Hdf5Rows
-from ..hdf5.urls import place_of
 from ..lazy import da
 from .copies import Copies, called, name_of, refuse_twice
 from .digests import row_digests, sum_digests
