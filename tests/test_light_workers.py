@@ -187,3 +187,35 @@ def test_a_module_that_is_imported_late_is_the_module():
     assert lazy.Array is dask.array.Array
     with pytest.raises(AttributeError, match="nothing_such"):
         lazy.nothing_such  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (["--help"], ("numpy", "h5py", "scipy", "dask", "distributed", "sklearn", "pandas")),
+        (["info", "X.h5"], ("distributed", "sklearn", "pandas", "dask.array")),
+        (["info", "--json", "X.h5"], ("distributed", "sklearn", "pandas", "dask.array")),
+        (["info", "model.h5"], ("distributed", "sklearn", "pandas", "dask.array")),
+        (["merge", "sums.h5", "--into", "all.h5", "--no-lock"], ("distributed", "sklearn", "pandas", "dask.array")),
+        (["make-hdf5", "table.npy", "table.h5", "--quiet"], ("sklearn",)),
+    ],
+    ids=lambda value: value[0],
+)
+def test_commands_load_only_what_they_need(tables, tmp_path, monkeypatch, arguments, unused):
+    monkeypatch.chdir(tmp_path)
+    X, y, _ = tables
+    (tmp_path / "X.h5").write_bytes(X.read_bytes())
+    np.save("table.npy", np.zeros((3, 2)))
+    model = ELMRegressor(5, random_state=0).initialize(X)
+    model.save("model.h5")
+    model.accumulate(X, y, into="sums.h5")
+    code = (
+        "from daskelm.cli import main\n"
+        "sys.argv[0] = 'daskelm'\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    print(end.code, [n for n in sys.modules])"
+    )
+    *printed, last = in_new_process(code, *arguments)
+    status, _, loaded = last.partition(" ")
+    assert printed
+    assert status == "0"
+    assert set(unused).isdisjoint(ast.literal_eval(loaded))
