@@ -44,7 +44,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Names are imported when they are first used: `daskelm --help` does not wait for scikit-learn and Dask.
+# Each name is imported when it is first used, so that `daskelm --help` does not wait for scikit-learn and Dask.
 _HOMES = {
     "ELMClassifier": "estimators.classifier",
     "ELMClassifierCV": "estimators.classifier_cv",

@@ -1,7 +1,12 @@
-"""Every error and warning of the library; each class is also the builtin that a caller would catch."""
+"""All errors and warnings of the library; each error is also of the builtin class that a caller would catch."""
 
-from scipy.linalg import LinAlgWarning
-from sklearn.exceptions import NotFittedError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scipy.linalg import LinAlgWarning
+    from sklearn.exceptions import NotFittedError
 
 __all__ = [
     "AlikeTablesWarning",
@@ -27,11 +32,11 @@ __all__ = [
 
 
 class DaskelmError(Exception):
-    """Root of all errors raised on purpose by daskelm."""
+    """Base class of all errors that daskelm raises on purpose."""
 
 
 class ParameterError(DaskelmError, ValueError):
-    """A parameter has a value outside of its rule."""
+    """A parameter has a value that its rule does not allow."""
 
 
 class DataError(DaskelmError, ValueError):
@@ -39,7 +44,7 @@ class DataError(DaskelmError, ValueError):
 
 
 class InputTypeError(DaskelmError, TypeError):
-    """An input is of a kind that cannot be used: sparse matrices, text columns."""
+    """An input has a type that cannot be used, such as a column of text."""
 
 
 class FileMissingError(DaskelmError, FileNotFoundError):
@@ -47,7 +52,7 @@ class FileMissingError(DaskelmError, FileNotFoundError):
 
 
 class DatasetNotFoundError(DaskelmError, KeyError):
-    """An HDF5 file holds no dataset of that name, none that fits, or several to choose from."""
+    """An HDF5 file has no dataset of that name, none that fits, or several to choose from."""
 
     def __str__(self):
         # KeyError shows the repr of its argument, which turns a sentence into a quoted string.
@@ -63,44 +68,70 @@ class FileFormatError(DaskelmError, OSError, ValueError):
 
 
 class FileWriteError(DaskelmError, OSError):
-    """A file cannot be written or locked: no space, no permission, a file system without locks; it is as it was."""
+    """A file cannot be written or locked (no space, no permission, no locks); it is left as it was."""
 
 
 class IncompatibleSumsError(DaskelmError, ValueError):
-    """Sums that cannot be added or subtracted: another layer, other targets, rows counted in both."""
+    """Sums cannot be added or subtracted: they have another layer, other targets, or rows in common."""
 
 
 class RowsCountedError(IncompatibleSumsError):
-    """Rows that are counted in both of two sums."""
+    """Two sums that are to be added count the same rows."""
 
 
 class InsufficientMemoryError(DaskelmError, MemoryError):
-    """The work was refused before it began: its projected need exceeds what is there."""
+    """Work was refused before it began, since it needs more memory than is free."""
 
 
 class MissingExtraError(DaskelmError, ImportError):
-    """A package is not installed that one of the extras brings, such as matplotlib for pictures."""
+    """A package that one of the extras installs is missing, such as matplotlib for pictures."""
 
 
 class ClusterError(DaskelmError, RuntimeError):
-    """A cluster lost workers, its scheduler, or the connection to it, in the middle of the work."""
-
-
-class NotSolvedError(DaskelmError, NotFittedError):
-    """The estimator was asked for something that comes after `fit`, `initialize` or `solve`."""
-
-
-class IllConditionedWarning(LinAlgWarning):
-    """HH + alpha I was not safely positive definite; an eigen-solution was used instead of Cholesky."""
+    """A cluster lost workers, its scheduler, or the connection to it, while it worked."""
 
 
 class ScaleWarning(UserWarning):
-    """The scale of the inputs rests on little: columns that never varied, or a few rows."""
+    """The scale of the inputs has a weak basis: columns that never varied, or only a few rows."""
 
 
 class AlikeTablesWarning(UserWarning):
-    """A table is counted as one of its own, though it looks like another one: a copy that was changed, or two alike."""
+    """A table is counted as a new one though it resembles another: a copy that was changed, or two alike."""
 
 
 class CancellationWarning(UserWarning):
     """So much was subtracted from sums that what is left may be rounding."""
+
+
+if TYPE_CHECKING:
+
+    class NotSolvedError(DaskelmError, NotFittedError):
+        """See `__getattr__`."""
+
+    class IllConditionedWarning(LinAlgWarning):
+        """See `__getattr__`."""
+
+
+def __getattr__(name: str) -> Any:
+    """The two classes with a base class of another library, made when they are first used.
+
+    Every worker imports this module, and none needs scikit-learn, whose import takes 0.4 s after that of dask.array.
+    """
+    if name == "NotSolvedError":
+        from sklearn.exceptions import NotFittedError
+
+        bases: tuple[type, ...] = (DaskelmError, NotFittedError)
+        text = "A method was called that needs `fit`, `initialize` or `solve` first."
+    elif name == "IllConditionedWarning":
+        from scipy.linalg import LinAlgWarning
+
+        bases = (LinAlgWarning,)
+        text = "HH + alpha I was not safely positive definite; eigenvectors were used instead of Cholesky's factor."
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Where several threads make the class at once, all of them get the one that was stored first.
+    return globals().setdefault(name, type(name, bases, {"__doc__": text, "__module__": __name__}))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""How many rows are done, how fast, and how long it will take: where it is asked for, in the form of the place."""
+"""Progress of a pass (rows done, rows per second, seconds left) in a terminal, a notebook or a log file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 
 __all__ = ["Listener", "RowProgress", "in_notebook", "listening"]
 
-# Is told of work that begins: its label, its total and their unit; gives what is told how much of it is done.
+# Called when work begins, with its label, total and unit; returns a function to call with the amount that is done.
 Listener = Callable[[str, int | None, str], Callable[[int], None]]
 
-# Seconds to wait until the scheduler has noted which tasks are watched: a tenth of a second if it is not busy.
-_NOTED_SECONDS = 5
+# Seconds to wait for the progress bar to register with the scheduler, which takes 0.1 s if that is not busy.
+_REGISTERED_SECONDS = 5
 
-# Of the work that is done in this thread and context; arguments would go through every function on the way.
+# The listener of this thread and context; as an argument it would have to pass through every function on the way.
 _LISTENER: ContextVar[Listener | None] = ContextVar("daskelm_listener", default=None)
 
 
 @contextlib.contextmanager
 def listening(listener: Listener | None) -> Iterator[None]:
-    """Have a listener, or none, told of all work in here."""
+    """Report all work in the `with` block to a listener, or to none."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -35,11 +35,11 @@ def listening(listener: Listener | None) -> Iterator[None]:
 
 
 class RowProgress:
-    """Counts rows, or what `unit` says; tells who listens, and shows it when `verbose`.
+    """Counts rows, or units of another name; reports them to the listener, and shows them if `verbose`.
 
     In a terminal, one line on standard error is rewritten in place, at most four times a second; in a notebook, one
-    below the cell; elsewhere (a log file), a line is added at each tenth. `total` is None where nobody knows it: then
-    every five seconds. Work that is done within `patience`, in seconds, is not shown.
+    below the cell; in a log file, a line is added at each tenth. If the `total` is unknown (None), a line is added
+    every five seconds. Work that takes less than `patience` seconds is not shown.
     """
 
     def __init__(
@@ -53,21 +53,21 @@ class RowProgress:
     ):
         self.total, self.verbose, self.label, self.unit, self.patience = total, bool(verbose), label, unit, patience
         self.n, self._begin, self._shown_at, self._shown_tenth = 0, time.monotonic(), 0.0, 0
-        # What else the line says, such as the R2 so far.
+        # Further text of the line, such as the R2 so far.
         self.note = ""
         self._notebook = _NotebookLine() if self.verbose and in_notebook() else None
         listener = _LISTENER.get()
-        self._tell: Callable[[int], None] = (lambda n: None) if listener is None else listener(label, total, unit)
+        self._report: Callable[[int], None] = (lambda n: None) if listener is None else listener(label, total, unit)
 
     def started(self, futures: list) -> None:
-        """Show these tasks on a cluster, which the work is done by, in a notebook."""
+        """Show the bar of Dask for the tasks on a cluster that do the work, in a notebook."""
         if self._notebook is not None:
             _show_tasks(futures)
 
     def advance(self, n_rows: int) -> None:
         """Count `n_rows` more."""
         self.n += n_rows
-        self._tell(self.n)
+        self._report(self.n)
         now = time.monotonic()
         if not self.verbose or not n_rows or now - self._begin < self.patience:
             return
@@ -127,7 +127,7 @@ class RowProgress:
 
 
 def in_notebook() -> bool:
-    """Whether there is something that shows pictures: a shell of IPython's that is not a terminal."""
+    """Whether this process belongs to a notebook: IPython runs, and not in a terminal."""
     if "IPython" not in sys.modules:
         return False
     from IPython import get_ipython
@@ -143,7 +143,7 @@ class _NotebookLine:
         self._shown: Any = None
 
     def show(self, text: str, done: int, total: int | None) -> None:
-        """Write it anew; without a bar where nobody knows the `total`."""
+        """Replace bar and text; there is no bar if the `total` is unknown."""
         from IPython.display import display
 
         bar = "" if total is None else f'<progress value="{done}" max="{max(total, 1)}"></progress> '
@@ -155,21 +155,21 @@ class _NotebookLine:
 
 
 def _show_tasks(futures: list) -> Any:
-    """Show Dask's own bar of tasks that are on a cluster, and give it; None where ipywidgets is not installed."""
+    """Show Dask's own bar of tasks on a cluster, and return it; None where ipywidgets is not installed."""
     if not futures or importlib.util.find_spec("ipywidgets") is None:
         return None
     from distributed import progress
     from IPython.display import display
 
-    # One bar for all of them: those by name (`multi`) take a task that was merged and forgotten for one that failed.
+    # There is one bar for all tasks. Bars by name (`multi`) take a task that was merged and forgotten for a failed one.
     bar = progress(futures, notebook=True, multi=False)
-    # It writes to the terminal when it is deleted.
+    # The bar is kept with its widget, since it writes to the terminal when it is deleted.
     bar.widget.bar = bar
     display(bar.widget)
-    # The loop of the notebook, where it would listen when it is shown itself, is busy with the cell.
+    # The client's loop updates the bar, since the notebook's loop is busy with the cell.
     futures[0].client.loop.add_callback(bar.listen)
-    # Tasks that are forgotten before they were noted would be waited for on the scheduler, for good.
-    end = time.monotonic() + _NOTED_SECONDS
+    # The scheduler would wait for ever for tasks that are forgotten before the bar has registered.
+    end = time.monotonic() + _REGISTERED_SECONDS
     while not hasattr(bar, "status") and time.monotonic() < end:
         time.sleep(0.01)
     return bar

@@ -57,7 +57,7 @@ class Written(click.ParamType):
     def convert(self, value, param, ctx):
         """The path."""
         from ..exceptions import DaskelmError
-        from ..hdf5.sealed import check_replaceable
+        from ..hdf5.atomic import check_replaceable
 
         if self.kind == "table" and not value.endswith(".csv"):
             raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
@@ -72,16 +72,16 @@ class Written(click.ParamType):
 
 def kind_of(path) -> str | None:
     """What a file is: "model", "sums", "data" (any other HDF5), or None for anything else."""
-    from ..hdf5.dataset import is_hdf5
-    from ..hdf5.sealed import sealed_format
+    from ..hdf5.header import sealed_format
+    from ..hdf5.opening import is_hdf5
 
     return sealed_format(path) or ("data" if is_hdf5(path) else None)
 
 
 def _data(text):
     from ..exceptions import DatasetNotFoundError
+    from ..hdf5.paths import split_dataset
     from ..hdf5.rows import open_rows
-    from ..hdf5.urls import split_dataset
 
     path, dataset = split_dataset(text)
     if dataset is not None and not (path and dataset):

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import click
 
+from ..exceptions import DaskelmError
+
 __all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "tell"]
 
 # A user's mistake, a cluster that went away, and a shell's number for Ctrl-C. A bug has Python's: a traceback and 1.
@@ -67,9 +69,6 @@ def _mistake(error: Exception) -> str | None:
         return f"{error.format_message()} See '{error.ctx.command_path} --help'."
     if isinstance(error, click.ClickException):
         return error.format_message()
-    # Not before there is an error: it brings scikit-learn, and that pandas.
-    from ..exceptions import DaskelmError
-
     if isinstance(error, DaskelmError):
         return _without_number(error)
     if isinstance(error, OSError) and error.errno is not None:

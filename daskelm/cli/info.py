@@ -12,11 +12,11 @@ from functools import partial
 
 from ..estimators.model_file import read_model
 from ..exceptions import FileFormatError
-from ..hdf5.dataset import file_sizes, opened
 from ..hdf5.layout import outsides_of, unwritten_rows
 from ..hdf5.links import datasets_in, dtype_of, links_in
+from ..hdf5.opening import file_sizes, opened
+from ..hdf5.paths import split_dataset
 from ..hdf5.rows import files_named, open_rows, some
-from ..hdf5.urls import split_dataset
 from ..layer.neurons import kind_name
 from ..sums.normal_equations import NormalEquations
 from .arguments import kind_of

@@ -134,7 +134,7 @@ def _told(score):
 
 def _write(path, results, force):
     """All scores as text, the best first; nothing where there is no score."""
-    from ..hdf5.sealed import replacing, writing_to
+    from ..hdf5.atomic import replacing, writing_to
 
     names = [name for name in results if name != "params"]
     with (

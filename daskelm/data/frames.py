@@ -8,7 +8,6 @@ from functools import partial
 from numbers import Number
 from operator import getitem
 
-import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection, tokenize
 from dask.core import flatten
@@ -16,6 +15,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from ..exceptions import InputTypeError
+from ..lazy import da
 
 __all__ = [
     "check_columns",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
@@ -14,8 +13,9 @@ from dask.utils import parse_bytes
 from ..cluster.errors import telling_loss
 from ..exceptions import FileMissingError, ParameterError
 from ..hdf5.dataset import sizes_of_parts
+from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, open_rows, some
-from ..hdf5.urls import is_url
+from ..lazy import da
 
 __all__ = ["check_visible", "from_hdf5", "rows_behind"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 
 import dask
-import dask.array as da
 import h5py
 import numpy as np
 
 from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
+from ..hdf5.paths import place_of
 from ..hdf5.rows import open_rows
-from ..hdf5.urls import place_of
+from ..lazy import da
 from .finite import LARGEST_WEIGHT, check_finite, check_weights, first_bad
 from .frames import frame_to_numpy, frames_to_dask, is_frame
 from .from_hdf5 import rows_behind

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import dask
-import dask.array as da
 import h5py
 
 from ..exceptions import FileMissingError, InputTypeError, MissingExtraError
+from ..lazy import da
 from .refusals import refuse_unusable
 from .source import is_path
 

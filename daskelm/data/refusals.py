@@ -9,15 +9,14 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-import dask.array as da
 import h5py
 import numpy as np
-import scipy.sparse
 from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from ..exceptions import DataError, InputTypeError
+from ..lazy import da
 
 __all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
 
@@ -25,7 +24,8 @@ __all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
 def refuse_unusable(value, name: str) -> None:
     """Refuse values that would be misread or cannot be read: promises, sparse and masked arrays, HDF5 groups."""
     refuse_promises(value, name)
-    if scipy.sparse.issparse(value) or hasattr(value, "toarray"):
+    # All sparse matrices and arrays of SciPy have this method, and those of other libraries.
+    if hasattr(value, "toarray"):
         raise InputTypeError(
             f"{name}: sparse matrices are not supported, since hidden layers and tables in HDF5 files are dense; got "
             f"{type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.core import flatten
@@ -14,6 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import ensure_dict
 
 from ..cluster.gather import apply_in_view
+from ..lazy import da
 from ..progress import RowProgress
 from .source import Source, source_of
 

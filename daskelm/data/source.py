@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import dask.array as da
 import h5py
 import numpy as np
 
@@ -15,6 +14,7 @@ from ..cluster.client import current_client
 from ..cluster.errors import compute
 from ..hdf5.dataset import Part
 from ..hdf5.rows import Hdf5Rows, row_range, some
+from ..lazy import da
 from .from_hdf5 import from_hdf5
 from .refusals import check_chunk, checked
 

@@ -16,11 +16,10 @@ from threadpoolctl import threadpool_limits
 from ..cluster.client import current_client, n_local_threads
 from ..cluster.errors import telling_loss
 from ..exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
+from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
-from ..hdf5.paths import check_regular
-from ..hdf5.sealed import check_replaceable
+from ..hdf5.paths import check_regular, refuse_url
 from ..hdf5.target import new_hdf5
-from ..hdf5.urls import refuse_url
 from ..progress import RowProgress
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
 from .interop import to_supported

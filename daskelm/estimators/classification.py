@@ -15,6 +15,7 @@ from ..data.inputs import check_finite, is_lazy, is_path, n_columns, open_input,
 from ..data.labels import count_classes
 from ..data.targets import ClassTargets, IndicatorTargets, probabilities
 from ..exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
+from ..passes.outputs import decisions_of, labels_of
 from ..passes.score import accuracy
 from .table_estimator import TableEstimator
 
@@ -105,12 +106,12 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         n = len(classes)
         tail: tuple[int, ...] = (n,)
         if result == "predict":
-            finish = partial(_labels, classes=classes, multi=multi, dtype=dtype)
+            finish = partial(labels_of, classes=classes, multi=multi, dtype=dtype)
             tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)
         elif result == "predict_proba":
             finish = partial(probabilities, multi=multi)
         else:
-            finish = partial(_decisions, multi=multi)
+            finish = partial(decisions_of, multi=multi)
             tail = tail if multi or n > 2 else ()
         return self._outputs(what, finish, tail, dtype)
 
@@ -242,15 +243,3 @@ def _not_files(y, X):
     # Now, since NumPy makes the word 'nan' of what is missing among words.
     check_finite(np.asarray(y, object), "y")
     return np.asarray(y)
-
-
-def _labels(outputs, classes, multi, dtype):
-    # Through the very numbers that predict_proba gives, so that the two never disagree.
-    p = probabilities(outputs, multi).astype(dtype)
-    return (p > 0.5).astype(np.int64) if multi else classes[np.argmax(p, axis=1)]
-
-
-def _decisions(outputs, multi):
-    if multi:
-        return 2 * outputs - 1
-    return 2 * outputs[:, 0] - 1 if outputs.shape[1] == 1 else outputs

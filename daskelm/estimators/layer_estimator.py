@@ -38,10 +38,10 @@ from ..data.inputs import (
 from ..data.interop import header_of
 from ..data.to_hdf5 import check_ending, make_hdf5, stream_hdf5
 from ..exceptions import DataError, InputTypeError, NotSolvedError, ParameterError, ScaleWarning
+from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
+from ..hdf5.paths import refuse_written
 from ..hdf5.rows import Hdf5Rows
-from ..hdf5.sealed import check_replaceable
-from ..hdf5.urls import refuse_written
 from ..layer.layer import Layer, Scale
 from ..layer.neurons import Neurons, parse_neurons
 from ..passes.predict import LayerOutput, apply

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_array
 from ..data.inputs import check_weights, in_memory, is_lazy, is_path, n_columns, open_input, plain_values
 from ..data.targets import RegressionTargets, check_targets
 from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
+from ..passes.outputs import numbers_of
 from ..passes.predict import UncertainOutput
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty
@@ -90,7 +91,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
                 f"out: it takes one result, and return_std=True gives two; got {out}. Leave it out and write each: "
                 "mean, std = predict(X, return_std=True); to_hdf5(std, path) (make_hdf5 for arrays in memory)."
             )
-        plain = replace(function, finish=_numbers, tail=(len(function.coef),))
+        plain = replace(function, finish=numbers_of, tail=(len(function.coef),))
         both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict", overwrite=overwrite)
         mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
         if isinstance(both, np.ndarray):
@@ -118,7 +119,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         coef = self._solved(what).coef
         vector = getattr(self, "_vector_target", len(coef) == 1)
         tail = () if vector else (len(coef),)
-        return self._outputs(what, partial(_numbers, vector=vector), tail, self._output_dtype())
+        return self._outputs(what, partial(numbers_of, vector=vector), tail, self._output_dtype())
 
     def score(self, X, y, sample_weight=None) -> float:
         """Coefficient of determination R2 of the predictions.
@@ -181,7 +182,3 @@ def _refuse_labels(y):
 
 def _no_numbers(got):
     return InputTypeError(f"y must hold numbers; got {got}. Use ELMClassifier for labels.")
-
-
-def _numbers(outputs, vector=False):
-    return outputs[:, 0] if vector else outputs

@@ -1,4 +1,4 @@
-"""What an HDF5 file holds, in words; whether daskelm could have written it; which other files it is read from."""
+"""The contents of an HDF5 file: whether daskelm wrote them, and which other files they are read from."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .links import linked_from
 
 __all__ = ["files_behind", "files_read", "foreign_contents", "mark_as_data"]
 
-# The attribute of the file that says who wrote it, and what may be beside it: `normalize_hdf5` of the HP-ELM interface
-# notes on the dataset what it applied.
+# The file attribute by which daskelm marks its files, and the attributes that its dataset may have: `normalize_hdf5` of
+# the HP-ELM interface stores there what it applied.
 _MARK, _VALUE = "daskelm", "data"
 _NORMALIZED = {"mean", "std", "daskelm_normalized"}
-# Names that are looked at before one says "and more": a file may hold millions.
+# At most so many names are listed before a message ends in "and more": a file may hold millions.
 _MOST_NAMES = 1000
 
 
 def mark_as_data(file: h5py.File) -> None:
-    """Note in a new file that daskelm writes it, as one table of numbers: it may be replaced by another one."""
+    """Mark a new file as a table of numbers that daskelm wrote, so that it may be replaced by another table."""
     file.attrs[_MARK] = _VALUE
 
 
 def foreign_contents(path, dataset: str) -> str | None:
-    """What an HDF5 file holds that daskelm did not write as the table `dataset`, in words; None if there is nothing.
+    """The contents of an HDF5 file that daskelm did not write as the table `dataset`, in words; None if there are none.
 
-    A table that daskelm wrote carries its mark, and is the one dataset of that name with no attributes of others. An
-    HDF5 file that holds nothing at all has nothing to lose.
+    A table that daskelm wrote has its mark, and is the only dataset, of that name, without attributes of other
+    programs. An HDF5 file that holds nothing at all may be replaced as well.
     """
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
@@ -52,7 +52,7 @@ def foreign_contents(path, dataset: str) -> str | None:
 
 
 def _names(file):
-    """Names of all that is no group, with "more than " if there are too many to count."""
+    """Names of everything that is not a group, and the words "more than " if there are too many to count."""
     found: list[str] = []
     empty: list[str] = []
 
@@ -62,7 +62,7 @@ def _names(file):
         return True if len(found) + len(empty) >= _MOST_NAMES else None
 
     stopped = file.visititems_links(see)
-    # A group that holds nothing is named itself.
+    # An empty group is listed by its own name.
     held = [name for name in empty if not any(other.startswith(f"{name}/") for other in (*found, *empty))]
     return found + held, "more than " if stopped else ""
 
@@ -81,9 +81,9 @@ def _is_ours(file, names, dataset):
 
 
 def files_read(path, dataset: str) -> list[str]:
-    """Local files that reading a dataset of a file reads: itself, targets of links, sources and external storage.
+    """Local files from which a dataset is read: its own file, targets of links, sources and external storage.
 
-    Files that are not there are among them. Of a file that cannot be read, it alone.
+    Files that do not exist are listed too. For a file that cannot be read, the list has this file alone.
     """
     found: dict[str, None] = {}
     _follow(os.path.abspath(path), dataset, found, set())
@@ -91,7 +91,7 @@ def files_read(path, dataset: str) -> list[str]:
 
 
 def files_behind(dataset: h5py.Dataset) -> list[str]:
-    """The same of an open dataset: its file, and those that hold its numbers."""
+    """Local files from which an open dataset is read: its own file, and those that hold its numbers."""
     path = os.path.abspath(dataset.file.filename)
     found: dict[str, None] = {path: None}
     with contextlib.suppress(OSError, RuntimeError, ValueError):
@@ -119,7 +119,7 @@ def _follow_all(others, found, seen):
 
 
 def _led_to(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str | None]]:
-    """(file, dataset) of what a name in a file leads to; no dataset where the file is plain bytes."""
+    """(file, dataset) to which a name in a file leads; the dataset is None where the file is plain bytes."""
     if linked := list(linked_from(file, path, name)):
         yield from linked
     else:
@@ -127,7 +127,7 @@ def _led_to(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str | 
 
 
 def _stored(item: h5py.Dataset, path: str) -> Iterator[tuple[str, str | None]]:
-    """(file, dataset) of where the numbers of a dataset are, if they are not in its own file."""
+    """(file, dataset) in which the numbers of a dataset lie, if that is not its own file."""
     if item.is_virtual:
         for source in item.virtual_sources():
             if source.file_name == ".":
@@ -140,7 +140,7 @@ def _stored(item: h5py.Dataset, path: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _matching(places: Iterable[str]) -> Iterator[str]:
-    """All of several places; where they hold the number of a block, %b, the files that there are."""
+    """The given places; where a name has %b, the number of a block, the files that match it."""
     for place in dict.fromkeys(map(os.path.abspath, places)):
         if "%b" in place:
             yield from glob.glob(glob.escape(place).replace("%b", "*").replace("%%", "%"))

@@ -1,4 +1,4 @@
-"""Files beside its own that a dataset is read from: found as HDF5 finds them, opened, and looked through for gaps."""
+"""Other files that a dataset is read from: found where HDF5 finds them, opened, and searched for gaps."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = [
     "virtual_places",
 ]
 
-# Virtual datasets of virtual datasets, and so on; one that is a source of itself has no end.
+# Virtual datasets may be sources of virtual datasets, to this depth; one that is its own source has no end.
 _DEEPEST = 16
 
 
 @dataclass
 class Seen:
-    """What was found of rows of a dataset: the files that they are read from, and those that HDF5 would fill.
+    """Where rows of a dataset lie: the files that they are read from, and the rows that HDF5 would fill.
 
-    Files are by path, with their status; `names` has them as they stand in the descriptions, in order.
+    `files` has the status of each file by its path; `names` are (name in the description, path), in order.
     """
 
     files: dict[str, os.stat_result] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class Seen:
 
     @property
     def version(self) -> tuple[int, int]:
-        """Sums of sizes and of times of the last change: others as soon as one file is another."""
+        """Sums of the sizes and of the times of change, which differ as soon as one file is another one."""
         files = self.files.values()
         return sum(status.st_size for status in files), sum(status.st_mtime_ns for status in files)
 
 
 def status_of(path: str) -> os.stat_result:
     """The status of a file as it is now."""
-    # Opening asks a network file system, which may tell a status from memory.
+    # A network file system may answer `stat` from its cache, but asks its server when a file is opened.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         return os.fstat(handle)
@@ -63,7 +63,7 @@ def status_of(path: str) -> os.stat_result:
 
 
 def check_prefixes(dataset: h5py.Dataset, path: str) -> None:
-    """Refuse an open dataset that finds other files than a task will, which opens it by its path."""
+    """Refuse an open dataset whose other files a task would not find, since a task opens it by its path."""
     access = dataset.id.get_access_plist()
     given = [name for name in ("virtual", "efile") if getattr(access, f"get_{name}_prefix")()]
     if given and outsides_of(dataset):
@@ -76,9 +76,9 @@ def check_prefixes(dataset: h5py.Dataset, path: str) -> None:
 
 
 class SourceFiles:
-    """Opens sources of datasets, and keeps them open; for use in a `with` statement.
+    """Context manager that opens sources of datasets, and keeps them open.
 
-    While they are open here, HDF5 reads from the same files, whatever becomes of their names.
+    While they are open, HDF5 reads from the same files, even if other files get their names.
     """
 
     def __init__(self, **options):
@@ -98,7 +98,7 @@ class SourceFiles:
         self._stack.close()
 
     def survey(self, dataset: h5py.Dataset, path: str, first: int, last: int, depth: int = 0) -> Seen:
-        """What is found of rows first to last - 1 of a dataset, in all that it is read from besides its own file."""
+        """Where rows first to last - 1 of a dataset lie, in all files that it is read from besides its own."""
         outsides = outsides_of(dataset)
         seen = Seen(holes=own_holes(dataset, outsides))
         for outside in outsides:
@@ -110,14 +110,14 @@ class SourceFiles:
         return seen
 
     def look(self, outside: Outside, dataset: h5py.Dataset, path: str, first: int, last: int, depth: int = 0) -> Seen:
-        """The same of those rows of a dataset in the file at a path that lie in one of its outsides.
+        """Where those of rows first to last - 1 lie that are in one of the outsides of a dataset in the file at a path.
 
         Raises
         ------
         FileMissingError
-            A file is not there.
+            A file does not exist.
         FileFormatError
-            There is no such dataset in it, or less than is needed.
+            A file does not have the dataset, or has fewer rows or columns than are needed.
         """
         if outside.dataset is None:
             return _raw_file(outside, dataset, path)
@@ -151,7 +151,7 @@ class SourceFiles:
         outside = whole
         seen = self.survey(source, place, *outside.rows_there(first, last), depth + 1)
         if source.file != dataset.file:
-            # By way of a link it may lie in yet another file.
+            # Where its name is a link, the dataset lies in a third file.
             home = os.path.join(os.getcwd(), source.file.filename)
             for found in dict.fromkeys((place, home)):
                 try:
@@ -173,7 +173,7 @@ class SourceFiles:
                 try:
                     file = h5py.File(place, "r", locking="best-effort", **self._options)
                 except OSError as error:
-                    # HDF5 goes on to the next place, and fills the rows after the last one.
+                    # HDF5 would go on to the next place, and fill the rows if none can be opened.
                     errors.append(f"{place}: {error}")
                     continue
                 self._files[place] = self._stack.enter_context(file)
@@ -191,7 +191,7 @@ class SourceFiles:
 
 @dataclass
 class Survey:
-    """Where rows lie: size and date of each of the outsides, rows that nobody wrote; and what reading them takes."""
+    """Where all rows of a dataset lie: size and date of each outside, rows never written, and memory to read them."""
 
     versions: list[tuple[int, int]] = field(default_factory=list)
     holes: list[tuple[int, int]] = field(default_factory=list)
@@ -202,18 +202,18 @@ class Survey:
 def own_holes(
     dataset: h5py.Dataset, outsides: Sequence[Outside], missing: tuple[float | int, ...] = ()
 ) -> list[tuple[int, int]]:
-    """Rows of a dataset itself that HDF5 would fill with a number; of sources, see `SourceFiles`."""
+    """Rows that HDF5 would fill since the dataset itself lacks them; for gaps in its sources see `SourceFiles`."""
     holes = unmapped_rows(dataset, outsides) if dataset.is_virtual else unwritten_rows(dataset)
     return [] if holes and fill_is_missing(dataset, missing) else holes
 
 
 def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] = ()) -> Survey:
-    """Look through all of a dataset, and all that it is read from.
+    """Where all rows of a dataset lie, in its own file and in others.
 
     Raises
     ------
     FileMissingError, FileFormatError
-        A source of a virtual dataset, or a raw file, is not there or not whole.
+        A source of a virtual dataset, or a raw file, is missing or incomplete.
     """
     outsides = outsides_of(dataset)
     holes = own_holes(dataset, outsides, missing)
@@ -223,14 +223,15 @@ def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] 
     with SourceFiles() as sources:
         for i, outside in enumerate(outsides):
             if i and outside.file != outsides[i - 1].file:
-                # There may be more of them than a process can have open.
+                # A dataset may have more sources than a process can have open files.
                 sources.close()
             seen = sources.look(outside, dataset, path, outside.first, outside.last)
             versions.append(seen.version)
             holes += seen.holes
             caches.append(seen.cache_bytes)
             unpacking = max(unpacking, seen.unpacking_bytes)
-    # Each source has a cache of its own. Of sources one after the other two are open at once; side by side, all are.
+    # Each source has its own cache. Two are open at once where sources follow each other, and all where they are side
+    # by side.
     spans = [(outside.first, outside.last) for outside in outsides]
     one_by_one = sum(last - first for first, last in spans) == sum(last - first for first, last in union(spans))
     others = max(caches) if one_by_one else sum(caches) - max(caches)
@@ -254,7 +255,7 @@ def _raw_file(outside, dataset, path) -> Seen:
     where = f"rows {outside.first} to {outside.last - 1} of {dataset.name!r} in {path}"
     remedy = "Put it there; HDF5_EXTFILE_PREFIX='${ORIGIN}' has HDF5 look beside the HDF5 file."
     try:
-        # What is no file, such as a pipe, is never opened.
+        # Only a regular file is opened, since opening a pipe may block.
         status = status_of(place) if os.path.isfile(place) else os.stat(place)
     except OSError as error:
         raise FileMissingError(
@@ -294,7 +295,7 @@ def raw_place(name: str, path: str) -> str:
 
 
 def _expanded(prefix, folder):
-    """A prefix with the folder of the file in it; None if it says nothing."""
+    """A prefix in which ${ORIGIN} is replaced by the folder of the file; None for an empty prefix."""
     if prefix in ("", "."):
         return None
     origin = "${ORIGIN}"

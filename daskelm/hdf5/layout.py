@@ -1,7 +1,7 @@
-"""What a file says about where the numbers of a dataset lie: in it, outside of it, or nowhere.
+"""Where the numbers of a dataset lie, by the description in its file: in this file, in others, or nowhere.
 
-HDF5 reads its fill value, without a word, where a source of a virtual dataset is missing, where a virtual dataset has
-no source, where a chunk was never written, and beyond the end of an external raw file. None of these are data.
+HDF5 reads its fill value, without an error, where a source of a virtual dataset is missing, where a virtual dataset has
+no source, where a chunk was never written, and beyond the end of an external raw file. Such values are no data.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 _UNLIMITED = 2**64 - 1
-# Pieces of a selection, and cells of the grid that they are looked at on, beyond which nobody can wait for the answer.
+# Selections in more pieces, or on a grid of more cells, are refused, since comparing them would take too long.
 _MOST_PIECES, _MOST_CELLS = 10**6, 10**8
-# Chunks of more, side by side, are read in place where they are not packed.
+# Uncompressed chunks side by side with more bytes than these are read in place, without a cache.
 _CACHE_BYTES = 256 * 2**20
 
 Runs = Sequence[tuple[int, int]]
@@ -38,20 +38,20 @@ Runs = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Outside:
-    """Rows of a dataset that lie elsewhere: in a dataset of another file, or in a raw file, for which that is None.
+    """Rows of a dataset that lie in another place: a dataset of another file, or a raw file.
 
     Parameters
     ----------
     file : str
-        As the description has it.
+        Its name as the description has it.
     dataset : str or None
-        Its name there.
+        Name of the dataset in that file; None for a raw file.
     rows, columns : sequences of (first, last + 1)
-        Runs of rows and columns here, each row with each column.
+        Runs of rows and columns of this dataset; each of the rows has each of the columns there.
     source : (int, int)
-        First row that is read there, and last + 1.
+        First row that is read of the other dataset, and last + 1.
     need : tuple of int
-        The least shape of the dataset there, or the bytes of the raw file; nothing where it is all of a dataset.
+        The least shape of the other dataset, or number of bytes of the raw file; empty where all of a dataset is read.
     """
 
     file: str
@@ -73,25 +73,25 @@ class Outside:
 
     @property
     def straight(self) -> bool:
-        """Whether these rows are those of the source in order, one after the other."""
+        """Whether these rows are consecutive rows of the source, in the same order."""
         return len(self.rows) == 1 and self.last - self.first == self.source[1] - self.source[0]
 
     def of_all(self, shape: tuple[int, ...]) -> Outside | None:
-        """The same with the shape of the dataset there, all of which is read; None if it has more or fewer numbers."""
+        """A copy for a source of this shape, all of which is read; None if it has more or fewer numbers than needed."""
         n_rows, n_columns = (
             sum(last - first for first, last in runs) for runs in (self.rows, self.columns or [(0, 1)])
         )
         return replace(self, source=(0, shape[0]), need=shape) if math.prod(shape) == n_rows * n_columns else None
 
     def rows_there(self, first: int, last: int) -> tuple[int, int]:
-        """The rows of the source that rows first to last - 1 may lie in."""
+        """(first, last + 1) of the rows of the source in which rows first to last - 1 may lie."""
         if not self.straight:
             return self.source
         shift = self.source[0] - self.first
         return max(first, self.first) + shift, min(last, self.last) + shift
 
     def rows_here(self, first: int, last: int) -> tuple[int, int]:
-        """The rows that may lie in rows first to last - 1 of the source."""
+        """(first, last + 1) of the rows that may lie in rows first to last - 1 of the source."""
         if not self.straight:
             return self.first, self.last
         shift = self.first - self.source[0]
@@ -99,7 +99,7 @@ class Outside:
 
 
 def outsides_of(dataset: h5py.Dataset) -> list[Outside]:
-    """All that a dataset has elsewhere, in the order of its description; nothing for most datasets."""
+    """Parts of a dataset that lie in other places, in the order of its description; none for most datasets."""
     made = dataset.id.get_create_plist()
     layout = made.get_layout()
     if layout == h5py.h5d.VIRTUAL:
@@ -122,7 +122,7 @@ def _raw(made, dataset) -> Iterator[Outside]:
 
 
 def _mapped(made, i, dataset) -> Iterator[Outside]:
-    """The parts that one entry of a virtual dataset stands for."""
+    """Outsides of one entry in the description of a virtual dataset."""
     file, name = made.get_virtual_filename(i), made.get_virtual_dsetname(i)
     here, there = made.get_virtual_vspace(i), made.get_virtual_srcspace(i)
     bounds = _bounds(there)
@@ -141,7 +141,7 @@ def _mapped(made, i, dataset) -> Iterator[Outside]:
     else:
         rows = [(first, min(first + block[0], n_rows)) for first in range(start[0], n_rows, stride[0])]
     if not _is_endless(there):
-        # A source for each block, with its number in the name in the place of %b.
+        # Each block has its own source, whose name has the block's number in the place of %b.
         for k, (first, last) in enumerate(rows):
             begin = bounds[0][0] if bounds else 0
             source = (begin, begin + last - first)
@@ -164,7 +164,7 @@ def _is_endless(space):
 
 
 def _bounds(space) -> list[tuple[int, int]]:
-    """First and last + 1 of a selection along each axis, what has no end aside; nothing of all of an unknown shape."""
+    """(first, last + 1) of a selection along each axis, without unlimited parts; empty if all of an unknown shape."""
     if space.get_select_type() == h5py.h5s.SEL_ALL:
         return [(0, n) for n in space.shape]
     if _is_endless(space):
@@ -189,7 +189,7 @@ def _areas(space, dataset) -> list[tuple[Runs, Runs]]:
 
 
 def _runs(start, stride, count, block) -> Runs:
-    """Runs along the first axis of a regular selection; none where it has no axis."""
+    """Runs along the first axis of a regular selection; none where a selection has no axes."""
     if not start:
         return ()
     if count[0] == 1 or stride[0] == block[0]:
@@ -209,7 +209,7 @@ def _intricate(dataset, what):
 
 
 def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tuple[int, int]]:
-    """Runs of rows of a virtual dataset of which some column has no source."""
+    """Runs of rows of a virtual dataset in which at least one column has no source."""
     n_rows, width = len(dataset), math.prod(dataset.shape[1:])
     if not width:
         return []
@@ -220,7 +220,8 @@ def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tu
     column_edges = _edges((run for runs in columns for run in runs), width)
     if len(row_edges) * len(column_edges) > _MOST_CELLS:
         raise _intricate(dataset, "sources in too many pieces of rows and columns")
-    # How many more areas begin than end at each corner, summed up along both axes: how many each cell lies in.
+    # Each corner has the number of areas that begin there, less those that end. Their sums along both axes are the
+    # numbers of areas that each cell lies in.
     grid = np.zeros((len(row_edges), len(column_edges)), np.int32)
     for outside, runs in zip(outsides, columns, strict=True):
         corners = [np.searchsorted(row_edges, ends) for ends in np.transpose(outside.rows)]
@@ -237,20 +238,20 @@ def _edges(runs, end):
 
 
 def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Runs of rows that were never written, by whole chunks."""
+    """Runs of rows in chunks that were never written."""
     n_rows, layout = len(dataset), dataset.id.get_create_plist().get_layout()
     if not n_rows or not math.prod(dataset.shape[1:]) or layout in (h5py.h5d.COMPACT, h5py.h5d.VIRTUAL):
         return []
     if layout == h5py.h5d.CONTIGUOUS:
-        # Not by its offset, to which HDF5 adds the size of a user block, even where there is none.
+        # The offset does not show it: HDF5 adds the size of a user block to it, even where no bytes are stored.
         return [(0, n_rows)] if not dataset.external and not dataset.id.get_storage_size() else []
     if dataset.file.driver == "fileobj":
-        # At a URL: whether a chunk is there is seen when it is fetched, without all of the index.
+        # At a URL, a missing chunk is noticed when it is fetched, which does not take all of the index.
         return []
     height, *sides = dataset.chunks
     across = math.prod(-(-n // side) for n, side in zip(dataset.shape[1:], sides, strict=True))
     n_high = -(-n_rows // height)
-    # A few milliseconds for 100,000 chunks; which ones lack takes ten times as long.
+    # Counting 100,000 chunks takes a few milliseconds; finding the missing ones takes ten times as long.
     if dataset.id.get_num_chunks() == n_high * across:
         return []
     found = np.zeros(n_high, np.int64)
@@ -263,7 +264,7 @@ def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 
 def unwritten(path: str, dataset: str, hole: tuple[int, int], asked: tuple[int, int]) -> FileFormatError:
-    """The error for rows that were asked for and that lie, some of them, in a run of rows that were never written."""
+    """The error for a read of rows `asked` of which some are in `hole`, a run of rows that were never written."""
     return FileFormatError(
         f"{path}: rows {hole[0]} to {hole[1] - 1} of {dataset!r} were never written, and HDF5 would fill them with one "
         f"value; got rows {asked[0]} to {asked[1] - 1} to read. Write them and open the file again, or take rows "
@@ -272,9 +273,9 @@ def unwritten(path: str, dataset: str, hole: tuple[int, int], asked: tuple[int, 
 
 
 def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
-    """Bytes of the cache of chunks that reading consecutive rows takes, and those of unpacking a chunk into it.
+    """Bytes that reading consecutive rows takes for a cache of chunks, and for unpacking a chunk into it.
 
-    The cache has all chunks of one row of chunks: each is unpacked once, however low the blocks are that are read.
+    The cache has room for one row of chunks, so that each chunk is unpacked once, even for blocks of a few rows.
     Both are 0 where chunks are read in place.
     """
     chunks, shape = dataset.chunks, dataset.shape
@@ -282,20 +283,20 @@ def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
         return 0, 0
     item, packed = dataset.id.get_type().get_size(), dataset.id.get_create_plist().get_nfilters() > 0
     if chunks[1:] == shape[1:] and not packed:
-        # Without a cache HDF5 reads such chunks right to where they belong: one copy less, and no memory of its own,
-        # which Dask's workers give back and take again for each chunk.
+        # Without a cache HDF5 reads such chunks straight into the result: this saves a copy, and memory that Dask's
+        # workers would free and take again for each chunk.
         return 0, 0
     # The last of several chunks of columns is as wide as the others.
     across = math.prod(-(-n // side) * side for n, side in zip(shape[1:], chunks[1:], strict=True))
     cache = max(chunks[0] * across * item, 2**20)
     if not packed:
         return (cache, 0) if cache <= _CACHE_BYTES else (0, 0)
-    # The chunk as it is in the file, or before its last filter, and as it comes out, while the one before is held.
+    # A chunk is held twice, before and after its last filter, while the cache holds the previous one.
     return cache, 2 * math.prod(chunks) * item
 
 
 def union(runs) -> list[tuple[int, int]]:
-    """Runs of rows, in order, that touch none of the others."""
+    """Runs of rows merged where they overlap or touch, in order."""
     out: list[tuple[int, int]] = []
     for first, last in sorted(runs):
         if out and first <= out[-1][1]:
@@ -306,7 +307,7 @@ def union(runs) -> list[tuple[int, int]]:
 
 
 def intersection(runs: Sequence[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
-    """The runs of rows within rows first to last - 1."""
+    """Runs of rows cut to rows first to last - 1."""
     return [(max(a, first), min(b, last)) for a, b in runs if a < last and b > first]
 
 

@@ -1,4 +1,4 @@
-"""What an HDF5 file holds: its datasets by name, its links to other files, and where a name leads."""
+"""Names in an HDF5 file: its datasets, its links to other files, and where a name leads."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 
-# HDF5 follows so many links of one name, one after the other.
+# HDF5 follows at most so many links, one after the other, for one name.
 _MOST_LINKS = 16
 
 
 class Link(NamedTuple):
-    """A link out of a file: where to, what is there, and whether anything is (None where that is not looked at)."""
+    """A link out of a file: its target, the object there, and whether there is one (None if that was not checked)."""
 
     target: str
     item: h5py.HLObject | None
@@ -44,7 +44,7 @@ class Link(NamedTuple):
 
 
 def datasets_in(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The datasets that lie in a file by name; one with several names by the first of these."""
+    """Datasets that lie in a file, by name; a dataset with several names is listed by the first."""
     found: dict[h5py.Dataset, str] = {}
     for name, kind in _links(file):
         if kind == h5py.h5l.TYPE_HARD and isinstance(item := file.get(name), h5py.Dataset):
@@ -53,8 +53,8 @@ def datasets_in(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def links_in(file: h5py.File) -> dict[str, Link]:
-    """The links of a file that lead out of it or nowhere, by name."""
-    # Out of a file at a URL, HDF5 would look on this machine.
+    """Links of a file that lead to other files or to nothing, by name."""
+    # HDF5 would look for the target of a link in a file at a URL on this machine.
     closed = file.driver == "fileobj"
     found = {}
     for name, kind in _links(file):
@@ -62,14 +62,14 @@ def links_in(file: h5py.File) -> dict[str, Link]:
             continue
         followed = kind == h5py.h5l.TYPE_SOFT or (kind == h5py.h5l.TYPE_EXTERNAL and not closed)
         item = _reached(file, name) if followed and pipe_behind(file, name) is None else None
-        # Another name of what lies in this file is nothing new.
+        # A link within the file is only another name of a dataset that is listed already.
         if item is None or item.file != file:
             found[name] = Link(_target(file, name, kind), item, item is not None if followed else None)
     return found
 
 
 def _reached(group, name) -> h5py.HLObject | None:
-    """What a name leads to; None where there is nothing, or where links lead in a circle."""
+    """The object that a name leads to; None where there is none, or where links lead in a circle."""
     try:
         return group.get(name)
     except RuntimeError:
@@ -77,16 +77,16 @@ def _reached(group, name) -> h5py.HLObject | None:
 
 
 def _links(file):
-    """Name and kind of each link."""
-    # By links: with each object, HDF5 would tell how large its index is, and go through all of that. And without the
-    # links themselves: h5py has no objects for those of kinds that other programs define.
+    """(name, type) of each link."""
+    # Links are visited and not objects, since HDF5 would read the whole index of each object to report its size. Only
+    # names and types are taken, since h5py has no objects for links of types that other programs define.
     names: list[tuple[bytes, int]] = []
     file.id.links.visit(lambda name, info: names.append((name, info.type)), info=True)
     return [(name.decode("utf-8", "surrogateescape"), kind) for name, kind in names]
 
 
 def _target(file, name, kind) -> str:
-    """Where a link leads to, as it is written in the file."""
+    """Target of a link, as it is written in the file."""
     if kind not in (h5py.h5l.TYPE_SOFT, h5py.h5l.TYPE_EXTERNAL):
         return f"what only the program that wrote it knows (user-defined, kind {kind})"
     value = file.id.links.get_val(name.encode("utf-8", "surrogateescape"))
@@ -96,7 +96,7 @@ def _target(file, name, kind) -> str:
 
 
 def linked_from(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str]]:
-    """(file, name) of where the first link in a name leads to, of a file at a path; nothing if there is no link."""
+    """(file, name) of the possible targets of the first link in a name, in the file at a path; empty without a link."""
     where, parts = "", [part for part in name.split("/") if part]
     for i, part in enumerate(parts):
         where = f"{where}/{part}"
@@ -113,7 +113,7 @@ def linked_from(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, st
 
 
 def _link_places(name: str, path: str) -> Iterable[str]:
-    """Where HDF5 looks for the file of an external link; all of them, since what is there may change."""
+    """All places where HDF5 looks for the file of an external link, since a file may appear at any of them."""
     folder = os.path.dirname(os.path.realpath(path))
     prefixes = [prefix for prefix in os.environ.get("HDF5_EXT_PREFIX", "").split(":") if prefix]
     folders = [prefix.replace("${ORIGIN}", folder) for prefix in prefixes] + [
@@ -121,7 +121,7 @@ def _link_places(name: str, path: str) -> Iterable[str]:
         folder,
         os.getcwd(),
     ]
-    # An absolute name that is gone is looked for by its last part.
+    # Where the file of an absolute name does not exist, HDF5 looks for its last part.
     names = dict.fromkeys((name, os.path.basename(name)))
     return dict.fromkeys(os.path.abspath(os.path.join(each, one)) for one in names for each in folders)
 
@@ -152,7 +152,7 @@ def pipe_behind(file: h5py.File, name: str) -> str | None:
 
 
 def _linked(file, path, name) -> list[tuple[str, str]]:
-    """The same as of `linked_from`; nothing of links that only the program that wrote them can follow."""
+    """Targets as of `linked_from`; none for links that only the program that wrote them can follow."""
     try:
         return list(linked_from(file, path, name))
     except (OSError, RuntimeError, ValueError, KeyError, TypeError):
@@ -160,7 +160,7 @@ def _linked(file, path, name) -> list[tuple[str, str]]:
 
 
 def dtype_of(dataset: h5py.Dataset):
-    """NumPy's dtype of a dataset; None of numbers that NumPy does not have, such as times or quad precision."""
+    """NumPy's dtype of a dataset; None for types that NumPy does not have, such as times or quad precision."""
     try:
         return dataset.dtype
     except (TypeError, ValueError):
@@ -174,7 +174,7 @@ def described(dataset: h5py.Dataset) -> str:
 
 
 def listing(file: h5py.File) -> list[str]:
-    """All that a file holds, with shapes and dtypes, and its links with their targets."""
+    """All datasets of a file, with shapes and dtypes, and its links with their targets."""
     found = [f"{name} {described(dataset)}" for name, dataset in datasets_in(file).items()]
     return found + [f"{name} ({link})" for name, link in links_in(file).items()]
 
@@ -185,7 +185,7 @@ def dataset_named(file: h5py.File, path: str, name: str) -> h5py.Dataset:
     Raises
     ------
     DatasetNotFoundError
-        Nothing of that name, a link to what is not there, or no dataset.
+        The name does not exist, is a link without a target, or is no dataset.
     FileFormatError
         A link to a pipe or a device.
     """
@@ -208,7 +208,7 @@ def dataset_named(file: h5py.File, path: str, name: str) -> h5py.Dataset:
 
 
 def broken_link(file: h5py.File, name: str) -> tuple[str, str] | None:
-    """The first part of a name that is a link to what is not there, with its target; None if there is none."""
+    """The first part of a name that is a link without a target, and where it points; None if there is no such link."""
     group, so_far = file, ""
     for word in name.strip("/").split("/"):
         so_far = f"{so_far}/{word}".lstrip("/")
@@ -230,7 +230,7 @@ def home_of(dataset: h5py.Dataset, file: h5py.File) -> tuple[str, str] | None:
 def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:
     """Path of the file that a dataset lies in, and its name there."""
     home, name = dataset.file, dataset.name
-    # By way of a soft link the name is the one in the file that was asked, which may be another dataset's here.
+    # After a soft link, h5py gives the name in the first file, which may be another dataset's name in this one.
     if name is None or home.get(name) != dataset:
         name = next((name for name, found in datasets_in(home).items() if found == dataset), None)
     if name is None:
@@ -243,6 +243,6 @@ def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:
 
 def _absolute(path):
     path = os.path.join(os.getcwd(), path)
-    # Without "..", where no link of the file system makes that another place.
+    # Parts ".." are removed, unless symbolic links make the result another place.
     plain = os.path.normpath(path)
     return plain if os.path.exists(plain) and os.path.samefile(plain, path) else path

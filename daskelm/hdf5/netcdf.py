@@ -1,4 +1,4 @@
-"""netCDF4 files are HDF5, with conventions in attributes: what the numbers of a variable stand for."""
+"""Conventions of netCDF4, which is HDF5 with attributes: packed numbers, missing values, axes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..exceptions import DataError, InputTypeError
 
 __all__ = ["check_unpacked", "fill_is_missing", "is_scale", "mark_missing", "missing_values"]
 
-# What the netCDF library fills variables with that nobody gave a value, by dtype.
+# The fill values of the netCDF library for variables without one of their own, by dtype.
 _FILLS = {
     "f4": 9.969209968386869e36,
     "f8": 9.969209968386869e36,
@@ -22,17 +22,17 @@ _FILLS = {
     "u4": 4294967295,
     "u8": 18446744073709551614,
 }
-# Numbers looked at together: the mask stays in the cache.
+# So many numbers are compared at once that the mask stays in the processor's cache.
 _MARKED_AT_ONCE = 2**16
 
 
 def is_scale(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset is the axis of others, such as their times: netCDF's coordinates and dimensions."""
+    """Whether a dataset is an axis of others, such as their times: one of netCDF's coordinates or dimensions."""
     return h5py.h5ds.is_scale(dataset.id)
 
 
 def check_unpacked(dataset: h5py.Dataset, path: str) -> None:
-    """Refuse a variable whose numbers are codes of others."""
+    """Refuse a variable whose numbers are packed: codes from which the values must be computed."""
     attributes = {name: dataset.attrs[name] for name in ("scale_factor", "add_offset") if name in dataset.attrs}
     packed = [name for name, value in attributes.items() if not np.all(value == (name == "scale_factor"))]
     if _text(dataset.attrs.get("_Unsigned")) == "true" and dataset.dtype.kind == "i":
@@ -58,20 +58,20 @@ def missing_values(dataset: h5py.Dataset) -> tuple[float | int, ...]:
 
 
 def _fill(dataset):
-    """What HDF5 fills in; None where that is anything."""
+    """HDF5's fill value of a dataset; None where it is undefined."""
     # Old files may have no fill value at all, for which h5py has an error.
     defined = dataset.id.get_create_plist().fill_value_defined() != h5py.h5d.FILL_VALUE_UNDEFINED
     return dataset.fillvalue if defined else None
 
 
 def fill_is_missing(dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()) -> bool:
-    """Whether rows that were never written read as missing values: NaN, or what stands for it."""
+    """Whether rows that were never written read as missing values: NaN, or a number that stands for it."""
     fill = _fill(dataset)
     return fill is not None and bool(np.isnan(fill) or fill in missing)
 
 
 def _as_stored(value, dtype):
-    """The value as the numbers of the dataset would have it; None if none of them can be it."""
+    """The value as a number of the dataset's type; None if that type does not have it."""
     if np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
         return None
     if dtype.kind == "f":
@@ -85,7 +85,7 @@ def _as_stored(value, dtype):
 
 
 def mark_missing(block: np.ndarray, missing: tuple[float | int, ...], path: str, first_row: int) -> None:
-    """Make missing values NaN in a block of rows, in place; of whole numbers, which have none, they are an error."""
+    """Replace missing values by NaN in a block of rows, in place; integers have no NaN, so there they are an error."""
     step = max(_MARKED_AT_ONCE // max(block[:1].size, 1), 1)
     for start in range(0, len(block), step):
         piece = block[start : start + step]

@@ -1,4 +1,4 @@
-"""Whether a file to write is one of those that the data to write comes from."""
+"""The check that a file to write is none of the files that the data comes from."""
 
 from __future__ import annotations
 
@@ -14,24 +14,34 @@ import numpy as np
 
 from ..exceptions import ParameterError
 from .contents import files_behind, files_read
-from .paths import identities
+from .paths import identities, is_url
 from .rows import Hdf5Rows
-from .urls import is_url
 
 __all__ = ["check_not_an_input"]
 
-# Objects of other libraries that hold the name of a file (arrays of xarray, readers of users) are looked into so deep.
+# Objects of other libraries (arrays of xarray, readers of users) are searched for names of files to this depth.
 _DEPTH = 8
 _LONGEST_PATH = 4096
-# What holds no name of a file, or holds the whole program.
-_SHUT = (int, float, complex, bytes, type, types.ModuleType, types.BuiltinFunctionType, np.generic, np.dtype, np.ufunc)
-_SHUT_LIBRARIES = {"asyncio", "concurrent", "distributed", "logging", "threading", "tornado", "weakref"}
-# Attributes of the steps of a graph that hold names of steps only, a new one in each.
-_NAMES_OF_STEPS = {"key", "_dependencies", "_repr", "_token", "_data_producer", "_is_coro", "dependencies"}
+# Types whose objects hold no name of a file, or refer to the whole program.
+_SKIPPED = (
+    int,
+    float,
+    complex,
+    bytes,
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    np.generic,
+    np.dtype,
+    np.ufunc,
+)
+_SKIPPED_LIBRARIES = {"asyncio", "concurrent", "distributed", "logging", "threading", "tornado", "weakref"}
+# Attributes of a graph's tasks that hold only names of tasks, which differ from task to task.
+_NAMES_OF_TASKS = {"key", "_dependencies", "_repr", "_token", "_data_producer", "_is_coro", "dependencies"}
 
 
 def check_not_an_input(out, name: str = "out", **inputs) -> None:
-    """Refuse to write to a file that an input is read from, by whatever path, link or mount the two are named.
+    """Refuse to write to a file that an input is read from, even if the two have different paths, links or mounts.
 
     Parameters
     ----------
@@ -60,11 +70,11 @@ def check_not_an_input(out, name: str = "out", **inputs) -> None:
 
 
 class _Files:
-    """Local files that a value may be read from, each once, found by going through all that it holds."""
+    """Iterable of the local files that a value may be read from, each once; searches everything that it holds."""
 
     def __init__(self, value):
         self._value = value
-        # Objects are kept, so that no other one gets the address of one that was seen.
+        # Objects are kept alive, so that no new object gets the address of one that was seen.
         self._seen: dict[int, object] = {}
         self._paths: set[str] = set()
 
@@ -74,7 +84,7 @@ class _Files:
             value, depth = stack.pop()
             if isinstance(value, str):
                 yield from self._new(value)
-            elif value is not None and not _is_shut(_class(value)) and id(value) not in self._seen:
+            elif value is not None and not _is_skipped(_class(value)) and id(value) not in self._seen:
                 self._seen[id(value)] = value
                 if type(value) not in (tuple, list, dict):
                     for found in _named_by(value):
@@ -82,7 +92,7 @@ class _Files:
                 stack += _held_by(value, depth)
 
     def _new(self, path):
-        """The path, if it may be one and is new; of a URL, that of the local file at its end, if there is one."""
+        """The text if it may be a path and is new; for a URL, the path of the local file at its end, if it has one."""
         if path in self._paths:
             return
         self._paths.add(path)
@@ -97,9 +107,9 @@ def _class(value) -> Any:
 
 
 @functools.cache
-def _is_shut(cls) -> bool:
-    """Whether objects of a class hold no name of a file, or hold the whole program."""
-    return issubclass(cls, _SHUT) or cls.__module__.partition(".")[0] in _SHUT_LIBRARIES
+def _is_skipped(cls) -> bool:
+    """Whether objects of a class hold no name of a file, or refer to the whole program."""
+    return issubclass(cls, _SKIPPED) or cls.__module__.partition(".")[0] in _SKIPPED_LIBRARIES
 
 
 def _named_by(value) -> Iterator[str]:
@@ -111,7 +121,7 @@ def _named_by(value) -> Iterator[str]:
         for part in value.parts:
             yield from [part.path] if is_url(part.path) else files_read(part.path, part.dataset)
     elif isinstance(value, h5py.Dataset):
-        # One whose file is closed can be read no more.
+        # A dataset whose file is closed cannot be read any more.
         yield from files_behind(value) if value else ()
     elif isinstance(value, h5py.Group) and value:
         yield value.file.filename
@@ -120,11 +130,11 @@ def _named_by(value) -> Iterator[str]:
 
 
 def _held_by(value, depth) -> list[tuple[object, int]]:
-    """What a value holds, each with how deep it lies in objects that are not known here."""
+    """Objects that a value holds, each with its depth within objects of other libraries."""
     if isinstance(value, list | tuple | set | frozenset):
         return [(item, depth) for item in value]
     if isinstance(value, dict):
-        # Keys that are tuples are names of steps.
+        # Keys that are tuples are names of tasks.
         named = [(key, depth) for key in value if isinstance(key, str | os.PathLike)]
         return named + [(item, depth) for item in value.values()]
     if isinstance(value, Hdf5Rows | h5py.HLObject | os.PathLike):
@@ -140,7 +150,7 @@ def _held_by(value, depth) -> list[tuple[object, int]]:
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
         return [(item, depth + 1) for item in (*cells, value.__defaults__, value.__kwdefaults__)]
-    # Steps and layers of graphs are no deeper than what they hold.
+    # Tasks and layers of graphs do not count as a level of depth.
     deeper = depth if type(value).__module__.startswith("dask.") else depth + 1
     return [(item, deeper) for item in _attributes(value)] if deeper <= _DEPTH else []
 
@@ -166,8 +176,8 @@ def _attributes(value) -> Iterator[object]:
 
 @functools.cache
 def _slots(cls) -> tuple[types.MemberDescriptorType, ...]:
-    """The slots of a class, but those of dask that hold names of steps."""
-    left_out = _NAMES_OF_STEPS if cls.__module__.startswith("dask.") else set()
+    """Slots of a class, except those of dask that hold names of tasks."""
+    left_out = _NAMES_OF_TASKS if cls.__module__.startswith("dask.") else set()
     return tuple(
         place
         for base in cls.__mro__

@@ -1,4 +1,4 @@
-"""Reading blocks of rows from HDF5 files by path."""
+"""Reader of blocks of rows from HDF5 files, which it opens by path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Hdf5Reader", "RowsOfParts"]
 
 
 class RowsOfParts(Protocol):
-    """Rows of datasets in the order given: what is to be read."""
+    """Rows to read: those of several datasets, one after the other."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -21,23 +21,23 @@ class RowsOfParts(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of what is read."""
+        """Type of the numbers that are read."""
 
     def ranges(self) -> Sequence[tuple[Part, int, int]]:
         """(part, first, last + 1), in rows of that part."""
 
 
 class Hdf5Reader:
-    """Reads blocks of rows; keeps the file of the last block open, and with it the cache of its chunks.
+    """Reads blocks of rows, and keeps the file of the last block open, with its cache of chunks.
 
-    With `reuse`, what was read is gone at the next read.
+    With `reuse`, each read overwrites the block that the previous one returned.
     """
 
     def __init__(self, source: RowsOfParts, reuse: bool = False):
         self.source, self._ranges = source, source.ranges()
         self._row_shape, self._dtype = source.shape[1:], source.dtype
-        # Memory touched for the first time is zeroed page by page, and Dask's workers give it back as soon as it is
-        # freed: reading into the same again takes 17 % off a gram task of 200 neurons there.
+        # The system zeroes new memory page by page, and Dask's workers give it back as soon as it is freed. Reading
+        # into the same memory again takes 17 % off a gram task of 200 neurons there.
         self._memory = np.empty((0, *self._row_shape), self._dtype) if reuse else None
         self._open: OpenPart | None = None
         self._runs: Sequence[tuple[int, int]] = ()
@@ -55,12 +55,12 @@ class Hdf5Reader:
             was.close(check)
 
     def expect(self, runs: Sequence[tuple[int, int]]) -> None:
-        """Say which ranges of rows are going to be read, in order, each at once, and no others."""
+        """Announce the only ranges of rows that will be read, in order, each in one call."""
         self._runs = runs
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1, counted from the first row of the source; native byte order."""
-        # Who reads on from where the last read ended is expected to go on.
+        # A read that continues the previous one is taken as sequential: prefetch to the end.
         runs = self._runs or [(start, self.source.shape[0] if start == self._next else stop)]
         self._next = stop
         pieces, here = self._pieces(start, stop), 0
@@ -91,7 +91,7 @@ class Hdf5Reader:
     def _read(self, part, first, last, out, runs):
         if self._open is None or part is not self._open.part or self._open.is_past(first, last):
             self._close()
-            # Of what is read at once, nothing of a chunk is left for another read.
+            # Where all rows are read in one call, no part of a chunk is needed again, and no cache.
             self._open = OpenPart(part, 1 + len(self._row_shape), cached=len(self._runs) != 1)
         self._open.read(
             first, last, out, lambda: [(a, b) for run in runs for there, a, b in self._pieces(*run) if there is part]

@@ -1,9 +1,9 @@
-"""Files at URLs, as h5py reads them: from byte ranges that are here already, so that HDF5 never waits for a network.
+"""Files at URLs for h5py, which reads byte ranges that were fetched before, so that HDF5 never waits for a network.
 
 h5py holds its global lock while HDF5 calls a Python file. Fetching there would keep all other threads from HDF5, and
 could lock up: fsspec works in a thread of its own, and when garbage collection in that thread meets an h5py object, it
-waits for the lock. So a file here never fetches while it is read: it raises, h5py gives up the call and its lock, what
-lacked is fetched, and the call is made again.
+waits for the lock. So a file here never fetches while it is read: it raises an error, h5py gives up the call and its
+lock, the missing bytes are fetched, and the call is made again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from ..exceptions import (
     MissingExtraError,
     ParameterError,
 )
-from .urls import check_url
+from .paths import check_url
 
 __all__ = ["PAGE_BYTES", "RemoteFile", "Version", "read_bytes", "urls_matching", "versions_of"]
 
-# All is fetched and kept in pages. A few lie about each other where HDF5 keeps what is not data.
+# Bytes are fetched and kept in pages of this size. HDF5 keeps its metadata in a few pages close to each other.
 PAGE_BYTES = 64 * 2**10
-# Of what HDF5 looks up step by step, each step that lacks something fetches twice as much around it, up to this.
+# Where HDF5 looks up metadata step by step, each step with missing bytes fetches twice as many pages, up to these.
 _MOST_PAGES = 16
-# A look-up that needs more than this goes through all of a file that has its small parts everywhere.
+# A look-up that needs more bytes is refused: it would go through a whole file with metadata in all places.
 _MOST_LOOKED_UP = 256 * 2**20
 # Longer ranges are fetched in pieces, side by side: one connection is slower than the network.
 _REQUEST_BYTES = 4 * 2**20
-# Files that are looked at side by side.
+# Number of files whose size is asked for at the same time.
 _N_THREADS = 16
-# What stands for the time of the last change, by file system.
+# Facts that change when a file is written anew, under the names of several file systems.
 _STAMPS = (
     *("ETag", "etag", "md5Hash", "generation"),
     *("LastModified", "last_modified", "Last-Modified", "mtime", "modified", "created"),
@@ -48,18 +48,18 @@ _STAMPS = (
 
 
 class Version(NamedTuple):
-    """Size of a file, and a number that changes when it is written anew, where its server tells anything of that."""
+    """Size of a file, and a number that changes when the file is written anew, if its server reports any such fact."""
 
     size: int
     stamp: int
 
 
-class _Lacking(OSError):
-    """Bytes were asked for that are not here."""
+class _NotFetched(OSError):
+    """A read needs bytes that were not fetched."""
 
 
 class RemoteFile:
-    """A file at a URL of fsspec; for one thread. Making one does not look whether it exists.
+    """A file at a URL of fsspec, for one thread; the constructor does not check that it exists.
 
     `seek`, `tell`, `read` and `readinto` are for h5py.
     """
@@ -69,16 +69,16 @@ class RemoteFile:
         self._fs, self._path = _file_system(url)
         self.seen = Version(0, 0)
         self._pages: dict[int, memoryview] = {}
-        self._lacking: set[int] = set()
+        self._missing: set[int] = set()
         self._position = 0
 
     def __repr__(self):
         return self.url
 
     def look(self) -> Version:
-        """Size and stamp of the file as it is now, kept as `seen`; the first thing to do."""
-        with _telling(self.url):
-            # What was listed before may have changed.
+        """Size and stamp of the file as it is now, kept as `seen`; to be called before anything is read."""
+        with _translated_errors(self.url):
+            # fsspec keeps listings, which may be out of date.
             self._fs.invalidate_cache(self._path)
             facts = self._fs.info(self._path)
         if facts.get("type") == "directory":
@@ -88,25 +88,25 @@ class RemoteFile:
                 f"{self.url}: its server must tell the size of the file; got none. Copy the file to a file system, or "
                 "to an object store."
             )
-        told = repr([(name, str(facts[name])) for name in _STAMPS if facts.get(name)])
-        stamp = int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")
+        facts_known = repr([(name, str(facts[name])) for name in _STAMPS if facts.get(name)])
+        stamp = int.from_bytes(hashlib.sha256(facts_known.encode()).digest()[:7], "big")
         self.seen = Version(int(facts["size"]), stamp)
         return self.seen
 
     def call(self, function: Callable, *args, **kwargs) -> Any:
-        """What a function gives that reads from this file; it is called again for each step that lacked something."""
+        """The result of a function that reads from this file, called again after missing bytes were fetched."""
         width, before = 1, len(self._pages)
         while True:
-            self._lacking.clear()
+            self._missing.clear()
             try:
                 result = function(*args, **kwargs)
             except Exception:
-                # h5py has errors of its own for what comes of it, and some it takes for an answer.
-                if not self._lacking:
+                # h5py turns the error of missing bytes into others, and takes some of them for an answer.
+                if not self._missing:
                     raise
-            if not self._lacking:
+            if not self._missing:
                 return result
-            self.fetch(page for first in self._lacking for page in range(first, first + width))
+            self.fetch(page for first in self._missing for page in range(first, first + width))
             width = min(2 * width, _MOST_PAGES)
             if (len(self._pages) - before) * PAGE_BYTES > _MOST_LOOKED_UP:
                 raise FileFormatError(
@@ -115,22 +115,22 @@ class RemoteFile:
                 )
 
     def gather(self, calls: Sequence[Callable]) -> None:
-        """Fetch what all the functions need, together; whether they can be called at all is seen afterwards."""
+        """Fetch together the bytes that all functions read; errors of the functions are ignored here."""
         while calls:
-            lacking: set[int] = set()
+            missing: set[int] = set()
             again = []
             for call in calls:
-                self._lacking.clear()
+                self._missing.clear()
                 with contextlib.suppress(OSError, RuntimeError, ValueError, MemoryError):
                     call()
-                if self._lacking:
-                    lacking |= self._lacking
+                if self._missing:
+                    missing |= self._missing
                     again.append(call)
-            self.fetch(lacking)
+            self.fetch(missing)
             calls = again
 
     def fetch(self, pages: Iterable[int]) -> None:
-        """Fetch pages, all at once; those that are here or past the end are left out."""
+        """Fetch pages, all at once, except those that were fetched before or are past the end."""
         end = -(-self.seen.size // PAGE_BYTES)
         runs: list[list[int]] = []
         for page in sorted(set(pages).difference(self._pages)):
@@ -150,7 +150,7 @@ class RemoteFile:
     def _ranges(self, starts, stops):
         if not starts:
             return []
-        with _telling(self.url):
+        with _translated_errors(self.url):
             found = self._fs.cat_ranges([self._path] * len(starts), starts, stops, on_error="raise")
         for start, stop, data in zip(starts, stops, found, strict=True):
             if len(data) < stop - start:
@@ -166,7 +166,7 @@ class RemoteFile:
         return found
 
     def forget(self) -> None:
-        """Give back all that was fetched."""
+        """Free all fetched pages."""
         self._pages.clear()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -184,12 +184,12 @@ class RemoteFile:
         return bytes(data[: self.readinto(memoryview(data))])
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer from the position on, as far as the file goes; or raise, and note what lacks."""
+        """Fill a buffer from the position on, to the end of the file at most; or note missing pages, and raise."""
         start, stop = self._position, min(self._position + len(buffer), self.seen.size)
         needed = range(start // PAGE_BYTES, -(-stop // PAGE_BYTES))
-        if lacking := [page for page in needed if page not in self._pages]:
-            self._lacking.update(lacking)
-            raise _Lacking(f"{self.url}: bytes {start} to {stop - 1} are not here yet.")
+        if missing := [page for page in needed if page not in self._pages]:
+            self._missing.update(missing)
+            raise _NotFetched(f"{self.url}: bytes {start} to {stop - 1} are not here yet.")
         for page in needed:
             first, last = max(start, page * PAGE_BYTES), min(stop, (page + 1) * PAGE_BYTES)
             buffer[first - start : last - start] = self._pages[page][first % PAGE_BYTES :][: last - first]
@@ -198,7 +198,7 @@ class RemoteFile:
 
 
 def versions_of(urls: Sequence[str]) -> Iterator[Version | DaskelmError]:
-    """Versions of many files, or the errors of those that cannot be looked at, side by side."""
+    """Versions of many files, asked for at the same time; for a file that cannot be reached, its error."""
     files = [RemoteFile(url) for url in urls]
 
     def look(file):
@@ -214,13 +214,13 @@ def versions_of(urls: Sequence[str]) -> Iterator[Version | DaskelmError]:
 def urls_matching(url: str) -> list[str]:
     """The URLs that a glob stands for, in the natural order of names; of any other URL, itself."""
     check_url(url)
-    # A question mark begins what is asked of a server there.
+    # In a URL of a web server, a question mark begins the query, and is no wildcard.
     if not glob.has_magic(url.partition("?")[0] if url.startswith("http") else url):
         return [url]
     fs, pattern = _file_system(url)
     if not url.endswith(pattern):
         raise ParameterError(f"globs cannot be resolved in URLs of this kind; got {url}. Give the files as a list.")
-    with _telling(url):
+    with _translated_errors(url):
         fs.invalidate_cache()
         found = fs.glob(pattern)
     if not found:
@@ -232,7 +232,7 @@ def read_bytes(url: str, stop: int | None = None) -> bytes:
     """All bytes of a small file, or those up to `stop`."""
     check_url(url)
     fs, path = _file_system(url)
-    with _telling(url):
+    with _translated_errors(url):
         return fs.cat_file(path, start=None if stop is None else 0, end=stop)
 
 
@@ -240,19 +240,19 @@ def _file_system(url):
     from fsspec.core import url_to_fs
 
     check_url(url)
-    with _telling(url):
+    with _translated_errors(url):
         return url_to_fs(url)
 
 
 @contextlib.contextmanager
-def _telling(url):
-    """Errors of any file system as those of the house."""
+def _translated_errors(url):
+    """Turns errors of any file system into those of daskelm."""
     try:
         yield
     except DaskelmError:
         raise
     except FileNotFoundError as error:
-        # What a web server that gives no permission, or does not answer, comes to as well.
+        # fsspec raises this also where a web server denies permission, or does not answer.
         cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
         raise FileMissingError(f"{url}: no such file or bucket{cause}.") from None
     except IsADirectoryError:

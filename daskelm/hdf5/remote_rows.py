@@ -1,4 +1,4 @@
-"""Rows of a dataset in a file at a URL: what a stretch of rows needs of the file is found out, and fetched together."""
+"""Rows of a dataset in a file at a URL: the bytes that a range of rows takes are found and fetched together."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .remote import PAGE_BYTES, RemoteFile
 
 __all__ = ["RemoteRows", "check_kept_inside", "fetched_bytes"]
 
-# Rows that are fetched together, as bytes of their chunks: enough requests side by side to fill a connection.
+# Bytes of the chunks that are fetched together: enough parallel requests to use all of a connection.
 _WINDOW_BYTES = 32 * 2**20
 
 
 def fetched_bytes(dataset: h5py.Dataset) -> int:
-    """Most bytes that reading consecutive rows takes of what was fetched: in pages, and while it arrives."""
+    """Largest number of fetched bytes that reading consecutive rows holds: in pages, and while they arrive."""
     row_bytes, chunk_rows = _sizes(dataset)
     rows = min(max(_WINDOW_BYTES // row_bytes, 1) + 2 * chunk_rows, -(-len(dataset) // chunk_rows) * chunk_rows)
     return 2 * (rows * row_bytes + 16 * PAGE_BYTES)
 
 
 def check_kept_inside(file: h5py.File, dataset: h5py.Dataset, url: str) -> None:
-    """Refuse a dataset whose numbers lie in another file: HDF5 would look for it on this machine."""
+    """Refuse a dataset whose numbers lie in another file, which HDF5 would look for on this machine."""
     if dataset.file.id != file.id or dataset.is_virtual or dataset.external:
         raise FileFormatError(
             f"{url}: dataset {dataset.name!r} must lie in this file itself; got a virtual dataset, an external link, "
@@ -37,7 +37,7 @@ def check_kept_inside(file: h5py.File, dataset: h5py.Dataset, url: str) -> None:
 
 
 class RemoteRows:
-    """Reads rows of a dataset of an open file; for one thread."""
+    """Reads rows of a dataset of an open file at a URL, for one thread."""
 
     def __init__(self, remote: RemoteFile, dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()):
         self._remote, self._dataset, self._missing = remote, dataset, missing
@@ -51,9 +51,9 @@ class RemoteRows:
         read: Callable[[int, int], None],
         coming: Callable[[], Sequence[tuple[int, int]]],
     ) -> None:
-        """Have `read(a, b)` called for all of rows first to last - 1, while it needs nothing that is not here.
+        """Call `read(a, b)` until rows first to last - 1 are read, each time after their bytes were fetched.
 
-        `coming` gives all that is going to be read, these rows among it, in order: what may be fetched with them.
+        `coming` returns all ranges of rows that will be read, in order, with these rows: they may be fetched together.
         """
         while first < last:
             stop = next((min(b, last) for a, b in self._held if a <= first < b), first)
@@ -64,14 +64,14 @@ class RemoteRows:
                 self._fetch([(max(a, first), b) for a, b in coming() if b > first])
 
     def _fetch(self, ranges):
-        """Fetch rows in ranges, from the first on, as many as the window takes; those of one chunk in any case."""
+        """Fetch rows in ranges, in order, until the window is full; at least those of one chunk."""
         self._remote.forget()
         self._held, room, c, end = [], _WINDOW_BYTES, self._chunk_rows, 0
         for first, last in ranges:
-            # To the end of a chunk, so that none is fetched twice.
+            # A range ends at the end of a chunk, so that no chunk is fetched twice.
             stop = min(max((first + room // self._row_bytes) // c, first // c + 1) * c, last)
             self._held.append((first, stop))
-            # Whole chunks that are not in a range before, and parts of pages around them.
+            # The window holds whole chunks, less those of earlier ranges, and parts of pages around them.
             begin, end = max(first // c * c, end), max(-(-stop // c) * c, end)
             if begin < end:
                 room -= (end - begin) * self._row_bytes + PAGE_BYTES
@@ -87,12 +87,12 @@ class RemoteRows:
             self._remote.fetch(page for a, b in ends for page in range(a // PAGE_BYTES, -(-b // PAGE_BYTES)))
 
     def _get(self, start, written):
-        """Take a chunk, as it is in the file; and note that it is there."""
+        """Read a chunk as it is in the file, and add it to those that exist."""
         self._dataset.id.read_direct_chunk(start)
         written.add(start)
 
     def _check_written(self, starts):
-        """Refuse chunks that were never written, among those that could not be taken; the others are damaged."""
+        """Refuse chunks that were never written, among those that could not be read; the others are damaged."""
         info = self._dataset.id.get_chunk_info_by_coord
         for start in starts:
             if self._remote.call(info, start).byte_offset is None and not fill_is_missing(self._dataset, self._missing):
@@ -101,15 +101,15 @@ class RemoteRows:
                 raise unwritten(self._remote.url, self._dataset.name, (start[0], last), asked)
 
     def _chunks(self):
-        """Where the chunks of the rows begin."""
+        """Offsets of the chunks of the rows that are held."""
         shape, chunks = self._dataset.shape, self._dataset.chunks
         rows = {a: None for first, last in self._held for a in range(first // chunks[0] * chunks[0], last, chunks[0])}
         return itertools.product(rows, *(range(0, n, step) for n, step in zip(shape[1:], chunks[1:], strict=True)))
 
 
 def _sizes(dataset):
-    """Bytes of a row as it is kept, 1 at least, and rows of a chunk."""
+    """Bytes of a row in the file, at least 1, and rows of a chunk."""
     chunks = dataset.chunks or (1,) * dataset.ndim
-    # The last of several chunks of columns is as wide as the others.
+    # Chunks at the right edge are stored as wide as the others.
     width = math.prod(-(-n // step) * step for n, step in zip(dataset.shape[1:], chunks[1:], strict=True))
     return max(dataset.dtype.itemsize * width, 1), chunks[0]

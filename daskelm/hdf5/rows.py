@@ -1,4 +1,4 @@
-"""HDF5 files to row blocks: any number of files as one table, described here and read by path where it is needed."""
+"""Rows of any number of HDF5 files as one table: a description, which tasks read by path."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ import numpy as np
 from dask.utils import natural_sort_key
 
 from ..exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
-from .dataset import Part, missing_file, opened
+from .dataset import Part
 from .external import check_prefixes, status_of, surveyed
 from .links import dataset_named, datasets_in, dtype_of, home_of, links_in, listing, place_of_dataset
 from .netcdf import check_unpacked, is_scale, missing_values
+from .opening import missing_file, opened
+from .paths import is_url, plain_path
 from .reader import Hdf5Reader
 from .remote import RemoteFile, urls_matching
 from .remote_rows import check_kept_inside, fetched_bytes
-from .urls import is_url, plain_path
 
 __all__ = ["Hdf5Rows", "files_named", "open_rows", "row_range", "some"]
 
-# Files at URLs that are described side by side.
+# Number of files at URLs that are described at the same time.
 _N_THREADS = 16
-# A row of packed chunks of more bytes is unpacked by one task: all that shared it would unpack and hold it.
+# A row of compressed chunks with more bytes is read by one task only, since each of several would unpack all of it.
 _SHARED_BYTES = 256 * 2**20
 
 
 def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
-    """First row and last + 1 of a slice; past the end is an error, an empty range is not."""
+    """First row and last + 1 of a slice; rows past the end are an error, an empty range is not."""
     if not isinstance(rows, slice) or rows.step not in (None, 1):
         raise ParameterError(f"rows must be a slice of consecutive rows, such as slice(0, 1000); got {rows!r}.")
     first, last = (
@@ -47,7 +48,7 @@ def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Hdf5Rows:
-    """Rows start to stop - 1 of the concatenation of the parts; a description, no open file, so it travels anywhere."""
+    """Rows start to stop - 1 of the concatenated parts: a description without an open file, which can be pickled."""
 
     parts: tuple[Part, ...]
     start: int
@@ -68,7 +69,7 @@ class Hdf5Rows:
 
     @property
     def paths(self) -> list[str]:
-        """The files that hold these rows."""
+        """Paths of the files that hold these rows."""
         return list(dict.fromkeys(part.path for part, _, _ in self.ranges()))
 
     def ranges(self) -> list[tuple[Part, int, int]]:
@@ -105,7 +106,7 @@ class Hdf5Rows:
         return replace(self, parts=(part,), start=0, stop=part.n_rows)
 
     def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
-        """Row ranges of about `target_rows`, whole file chunks where possible, none across two files."""
+        """Row ranges of about `target_rows`, of whole file chunks where possible, each within one file."""
         bounds, here = [], 0
         for part, first, last in self.ranges():
             step = _step(part, target_rows)
@@ -118,19 +119,19 @@ class Hdf5Rows:
         return bounds
 
     def runs_of_blocks(self, target_rows: int, n_rows: int) -> list[tuple[int, int]]:
-        """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less.
+        """Row ranges of whole blocks of `block_bounds`, each of the fewest that have `n_rows`; the last may have less.
 
-        Where a row of packed chunks is large, none ends within one.
+        Where a row of compressed chunks is large, no range ends within it.
         """
-        # Found without going through the blocks, of which there are millions in 10^10 rows.
+        # Blocks are not listed, since there are millions of them in 10^10 rows.
         runs, start, here = [], 0, 0
         for part, first, last in self.ranges():
             large = part.unpacking_bytes and part.cache_bytes > _SHARED_BYTES
             step = part.chunk_rows if large else _step(part, target_rows)
             a = first
             while a < last:
-                lacking = start + n_rows - here
-                b = min(-(-(a + lacking) // step) * step, last)
+                rest = start + n_rows - here
+                b = min(-(-(a + rest) // step) * step, last)
                 here += b - a
                 a = b
                 if here - start >= n_rows:
@@ -147,7 +148,7 @@ class Hdf5Rows:
                 part.check_written(first, last)
 
     def where(self, row: int) -> tuple[str, int]:
-        """File and row in it, of a row counted from the first one here."""
+        """File of a row that is counted from the first one here, and its number in that file."""
         for part, first, last in self.ranges():
             if row < last - first:
                 return part.path, first + row
@@ -155,7 +156,7 @@ class Hdf5Rows:
         raise IndexError(row)
 
     def open(self, *, reuse: bool = False) -> Hdf5Reader:
-        """Reader of these rows, for use in a `with` statement; with `reuse`, what it read is gone at its next read."""
+        """Reader of these rows, for a `with` statement; with `reuse`, each read overwrites the last block."""
         return Hdf5Reader(self, reuse)
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -163,14 +164,14 @@ class Hdf5Rows:
         return self.read_runs([(start, stop)])[0]
 
     def read_runs(self, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-        """The same of several ranges (start, stop), in the order of their rows."""
+        """Rows as of `read` for several ranges (start, stop), in the order of their rows."""
         with self.open() as reader:
             reader.expect(runs)
             return [reader.read(start, stop) for start, stop in runs]
 
 
 def _step(part, target_rows):
-    """Rows of a block: of whole chunks if they are not taller."""
+    """Rows of a block: whole chunks, unless a chunk has more rows than the block."""
     return target_rows if part.chunk_rows > target_rows else target_rows // part.chunk_rows * part.chunk_rows
 
 
@@ -181,7 +182,7 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
     ----------
     path : str, path-like, list of these, h5py.Dataset or Hdf5Rows
         One file, several in the order of their rows, a glob (in the natural order of names), URLs of these, or an open
-        dataset, of which only file and name are taken.
+        dataset, from which only file and name are taken.
     dataset : str, optional
         Its name; not needed where every file holds exactly one 2-D numeric dataset, or a 1-D one that is its only
         numeric dataset.
@@ -246,7 +247,7 @@ def _describe_all(paths, name):
     remotes = [RemoteFile(path) if is_url(path) else None for path in paths]
     if len(paths) - remotes.count(None) < 2:
         return list(map(_describe, paths, remotes, repeat(name)))
-    # Waiting for answers, mostly.
+    # The threads mostly wait for answers of servers.
     with ThreadPoolExecutor(_N_THREADS) as pool:
         return list(pool.map(_describe, paths, remotes, repeat(name)))
 
@@ -257,7 +258,7 @@ def _describe(path, remote, name) -> tuple[Part, tuple[int, ...], np.dtype]:
             found = remote.call(_describe_in, file, path, name, remote.seen)
             remote.forget()
             return found
-    # Before the first look: what changes from here on has a later time.
+    # The time is taken first, so that all later changes have a later time.
     now = time.time_ns()
     with opened(path) as (file, _):
         status = status_of(path)
@@ -312,7 +313,7 @@ def _description(dataset, path, version, now):
         unpacking_bytes=survey.unpacking_bytes,
         holes=tuple(survey.holes),
         sources=tuple(survey.versions),
-        looked_at=now,
+        described_at=now,
     )
     return part, dataset.shape, dataset.dtype.newbyteorder("=")
 
@@ -321,7 +322,7 @@ def _choose(file, path):
     own = list(datasets_in(file).values())
     chosen = _only_table(own)
     if chosen is None and not any(map(_is_table, own)):
-        # Of a file of links alone, to other files: what they lead to. To follow them takes longer than all the rest.
+        # A file of links alone stands for their targets. Links are followed last, since this takes the longest.
         links = links_in(file).values()
         if all(link.there for link in links):
             chosen = _only_table([link.item for link in links if isinstance(link.item, h5py.Dataset)])
@@ -334,7 +335,7 @@ def _choose(file, path):
 
 
 def _is_table(dataset):
-    """Whether a dataset has rows of numbers; single numbers are none, and leave nothing to choose."""
+    """Whether a dataset has rows of numbers; a single number is not a candidate."""
     dtype = dtype_of(dataset)
     return dtype is not None and dtype.kind in "fiub" and bool(dataset.ndim)
 
@@ -344,7 +345,7 @@ def _only_table(datasets):
     fitting = [dataset for dataset in numeric if dataset.ndim == 2]
     if len(fitting) == 1:
         return fitting[0]
-    # The axis of a vector is none itself, where there is anything else.
+    # The axis of a vector is not a candidate, unless there is nothing else.
     vectors = [dataset for dataset in numeric if not is_scale(dataset)] or numeric
     return vectors[0] if len(vectors) == 1 and vectors[0].ndim == 1 else None
 

@@ -1,4 +1,4 @@
-"""A new HDF5 file of one table that takes its place when it is complete, on a disk that may become full."""
+"""New HDF5 files, which take their place when they are complete, on a disk that may become full."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 
 import h5py
 
+from .atomic import replacing
 from .contents import mark_as_data
-from .sealed import replacing
 
 __all__ = ["changing_hdf5", "new_hdf5"]
 
 
 class _Disk(io.RawIOBase):
-    """The file under HDF5, which never lets HDF5 see that a write failed.
+    """The file that HDF5 writes to, which hides failed writes from HDF5.
 
     HDF5 cannot close a file whose last writes fail: h5py raises a RuntimeError then, keeps the file open, and the
-    process dies of a segmentation fault when the object is collected. So from the first failure on, what is written is
-    held in memory, HDF5 closes in peace, and `check`, which is called after every block, raises the error.
+    process dies of a segmentation fault when the object is collected. So from the first failure on, written bytes are
+    held in memory, HDF5 closes without an error, and `check`, which is called after every block, raises it.
     """
 
     def __init__(self, path):
@@ -32,12 +32,12 @@ class _Disk(io.RawIOBase):
         self._position = 0
 
     def check(self) -> None:
-        """Raise what went wrong so far."""
+        """Raise the first error of a write, if there was one."""
         if self._error is not None:
             raise OSError(self._error.errno, os.strerror(self._error.errno or 0), os.fspath(self._path))
 
     def close(self) -> None:
-        """Close the file; what went wrong is kept for `check`."""
+        """Close the file; an error is kept for `check`."""
         if not self.closed:
             try:
                 self._file.close()
@@ -68,7 +68,7 @@ class _Disk(io.RawIOBase):
         return offset
 
     def readinto(self, buffer) -> int:
-        """Read from here; what is in no file and not held are zeros."""
+        """Read from the position on; bytes that are neither in the file nor held are zeros."""
         view = memoryview(buffer).cast("B")
         done = 0
         while done < len(view) and (data := os.pread(self._file.fileno(), len(view) - done, self._position + done)):
@@ -83,7 +83,7 @@ class _Disk(io.RawIOBase):
         return len(view)
 
     def write(self, data) -> int:
-        """Write here, or hold what cannot be written."""
+        """Write at the position, or hold bytes that cannot be written."""
         view = memoryview(data).cast("B")
         done = 0
         try:
@@ -111,10 +111,10 @@ class _Disk(io.RawIOBase):
 def new_hdf5(
     path, dataset: str = "data", *, overwrite: bool = False, alone: bool = False, mark: bool = True
 ) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """A new HDF5 file for a table of daskelm's, and a function that raises if the disk took no more; call it per block.
+    """A new HDF5 file for a table, and a function to call after each block, which raises if the disk is full.
 
-    It takes the place of `path` when the block ends without error; what may be there, `replacing` says. Without a
-    `mark` it is not known as daskelm's own, and never replaced without being asked.
+    The file takes the place of `path` when the `with` block ends without error; `replacing` says which file may be
+    there. Without `mark`, daskelm does not know the file as its own, and replaces it only with `overwrite`.
     """
     with (
         replacing(path, "data", dataset=dataset, overwrite=overwrite, alone=alone) as beside,
@@ -127,7 +127,7 @@ def new_hdf5(
 
 @contextlib.contextmanager
 def changing_hdf5(path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """A copy of an HDF5 file, with all that is in it, to be changed; it takes its place as `new_hdf5` does."""
+    """A full copy of an HDF5 file, open for changes; it takes the place of the original as in `new_hdf5`."""
     with replacing(path, None) as beside:
         shutil.copyfile(path, beside)
         with _opened(beside, "r+") as (file, check):

@@ -11,12 +11,11 @@ from ..data.finite import check_finite
 from ..data.source import Source
 from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError, IncompatibleSumsError, ParameterError
+from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
-from ..hdf5.paths import check_regular
+from ..hdf5.paths import check_regular, refuse_written
 from ..hdf5.rows import open_rows
-from ..hdf5.sealed import check_replaceable
 from ..hdf5.target import new_hdf5
-from ..hdf5.urls import refuse_written
 from ..layer.layer import Layer
 from ..passes.resume import add_rows
 from ..sums.file import locked, read_current

@@ -8,9 +8,10 @@ from numbers import Integral, Real
 import numpy as np
 
 from ..exceptions import FileFormatError, ParameterError
+from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import open_regular
-from ..hdf5.sealed import check_replaceable, read_sealed, write_sealed
+from ..hdf5.sealed import read_sealed, write_sealed
 from ..layer.neurons import kind_from_name, kind_name
 from .network import FUNCTIONS, SLFN, positive
 from .pickled import looks_pickled, read_pickle

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import FileFormatError, FileMissingError
-from ..hdf5.paths import open_regular
-from ..hdf5.urls import refuse_url
+from ..hdf5.paths import open_regular, refuse_url
 from .network import FUNCTIONS, TINY
 
 __all__ = ["looks_pickled", "read_pickle"]

@@ -12,9 +12,9 @@ from ..data.inputs import open_input
 from ..data.source import Source, n_columns, source_of
 from ..data.to_hdf5 import check_ending, make_hdf5
 from ..exceptions import DataError, InputTypeError, ParameterError
+from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
-from ..hdf5.sealed import check_replaceable
-from ..hdf5.urls import refuse_written
+from ..hdf5.paths import refuse_written
 
 __all__ = ["check_file", "counted_range", "table", "write_rows"]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
@@ -15,6 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 from ..data.finite import check_finite
 from ..data.source import Source, source_of
 from ..layer.layer import Layer
+from ..lazy import da
 from ..progress import RowProgress
 from ..ridge.uncertainty import Uncertainty
 from .memory import block_rows

@@ -10,7 +10,7 @@ from ..data.inputs import check_lengths
 from ..data.source import Source, files_of
 from ..data.targets import Targets
 from ..exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
-from ..hdf5.urls import refuse_added
+from ..hdf5.paths import refuse_added
 from ..layer.layer import Layer
 from ..sums.file import add_to_file, locked, read_current, subtract_from_file
 from ..sums.ledger import Ledger

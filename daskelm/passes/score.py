@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import reduce
 
-import dask.array as da
 import numpy as np
 
 from ..data.finite import check_finite, check_weights
@@ -12,6 +11,7 @@ from ..data.row_chunks import apply_to_rows
 from ..data.source import Source, n_columns
 from ..data.targets import check_targets
 from ..exceptions import DataError
+from ..lazy import da
 from ..ridge.moments import varies
 
 __all__ = ["accuracy", "merge_squares", "r2", "r2_of", "squares_of"]

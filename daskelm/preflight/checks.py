@@ -13,8 +13,8 @@ from dask.utils import format_bytes
 
 from ..cluster.client import n_local_threads
 from ..exceptions import FileFormatError, InsufficientMemoryError
+from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, some
-from ..hdf5.urls import is_url
 from ..passes.memory import Need, block_rows, check_memory, rows_per_task
 from ..passes.plan import held_bytes
 from .facts import facts_here, samples_of

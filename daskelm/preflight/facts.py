@@ -97,7 +97,7 @@ def _digest(rows):
     # What was never written is no sample; and a copy may be of any date, since it is compared.
     (part,) = rows.parts
     starts = [start for start in starts if not intersection(part.holes, start, start + n)]
-    rows = rows.of_part(replace(part, looked_at=_NEVER))
+    rows = rows.of_part(replace(part, described_at=_NEVER))
     content = hashlib.sha256()
     try:
         for block in rows.read_runs([(start, start + n) for start in starts]):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 
 from ..exceptions import FileFormatError
-from ..hdf5.sealed import sealed_format
+from ..hdf5.header import sealed_format
 
 __all__ = ["complaints_about", "file_bytes"]
 

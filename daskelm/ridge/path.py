@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import blas, lapack
-from scipy.sparse.linalg import eigsh
 
 from .cholesky import CholeskyFactor
 from .eigen import DOF_CHARGE, GCV_GRID, MAX_DOF, EigenFactor, check_counts
@@ -44,6 +43,8 @@ def default_alphas(HH: np.ndarray) -> np.ndarray:
     if n <= 100:
         largest = float(np.linalg.eigvalsh(HH)[-1])
     else:
+        from scipy.sparse.linalg import eigsh
+
         largest = float(eigsh(HH, k=1, v0=np.ones(n), tol=1e-3, return_eigenvectors=False)[0])
     grid = GCV_GRID * trace / n
     return grid[grid > n * np.finfo(np.float64).eps * largest]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from ..exceptions import DataError, ParameterError
 
@@ -97,6 +96,9 @@ def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
     ParameterError
         `cv` is not one of these, its test parts overlap, or a training part is not the complement of its test part.
     """
+    # Fold sums are made in workers, where an import of scikit-learn at the top would be repeated.
+    from sklearn.model_selection import KFold, StratifiedKFold
+
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         if cv < 2:
             raise ParameterError(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.model_selection import LeaveOneOut
 
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
@@ -79,10 +77,14 @@ def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
 
 def named(cv):
     """The parameter `cv`, with "loo" for LeaveOneOut()."""
+    from sklearn.model_selection import LeaveOneOut
+
     return "loo" if isinstance(cv, LeaveOneOut) else cv
 
 
 def _ranks(means):
+    from scipy.stats import rankdata
+
     worst = np.nanmin(means) - 1 if np.isfinite(means).any() else 0.0
     return rankdata(-np.where(np.isnan(means), worst, means), method="min").astype(np.int32)
 

@@ -10,7 +10,7 @@ from ..data.labels import count_classes
 from ..data.source import Source, n_columns, source_of
 from ..data.targets import ClassTargets, Targets
 from ..exceptions import DaskelmError, DataError, InputTypeError, ParameterError, RowsCountedError
-from ..hdf5.urls import place_of
+from ..hdf5.paths import place_of
 from ..sums.ledger import Ledger
 from ..sums.provenance import Provenance, Table, provenance_of
 from ..sums.row_cells import common_rows

@@ -16,9 +16,10 @@ from typing import IO
 from dask.utils import natural_sort_key
 
 from ..exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError, RowsCountedError
+from ..hdf5.header import read_generation
+from ..hdf5.paths import is_url, place_of, refuse_added
 from ..hdf5.remote import urls_matching
-from ..hdf5.sealed import read_generation, read_sealed, write_sealed
-from ..hdf5.urls import is_url, place_of, refuse_added
+from ..hdf5.sealed import read_sealed, write_sealed
 from .normal_equations import NormalEquations
 
 __all__ = [

@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 
 from ..exceptions import IncompatibleSumsError, RowsCountedError
-from ..hdf5.urls import is_url
+from ..hdf5.paths import is_url
 from .counted_table import CountedTable, Evidence
 from .row_cells import Ranges, common_rows, joined_pieces, merge_ranges, split_pieces, without_rows
 

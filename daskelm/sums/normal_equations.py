@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from ..exceptions import IncompatibleSumsError
-from ..hdf5.sealed import next_generation, read_sealed, write_sealed
+from ..hdf5.header import next_generation
+from ..hdf5.sealed import read_sealed, write_sealed
 from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
 from ..ridge.packed import diagonal, unpack
 from ..ridge.reference_rows import combined, move_packed, other_sums

@@ -13,8 +13,8 @@ from ..data.source import Source, files_of, n_columns, source_of, take_runs
 from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError
 from ..hdf5.dataset import Part
+from ..hdf5.paths import place_of
 from ..hdf5.rows import Hdf5Rows
-from ..hdf5.urls import place_of
 from .copies import Copies, called, name_of, refuse_twice, warn_of_look_alikes
 from .counted_table import CountedTable
 from .digests import row_digests, sum_digests

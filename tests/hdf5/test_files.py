@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from daskelm import ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.exceptions import FileFormatError, FileMissingError
-from daskelm.hdf5.sealed import VERSION, read_sealed, replacing, sealed_format, write_sealed
+from daskelm.hdf5.atomic import replacing
+from daskelm.hdf5.header import VERSION, sealed_format
+from daskelm.hdf5.sealed import read_sealed, write_sealed
 
 # More than 10,000 in all.
 FULL = os.environ.get("DASKELM_CAMPAIGN") == "full"
@@ -215,7 +217,7 @@ def test_the_file_is_on_disk_before_it_takes_the_name_and_the_folder_after(tmp_p
 def test_a_killed_write_keeps_what_was_there(path):
     before = path.read_bytes()
     code = (
-        "import os, signal, sys; from daskelm.hdf5.sealed import replacing\n"
+        "import os, signal, sys; from daskelm.hdf5.atomic import replacing\n"
         "with replacing(sys.argv[1], 'model') as beside:\n"
         "    beside.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -1076,7 +1076,7 @@ def test_a_copy_that_was_there_before_is_no_change(no_client):
         rows.read(0, N)
     # As on another machine's disk: of another date, but written before the table was described here.
     [part] = rows.parts
-    later = replace(part, looked_at=time.time_ns() + 10**9)
+    later = replace(part, described_at=time.time_ns() + 10**9)
     np.testing.assert_array_equal(rows.of_part(later).read(0, N), X)
 
 

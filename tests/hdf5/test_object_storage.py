@@ -565,7 +565,7 @@ def test_urls_with_passwords_or_datasets_are_refused():
 
 
 def test_signatures_of_urls_are_not_kept():
-    from daskelm.hdf5.urls import place_of
+    from daskelm.hdf5.paths import place_of
 
     signed = place_of("https://host/X.h5?X-Amz-Signature=secret")
     assert signed.startswith("https://host/X.h5?")

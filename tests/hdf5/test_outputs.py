@@ -918,7 +918,7 @@ def test_a_disk_that_fails_at_the_sync_is_told_by_the_name_of_the_file(monkeypat
 
     for write in (lambda: data("out.h5"), lambda: REGRESSOR.save("m.h5"), lambda: sums("s.h5")):
         with monkeypatch.context() as patch:
-            patch.setattr("daskelm.hdf5.sealed.os.fsync", broken)
+            patch.setattr("daskelm.hdf5.atomic.os.fsync", broken)
             with pytest.raises(FileWriteError, match=r"\.h5 cannot be written: Input/output error"):
                 write()
     assert contents() == before
@@ -932,7 +932,7 @@ def test_a_folder_that_cannot_be_synced_is_told_after_the_rename(monkeypatch):
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("daskelm.hdf5.sealed.os.fsync", broken_the_second_time)
+    monkeypatch.setattr("daskelm.hdf5.atomic.os.fsync", broken_the_second_time)
     with pytest.raises(FileWriteError, match=r"out\.h5 was written whole, but its folder cannot be synced: No space"):
         data("out.h5")
     assert np.asarray(from_hdf5("out.h5")).tolist() == NEW.tolist()

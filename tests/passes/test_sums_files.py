@@ -27,7 +27,7 @@ from daskelm.exceptions import (
     ParameterError,
     RowsCountedError,
 )
-from daskelm.hdf5.sealed import read_generation
+from daskelm.hdf5.header import read_generation
 from daskelm.passes import resume as resumption_module
 from daskelm.sums import file as sums_file_module
 from daskelm.sums.file import add_to_file, locked

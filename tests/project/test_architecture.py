@@ -25,7 +25,7 @@ MAX_SCREEN, MAX_DESIGN = 60, 200
 # The order of the folders, of which each imports only from those of lines above its own, in functions too; modules that
 # stand at the top are folders of one.
 FLOORS = (
-    {"exceptions", "progress", "blas"},
+    {"exceptions", "progress", "lazy", "blas"},
     {"hdf5", "cluster"},
     {"data", "layer", "ridge"},
     {"sums"},

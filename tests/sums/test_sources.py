@@ -18,7 +18,7 @@ from daskelm.exceptions import (
     RowsCountedError,
     ScaleWarning,
 )
-from daskelm.hdf5.sealed import replacing
+from daskelm.hdf5.atomic import replacing
 from daskelm.sums.counted_table import CountedTable
 from daskelm.sums.digests import row_digests, sum_digests
 from daskelm.sums.ledger import Ledger

@@ -1,0 +1,106 @@
+"""The header of a sealed file, before its HDF5: format, version, generation, length, and a digest of all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+
+from ..exceptions import FileFormatError, FileMissingError
+from .paths import is_url, open_regular
+from .remote import read_bytes
+
+__all__ = [
+    "BLOCK",
+    "MAGIC",
+    "VERSION",
+    "digest_of",
+    "first_bytes",
+    "next_generation",
+    "parse_header",
+    "read_generation",
+    "sealed_format",
+]
+
+VERSION = 1
+# The first bytes of a sealed file.
+MAGIC = b"daskelm file\n"
+# Size in bytes of the HDF5 user block. The header is one line of JSON in it, padded with spaces.
+BLOCK = 512
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def read_generation(path, format: str) -> int | None:
+    """The generation that `write_sealed` was given, from the header alone; None if there is no such file."""
+    try:
+        with open_regular(path) as file:
+            return parse_header(path, format, file.read(BLOCK))["generation"]
+    except FileNotFoundError:
+        return None
+
+
+def next_generation(path, format: str) -> int:
+    """A generation above those of the file at `path` and of its lock file, where these exist."""
+    with contextlib.suppress(FileFormatError):
+        found = [read_generation(path, format) or 0]
+        with contextlib.suppress(OSError, ValueError), open_regular(f"{path}.lock") as file:
+            found.append(int(file.read(BLOCK)))
+        return max(found) + 1
+    return 1
+
+
+def sealed_format(path) -> str | None:
+    """The format that `write_sealed` was given, from the header alone; None of any other file.
+
+    Raises
+    ------
+    FileMissingError
+        There is no such file.
+    FileFormatError
+        The header is damaged, or of a newer version; or it is a folder.
+    """
+    data = first_bytes(path, BLOCK)
+    return parse_header(path, None, data)["format"] if data.startswith(MAGIC) else None
+
+
+def first_bytes(path, size: int | None = None) -> bytes:
+    """The first bytes of a file at a path or a URL, or all of them where no size is given."""
+    if is_url(path):
+        return read_bytes(path, size)
+    try:
+        with open_regular(path) as file:
+            return file.read(-1 if size is None else size)
+    except FileNotFoundError:
+        raise FileMissingError(f"{path}: no such file (looked in {Path(path).resolve().parent}).") from None
+
+
+def parse_header(path, format: str | None, data: bytes) -> dict:
+    """The header in the first bytes of a file, checked; of any format where `format` is None."""
+    if not data.startswith(MAGIC):
+        kind = "an HDF5 file of another kind" if data[:8] == _HDF5 else "something else"
+        raise FileFormatError(f"{path} is not a daskelm {format} file, but {kind}.")
+    try:
+        header = json.loads(data[len(MAGIC) : BLOCK])
+        found, version, digest = (header[k] for k in ("format", "version", "sha256"))
+        numbers = (version, header["length"], header["generation"])
+        if not (all(isinstance(number, int) for number in numbers) and isinstance(digest, str)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise FileFormatError(f"{path}: the header of this daskelm file is damaged. Take it from a backup.") from None
+    if version > VERSION:
+        raise FileFormatError(
+            f"{path} was written in version {version} of the format; this daskelm reads up to {VERSION}. Upgrade "
+            "daskelm (pip install -U daskelm)."
+        )
+    if format not in (None, found):
+        raise FileFormatError(f"{path} is a daskelm {found} file; expected a {format} file.")
+    return header
+
+
+def digest_of(header: dict, body) -> str:
+    """SHA-256 of the header's other facts and of all bytes after the user block."""
+    facts = {name: header[name] for name in ("format", "version", "generation", "length")}
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    digest.update(body)
+    return digest.hexdigest()
