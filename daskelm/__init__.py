@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from .estimators.regressor_cv import ELMRegressorCV
     from .layer.neurons import Neurons
     from .passes.learning_curve import LearningCurvePoint
-    from .plots.learning_curve import LearningCurveDisplay
-    from .plots.live_learning_curve import LearningCurvePlot
+    from .plots.learning_curve import LearningCurveDisplay, LearningCurvePlot
     from .plots.prediction import PredictionDisplay
     from .plots.selection import NeuronsDisplay, PenaltyDisplay
     from .sums.file import merge
@@ -52,7 +51,7 @@ _HOMES = {
     "ELMRegressorCV": "estimators.regressor_cv",
     "HiddenLayer": "estimators.hidden_layer",
     "LearningCurveDisplay": "plots.learning_curve",
-    "LearningCurvePlot": "plots.live_learning_curve",
+    "LearningCurvePlot": "plots.learning_curve",
     "LearningCurvePoint": "passes.learning_curve",
     "Neurons": "layer.neurons",
     "NeuronsDisplay": "plots.selection",

@@ -1,4 +1,4 @@
-"""What pictures share: axes to draw on, colours, numbers on axes."""
+"""Axes, colours and number formats that all plots share."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from ..exceptions import MissingExtraError
 
 __all__ = ["ACCENT", "INK", "OTHER", "axes_for", "colours_between", "light_grid", "need_matplotlib", "plain_numbers"]
 
-# Okabe, Ito (2008): told apart by all eyes; their lightness differs too, so that grey print does. INK is for marks.
+# Okabe and Ito (2008) chose these colours for colour-blind readers; their lightness differs too, which keeps them
+# distinct in grey print. INK is the colour of marks.
 ACCENT, OTHER, INK = "#D55E00", "#0072B2", "0.15"
 
 
 def need_matplotlib(what: str):
-    """matplotlib's pyplot, asked for before any work is done.
+    """Matplotlib's pyplot; plots call this before any computation, so that a missing package costs no time.
 
     Parameters
     ----------
     what : str
-        Who asks, for the error.
+        Name of the plot, for the error.
 
     Returns
     -------
@@ -39,20 +40,20 @@ def need_matplotlib(what: str):
 
 
 def axes_for(ax, what: str):
-    """(figure, axes) to draw on for `what`: those given, or new ones of matplotlib's default size."""
+    """(figure, axes) of the plot `what`: those of `ax`, or new ones of matplotlib's default size."""
     pyplot = need_matplotlib(what)
     return pyplot.subplots(layout="constrained") if ax is None else (ax.figure, ax)
 
 
 def light_grid(ax) -> None:
-    """A grid behind all that is drawn, and no frame where no axis is."""
+    """Draw a grid behind the data, and hide the frame's top and right sides, which carry no axis."""
     ax.grid(color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def plain_numbers(axis, *, log: bool = False) -> None:
-    """Numbers with thousands separators on an axis; on a logarithmic one that spans little, at 1, 2 and 5."""
+    """Format an axis with thousands separators; below a factor of 300, a logarithmic axis has ticks at 1, 2, 5."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, ScalarFormatter
 
     low, high = axis.get_view_interval()
@@ -60,21 +61,21 @@ def plain_numbers(axis, *, log: bool = False) -> None:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
         axis.set_minor_formatter(NullFormatter())
     elif max(abs(low), abs(high)) < 1000:
-        # As many decimals for each, and none taken out into an offset.
+        # The ticks share one number of decimals, and no offset is factored out of them.
         axis.set_major_formatter(ScalarFormatter(useOffset=False))
         return
     axis.set_major_formatter(FuncFormatter(_plain))
 
 
 def _plain(value, _=None):
-    """1,234,567 and 0.001, but 1e-09."""
+    """Tick label: 1,234,567 and 0.001, but 1e-09."""
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.0e}"
     return f"{value:,.10f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def colours_between(light: float, dark: float, n: int = 256):
-    """So many blues of growing darkness, from 0, white, to 1."""
+    """`n` blues (n, 4), from the darkness `light` to `dark`; 0 is white."""
     from matplotlib import colormaps
 
     return colormaps["Blues"](np.linspace(light, dark, n))

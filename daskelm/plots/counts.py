@@ -1,4 +1,4 @@
-"""Numbers of rows in the cells of a plane, of which the size and place follow from the rows alone: sums that merge."""
+"""Mergeable 2-D histograms whose bins depend only on the data: all rows of a prediction in one plot."""
 
 from __future__ import annotations
 
@@ -19,21 +19,28 @@ from ..passes.score import merge_squares, r2_of, squares_of
 
 __all__ = ["JointCounts", "PredictionCounts", "count_predictions"]
 
-# Cells along one axis, at most. Their width is the smallest power of two that does with so many, so that cells of one
-# part of the rows lie within cells of the whole, and any cut of the rows gives the same counts.
-_CELLS = 1024
-# Powers of two below the largest value that are told apart, and the exponent of cells where all values are zero.
+# Largest number of bins along one axis. Their width is the smallest power of two that needs no more; so the bins of a
+# part of the rows lie within the bins of the whole, and any division of the rows gives the same counts.
+_BINS = 1024
+# Powers of two below the largest value that bins can resolve, and the exponent of an axis whose values are all zero.
 _DIGITS, _ZERO = 40, -2000
-# Rows worked on at a time.
+# Rows counted at once, which bounds temporary arrays to a few MiB each.
 _ROWS = 2**18
 _PARTS_PER_MERGE = 8
 
 
 @dataclass(frozen=True, eq=False)
 class JointCounts:
-    """Cell (i, j) holds the rows with i 2^e <= x < (i + 1) 2^e for the first of two `exponents`, and y by the second.
+    """Histogram of pairs (x, y): bin i of an axis with exponent e holds i 2^e <= value < (i + 1) 2^e.
 
-    `cells` (n_cells, 2) and `counts` (n_cells,), int64, of those cells that hold any, in ascending order.
+    Parameters
+    ----------
+    exponents : tuple of two ints
+        log2 of the bins' width along x and along y.
+    cells : ndarray of shape (n_cells, 2), int64
+        Bins of x and of y of the cells that hold rows, in ascending order.
+    counts : ndarray of shape (n_cells,), int64
+        Their numbers of rows.
     """
 
     exponents: tuple[int, int]
@@ -42,22 +49,27 @@ class JointCounts:
 
     @classmethod
     def of(cls, x: np.ndarray, y: np.ndarray) -> JointCounts:
-        """Of the rows of x and y (rows,), float64 and finite, at least one."""
-        (e_x, i_x), (e_y, i_y) = _cells_of(x), _cells_of(y)
-        return _counted((e_x, e_y), np.stack([i_x, i_y], axis=1), None)
+        """Histogram of x and y (rows,), float64 and finite, at least one row."""
+        (e_x, i_x), (e_y, i_y) = _finest_bins(x), _finest_bins(y)
+        return cls._counted((e_x, e_y), np.stack([i_x, i_y], axis=1), None)
 
     def __add__(self, other: JointCounts) -> JointCounts:
-        exponents = tuple(max(pair) for pair in zip(self.exponents, other.exponents, strict=True))
-        cells = np.concatenate([part._widened(exponents) for part in (self, other)])
-        wider = [_excess(column) for column in cells.T]
-        return _counted(
-            (exponents[0] + wider[0], exponents[1] + wider[1]),
-            cells >> wider,
-            np.concatenate([self.counts, other.counts]),
-        )
+        exponents = np.maximum(self.exponents, other.exponents)
+        # A shift by 64 or more is undefined; 63 already leaves only the sign.
+        cells = [part.cells >> np.minimum(exponents - part.exponents, 63) for part in (self, other)]
+        return self._counted(exponents, np.concatenate(cells), np.concatenate([self.counts, other.counts]))
 
-    def _widened(self, exponents):
-        return self.cells >> np.minimum(np.subtract(exponents, self.exponents), 63)
+    @classmethod
+    def _counted(cls, exponents, cells, counts):
+        """Histogram of cells (n, 2) with counts (n,), or one row each; bins are widened until 1,024 span an axis."""
+        doublings = [_doublings(column) for column in cells.T]
+        cells = cells >> doublings
+        start = cells.min(axis=0)
+        # Counts below 2^53 are exact in the floats that `bincount` adds.
+        total = np.bincount((cells - start) @ [_BINS, 1], counts)
+        found = np.flatnonzero(total)
+        e_x, e_y = np.add(exponents, doublings).tolist()
+        return cls((e_x, e_y), np.stack(np.divmod(found, _BINS), axis=1) + start, total[found].astype(np.int64))
 
     @property
     def centres(self) -> np.ndarray:
@@ -66,11 +78,11 @@ class JointCounts:
 
     @property
     def _scales(self):
-        """Exponents to draw with: cells of nothing but zeros are as wide as those of nothing but ones."""
+        """Exponents to draw with: where all values are zero, bins are as wide as where all are one."""
         return [1 - _DIGITS if exponent == _ZERO else exponent for exponent in self.exponents]
 
     def between(self, least: float, most: float) -> np.ndarray:
-        """First and last + 1 cell (2, 2) along each axis, without the parts `least` and 1 - `most` at both ends."""
+        """First and last + 1 bin (2, 2) of each axis that remain after cutting the fractions `least` and 1 - `most`."""
         bounds = []
         for column in self.cells.T:
             start = column.min()
@@ -80,7 +92,7 @@ class JointCounts:
         return np.array(bounds)
 
     def table(self, n_cells: int, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Edges of x and of y, and counts (n_x, n_y) of about `n_cells` wide cells along each axis within bounds."""
+        """Bin edges of x and of y, and counts (n_x, n_y), of about `n_cells` wider bins along each axis in `bounds`."""
         step = np.maximum((bounds[:, 1] - bounds[:, 0]) // n_cells, 1)
         shape = -((bounds[:, 0] - bounds[:, 1]) // step)
         place = (self.cells - bounds[:, 0]) // step
@@ -94,38 +106,36 @@ class JointCounts:
         return edges[0], edges[1], table
 
 
-def _cells_of(values):
-    """Exponent and cells (rows,): the least exponent that does with so many cells."""
+def _finest_bins(values):
+    """Exponent and bins (rows,) of the narrowest bins that 40 binary digits of the largest value allow."""
     peak = np.abs(values).max()
     if not peak:
         return _ZERO, np.zeros(len(values), np.int64)
     exponent = int(np.frexp(peak)[1]) - _DIGITS
-    cells = np.floor(np.ldexp(values, -exponent)).astype(np.int64)
-    wider = _excess(cells)
-    return exponent + wider, cells >> wider
+    return exponent, np.floor(np.ldexp(values, -exponent)).astype(np.int64)
 
 
-def _excess(cells) -> int:
-    """By how many powers of two cells must be wider."""
-    low, high, wider = int(cells.min()), int(cells.max()), 0
-    while (high >> wider) - (low >> wider) >= _CELLS:
-        wider += 1
-    return wider
-
-
-def _counted(exponents, cells, counts):
-    start = cells.min(axis=0)
-    codes = (cells - start) @ [_CELLS, 1]
-    # Whole numbers below 2^53 are exact in floats.
-    total = np.bincount(codes, counts)
-    found = np.flatnonzero(total)
-    cells = np.stack(np.divmod(found, _CELLS), axis=1) + start
-    return JointCounts(exponents, cells, total[found].astype(np.int64))
+def _doublings(bins) -> int:
+    """Number of doublings of the width needed so that all values fit into 1,024 bins."""
+    low, high, n = int(bins.min()), int(bins.max()), 0
+    while (high >> n) - (low >> n) >= _BINS:
+        n += 1
+    return n
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionCounts:
-    """Predicted values counted against actual ones and against residuals, and the sums of squares that R2 is of."""
+    """Histograms of predictions, and the sums of squares that R2 follows from.
+
+    Parameters
+    ----------
+    actual : JointCounts
+        Predicted against actual values.
+    residual : JointCounts
+        Predicted values against residuals, actual - predicted.
+    squares : tuple
+        Sums of squares, as `squares_of` gives them.
+    """
 
     actual: JointCounts
     residual: JointCounts
@@ -133,7 +143,7 @@ class PredictionCounts:
 
     @classmethod
     def of(cls, y: np.ndarray, predicted: np.ndarray, first_row: int = 0) -> PredictionCounts:
-        """Of rows of actual and predicted values (rows,), at least one."""
+        """Counts of actual and predicted values (rows,), at least one row."""
         check_finite(y, "y", first_row)
         check_finite(predicted, "y_pred", first_row)
         parts = []
@@ -159,7 +169,7 @@ class PredictionCounts:
 
 
 def count_predictions(y: Source, predicted: Source) -> PredictionCounts:
-    """Counts of all rows, chunk by chunk and merged as a tree: memory does not grow with the rows.
+    """Counts of all rows, chunk by chunk and merged as a tree, so that memory does not grow with the rows.
 
     Parameters
     ----------
@@ -179,7 +189,7 @@ def count_predictions(y: Source, predicted: Source) -> PredictionCounts:
     count, merge = dask.delayed(_count), dask.delayed(_merge)
     starts = np.cumsum((0, *chunks[:-1])).tolist()
     rows = [row for row, size in zip(zip(*blocks, starts, strict=True), chunks, strict=True) if size]
-    # Named for the dashboard, of this run alone.
+    # The dashboard shows the prefixes; the random part keeps the keys of several runs apart.
     run, n_merges = uuid4().hex, 0
     parts = [count(*row, dask_key_name=(f"count-{run}", i)) for i, row in enumerate(rows)]
     while len(parts) > 1:

@@ -1,34 +1,37 @@
-"""A picture of learning: the score on rows not seen yet, over the rows that were."""
+"""Learning curves as pictures: of a finished fit, or redrawn while `fit` runs."""
 
 from __future__ import annotations
 
+import io
 from typing import Any, Self
 
 import numpy as np
 
 from ..exceptions import ParameterError
+from ..passes.learning_curve import LearningCurvePoint
+from ..progress import in_notebook
 from .axes import OTHER, axes_for, light_grid, plain_numbers
 
-__all__ = ["LearningCurveDisplay"]
+__all__ = ["LearningCurveDisplay", "LearningCurvePlot"]
 
-# Scores that are worse than the best by so many times what the median is may leave the frame.
-_FAR = 8.0
+# Scores further below the best than 8 times the median's distance may leave the frame.
+_FRAME = 8.0
 
 
 class LearningCurveDisplay:
-    """The score on rows that were not seen yet, over the number of rows that were: whether more rows would help.
+    """Learning curve: R2 on unseen rows over the number of rows learned from, which shows whether more would help.
 
     Parameters
     ----------
     n_samples : ndarray of shape (n_points,)
-        Rows that a model was solved from.
+        Numbers of rows that models were solved from.
     score : ndarray of shape (n_points,)
-        Its R2 on rows not among them.
+        R2 of these models on rows that are not among them.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on.
+        Axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
 
@@ -52,7 +55,7 @@ class LearningCurveDisplay:
 
     @classmethod
     def from_estimator(cls, model, *, ax=None, **kwargs) -> Self:
-        """Draw the curve that a fit left.
+        """Draw the learning curve that `fit` recorded.
 
         Parameters
         ----------
@@ -82,7 +85,7 @@ class LearningCurveDisplay:
         return cls(curve["n_samples"], curve["score"]).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
-        """Draw.
+        """Draw the curve.
 
         Parameters
         ----------
@@ -102,9 +105,9 @@ class LearningCurveDisplay:
         ax.set(xscale="log", xlabel="rows learned from", ylabel="R² on rows not seen yet")
         known = self.score[np.isfinite(self.score)]
         if len(known):
-            # Of the first few rows it may be far below zero.
+            # A model of the first few rows may score far below zero, which would flatten the rest of the curve.
             best = known.max()
-            low = max(known.min(), best - _FAR * (best - np.median(known)))
+            low = max(known.min(), best - _FRAME * (best - np.median(known)))
             margin = 0.05 * (best - low) or 0.05
             ax.set_ylim(low - margin, best + margin)
             ax.set_title(f"R² = {self.score[-1]:.4g} with {int(self.n_samples[-1]):,} rows")
@@ -112,3 +115,105 @@ class LearningCurveDisplay:
         plain_numbers(ax.xaxis, log=True)
         plain_numbers(ax.yaxis)
         return self
+
+
+class LearningCurvePlot:
+    """Callback for `fit` that draws the learning curve while it runs.
+
+    In a notebook, one figure is shown and redrawn in place. Elsewhere, or with `ax`, the curve is drawn into your axes.
+    Needs matplotlib (``pip install 'daskelm[plot]'``), which is imported at the first point. A further fit begins
+    a new curve.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Required outside of a notebook.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+        Figure of the curve, from the first point on.
+    ax_ : matplotlib.axes.Axes
+        Its axes.
+
+    Raises
+    ------
+    ParameterError
+        `ax` is None outside of a notebook.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from daskelm import ELMRegressor, LearningCurvePlot
+    >>> X = np.random.default_rng(0).uniform(-3, 3, (1000, 1))
+    >>> figure, ax = plt.subplots()
+    >>> model = ELMRegressor(20, random_state=0).fit(X, np.sin(X[:, 0]), callback=LearningCurvePlot(ax))
+    >>> bool((ax.lines[0].get_xdata() == model.learning_curve_["n_samples"]).all())
+    True
+    >>> plt.close(figure)
+    """
+
+    __module__ = "daskelm"
+
+    def __init__(self, ax=None):
+        if ax is None and not in_notebook():
+            raise ParameterError(
+                "ax: outside of a notebook there must be axes to draw into; got None. Make some: figure, ax = "
+                "matplotlib.pyplot.subplots(); LearningCurvePlot(ax)."
+            )
+        self.ax = ax
+        self._points: list[LearningCurvePoint] = []
+        self._line: Any = None
+        self._shown: Any = None
+
+    def __call__(self, point: LearningCurvePoint) -> None:
+        """Draw one more point.
+
+        Parameters
+        ----------
+        point : LearningCurvePoint
+            As `fit` gives it.
+        """
+        if self._points and point.n_samples <= self._points[-1].n_samples:
+            self._points, self._line, self._shown = [], None, None
+        self._points.append(point)
+        if self._line is None:
+            self._begin()
+        self._line.set_data([p.n_samples for p in self._points], [p.score for p in self._points])
+        self.ax_.relim()
+        self.ax_.autoscale_view(scalex=False)
+        self.ax_.set_xlim(self._points[0].n_samples / 1.2, point.n_samples_total)
+        self.ax_.set_title(
+            f"R² {point.score:.4f} after {point.n_samples:,} of {point.n_samples_total:,} rows", loc="left"
+        )
+        if self.ax is None:
+            self._show()
+        else:
+            self.figure_.canvas.draw_idle()
+
+    def _begin(self):
+        if self.ax is None:
+            # A figure of pyplot would be shown a second time at the end of the cell.
+            from matplotlib.figure import Figure
+
+            self.figure_ = Figure(figsize=(6, 3.5), layout="constrained")
+            self.ax_ = self.figure_.add_subplot()
+        else:
+            self.figure_, self.ax_ = self.ax.get_figure(), self.ax
+        (self._line,) = self.ax_.plot([], [], marker="o")
+        self.ax_.set_xscale("log")
+        self.ax_.set_xlabel("rows trained on")
+        self.ax_.set_ylabel("R² on rows not seen")
+        self.ax_.grid(True, alpha=0.3)
+
+    def _show(self):
+        from IPython.display import Image, display
+
+        picture = io.BytesIO()
+        self.figure_.savefig(picture, format="png", dpi=100)
+        image = Image(data=picture.getvalue(), format="png")
+        if self._shown is None:
+            self._shown = display(image, display_id=True)
+        else:
+            self._shown.update(image)

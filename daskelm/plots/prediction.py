@@ -1,4 +1,4 @@
-"""A picture of predictions: where all rows lie, predicted against actual, for any number of them."""
+"""Plot of predicted against actual values, or of residuals, for any number of rows."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from .counts import PredictionCounts, count_predictions
 __all__ = ["PredictionDisplay"]
 
 KINDS = ("actual_vs_predicted", "residual_vs_predicted")
-# What lies beyond these parts of the rows, in both directions, is told in words; the picture shows the others.
+# The frame spans these quantiles along each axis; a note gives the fraction of the rows that lie outside of it.
 _LEAST, _MOST = 0.0005, 0.9995
-# So few rows are points of their own.
+# Up to this many rows are drawn as points, more as cells.
 _POINTS = 1000
 
 
 class PredictionDisplay:
-    """Predicted against actual values, or residuals, as counts of rows in cells.
+    """Predicted against actual values, or residuals, as a 2-D histogram of all rows.
 
-    Cells are counted chunk by chunk and merged: one pass over lazy inputs in bounded memory, and the same counts for
+    Rows are counted chunk by chunk and merged: one pass over lazy inputs in bounded memory, and the same counts for
     any chunks. A thousand rows or fewer are drawn as points. R2 is that of all rows.
 
     Parameters
     ----------
     counts : PredictionCounts
-        Of all rows.
+        Counts of all rows.
     name : str, default=""
-        What was predicted, with its unit, for the axes.
+        What was predicted, with its unit, for the axis labels.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on.
+        Axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
 
@@ -73,7 +73,7 @@ class PredictionDisplay:
         Parameters
         ----------
         model : estimator
-            Fitted; it predicts numbers.
+            A fitted regressor.
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_targets)
@@ -135,9 +135,9 @@ class PredictionDisplay:
         Raises
         ------
         DataError
-            Lengths that differ, several targets of which none was named, NaN or infinity.
+            Lengths differ, there are several targets and no `target`, or values are NaN or infinite.
         InputTypeError
-            Values that are no numbers.
+            The values are not numbers.
         """
         _check_kind(kind)
         need_matplotlib(cls.__name__)
@@ -150,7 +150,7 @@ class PredictionDisplay:
         )
 
     def plot(self, ax=None, *, kind="actual_vs_predicted", **kwargs) -> Self:
-        """Draw.
+        """Draw the counts.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class PredictionDisplay:
 
         n = self.counts.n_samples
         x, y, table = counts.table(int(np.clip(3 * n ** (1 / 3), 30, 90)), counts.between(_LEAST, _MOST))
-        # Neither white, where one row would vanish, nor so dark that the diagonal does.
+        # On white a cell of one row would vanish, and on the darkest blue the diagonal.
         style = {
             "cmap": ListedColormap(colours_between(0.15, 0.9)),
             "norm": LogNorm(1, max(table.max(), 2)),
@@ -216,7 +216,7 @@ def _check_kind(kind):
 
 
 def _one_target(values, name, target) -> Source:
-    """A column of numbers, (n_samples,), of a source."""
+    """One column of numbers (n_samples,), opened from any supported type."""
     source = open_input(values, name)
     if source.dtype.kind not in "fiub":
         raise InputTypeError(

@@ -1,33 +1,121 @@
-"""Pictures of a selection: scores over penalties, and over numbers of neurons."""
+"""Plots of a grid search: its scores over penalties, and over numbers of neurons."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from ..exceptions import ParameterError
 from .axes import ACCENT, INK, OTHER, axes_for, colours_between, light_grid, plain_numbers
-from .grid_scores import GridScores
 
-__all__ = ["NeuronsDisplay", "PenaltyDisplay"]
+__all__ = ["GridScores", "NeuronsDisplay", "PenaltyDisplay"]
 
-# More lines than this nobody tells apart.
+# Readers cannot distinguish more lines than this by colour.
 _LINES = 5
 
 
+@dataclass(frozen=True, eq=False)
+class GridScores:
+    """Scores of a grid of penalties and numbers of neurons, and its chosen candidate.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Penalties, ascending.
+    sizes : ndarray of shape (n_sizes,)
+        Numbers of neurons, ascending.
+    scores : ndarray of shape (n_alphas, n_sizes)
+        Mean scores; NaN for refused candidates. Errors, which scikit-learn negates, are positive here.
+    deviations : ndarray of shape (n_alphas, n_sizes) or None
+        Standard deviations between folds; None without folds.
+    chosen : tuple of two ints
+        Indices of the chosen penalty and number of neurons.
+    name : str
+        Name of the score, for the axes.
+    lower_is_better : bool
+        True for errors.
+    n_folds : int
+        Number of folds; 0 without folds.
+    """
+
+    alphas: np.ndarray
+    sizes: np.ndarray
+    scores: np.ndarray
+    deviations: np.ndarray | None
+    chosen: tuple[int, int]
+    name: str
+    lower_is_better: bool
+    n_folds: int
+
+    @classmethod
+    def of(cls, model, scoring: str | None = None) -> GridScores:
+        """Scores in the fitted attribute `cv_results_`, named after `scoring`, or after the model's own scoring."""
+        results = getattr(model, "cv_results_", None)
+        if results is None or "param_alpha" not in results or "param_n_neurons" not in results:
+            raise ParameterError(
+                "model must have cv_results_, the scores of penalties and numbers of neurons; got "
+                f"{type(model).__name__} without. Fit ELMRegressorCV or ELMClassifierCV with store_cv_results=True."
+            )
+        alphas, rows = np.unique(np.asarray(results["param_alpha"], np.float64), return_inverse=True)
+        sizes, columns = np.unique(np.asarray(results["param_n_neurons"], np.int64), return_inverse=True)
+
+        n_folds = sum(column.startswith("split") for column in results)
+
+        def table(column):
+            values = np.full((len(alphas), len(sizes)), np.nan)
+            values[rows, columns] = results[column]
+            return values
+
+        scoring = scoring or getattr(model, "scoring", None)
+        if scoring is None:
+            folds = n_folds or getattr(model, "cv", None) is not None
+            scoring = "accuracy" if hasattr(model, "classes_") and folds else "r2"
+        negated = scoring.startswith("neg_")
+        name = "R²" if scoring == "r2" else scoring.removeprefix("neg_").replace("_", " ")
+        best, scores = int(np.argmin(results["rank_test_score"])), table("mean_test_score")
+        return cls(
+            alphas,
+            sizes,
+            -scores if negated else scores,
+            table("std_test_score") if "std_test_score" in results else None,
+            (int(rows[best]), int(columns[best])),
+            name,
+            negated,
+            n_folds,
+        )
+
+    @property
+    def best_by_size(self) -> np.ndarray:
+        """Index of the best penalty for each number of neurons (n_sizes,); -1 if all were refused."""
+        worst = np.inf if self.lower_is_better else -np.inf
+        known = np.isfinite(self.scores)
+        filled = np.where(known, self.scores, worst)
+        best = filled.argmin(axis=0) if self.lower_is_better else filled.argmax(axis=0)
+        return np.where(known.any(axis=0), best, -1)
+
+    @property
+    def label(self) -> str:
+        """Axis label: the score's name, and the number of folds that it is the mean of."""
+        return f"{self.name}, mean of {self.n_folds} folds" if self.n_folds else self.name
+
+
 class _SelectionDisplay:
+    """Base of both displays: the constructors, the band of deviations and the axis of scores."""
+
     ax_: Any
     figure_: Any
 
-    # Scores that are worse than the best by so many times what the median is may leave the frame.
-    _far: float
+    # Scores further from the best than this many times the median's distance may leave the frame.
+    _frame: float
 
     def __init__(self, scores: GridScores):
         self.scores = scores
 
     @classmethod
     def from_estimator(cls, model, *, scoring=None, ax=None, **kwargs) -> Self:
-        """Draw what a fitted estimator found.
+        """Draw the scores of a fitted estimator.
 
         Parameters
         ----------
@@ -55,7 +143,7 @@ class _SelectionDisplay:
         return cls(GridScores.of(model, scoring)).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
-        """Draw.
+        """Draw the scores.
 
         Parameters
         ----------
@@ -82,7 +170,7 @@ class _SelectionDisplay:
         ax.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.18, linewidth=0, label=label)
 
     def _scale_scores(self, ax, scores):
-        """Show where scores are good; the few that are far worse may leave the frame."""
+        """Set the axis to the range of good scores; a few that are far worse may leave the frame."""
         found = self.scores
         ax.set_ylabel(found.label)
         known = scores[np.isfinite(scores)]
@@ -91,7 +179,7 @@ class _SelectionDisplay:
             ax.autoscale_view()
         else:
             best = known.min() if found.lower_is_better else known.max()
-            far = best + self._far * (np.median(known) - best)
+            far = best + self._frame * (np.median(known) - best)
             low, high = ax.get_ylim()
             if far != best:
                 ax.set_ylim((low, min(high, far)) if found.lower_is_better else (max(low, far), high))
@@ -99,19 +187,19 @@ class _SelectionDisplay:
 
 
 class PenaltyDisplay(_SelectionDisplay):
-    """Scores over the penalty, a line for each of a few numbers of neurons, and the pair that was chosen.
+    """Scores over the penalty, one line for each of up to five numbers of neurons, and the chosen pair.
 
     The band around the chosen number of neurons is one standard deviation between folds.
 
     Parameters
     ----------
     scores : GridScores
-        Of the whole grid.
+        Scores of the whole grid.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on.
+        Axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
 
@@ -129,7 +217,7 @@ class PenaltyDisplay(_SelectionDisplay):
 
     __module__ = "daskelm"
 
-    _far = 4.0
+    _frame = 4.0
 
     def _draw(self, ax, kwargs):
         found, (a, s) = self.scores, self.scores.chosen
@@ -149,39 +237,39 @@ class PenaltyDisplay(_SelectionDisplay):
         if found.alphas[0] > 0:
             ax.set_xscale("log")
         else:
-            # Zero has no place on a logarithmic axis.
+            # A logarithmic axis cannot show the penalty zero.
             ax.set_xscale("symlog", linthresh=found.alphas[1] if len(found.alphas) > 1 else 1.0)
         ax.set_title(f"chosen: alpha = {found.alphas[a]:.3g}, {found.sizes[s]:,} neurons")
         self._scale_scores(ax, found.scores[:, shown])
-        # Lines go everywhere within.
+        # The lines fill the axes, so the legend stands beside them.
         ax.legend(title="neurons", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
 
     def _lines(self):
-        """Numbers of neurons that have a line: the least, the most, the chosen one, and some evenly between."""
+        """Indices of the numbers of neurons that get a line: smallest, largest, chosen, and some evenly between."""
         sizes, s = self.scores.sizes, self.scores.chosen[1]
         if len(sizes) <= _LINES:
             return list(range(len(sizes)))
         even = np.geomspace(sizes[0], sizes[-1], _LINES)
         near = [int(np.abs(np.log(sizes) - np.log(size)).argmin()) for size in even]
-        # The chosen one in place of what is nearest to it, but for the ends.
+        # The chosen number replaces the nearest inner one; both ends stay.
         inner = sorted(near[1:-1], key=lambda i: abs(np.log(sizes[i] / sizes[s])))
         return sorted({near[0], near[-1], s, *(near[1:-1] if s in near else inner[1:])})
 
 
 class NeuronsDisplay(_SelectionDisplay):
-    """The best score over all penalties for each number of neurons, and the number that was chosen.
+    """Best score over all penalties for each number of neurons, and the chosen number.
 
     The band is one standard deviation between folds.
 
     Parameters
     ----------
     scores : GridScores
-        Of the whole grid.
+        Scores of the whole grid.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was drawn on.
+        Axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
 
@@ -199,8 +287,8 @@ class NeuronsDisplay(_SelectionDisplay):
 
     __module__ = "daskelm"
 
-    # Each is a size that somebody asked for.
-    _far = 30.0
+    # Every point is a number of neurons that the user asked for, so nearly all of them stay in the frame.
+    _frame = 30.0
 
     def _draw(self, ax, kwargs):
         found, (_, s) = self.scores, self.scores.chosen

@@ -27,7 +27,7 @@ from daskelm.passes.learning_curve import EarlyStop, Step
 from daskelm.passes.memory import Need
 from daskelm.passes.scattered import BlockTask, cut_blocks, origins_of
 from daskelm.passes.segments import curve_fractions, segments_of, spread_order, unit_rows
-from daskelm.plots import live_learning_curve as learning_curve_plot
+from daskelm.plots import learning_curve as learning_curve_plot
 from daskelm.progress import RowProgress
 from daskelm.sums.counted_table import CountedTable
 from daskelm.sums.provenance import Origin

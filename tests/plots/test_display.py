@@ -27,7 +27,7 @@ from daskelm import (
 )
 from daskelm.exceptions import DataError, InputTypeError, MissingExtraError, ParameterError
 from daskelm.plots.counts import JointCounts, PredictionCounts, count_predictions
-from daskelm.plots.grid_scores import GridScores
+from daskelm.plots.selection import GridScores
 
 pyplot = pytest.importorskip("matplotlib.pyplot", reason="pictures need the extra 'plot'")
 
