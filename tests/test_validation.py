@@ -40,6 +40,7 @@ from daskelm.exceptions import (
 )
 from daskelm.hdf5.rows import Hdf5Reader
 from daskelm.layer.nesting import leading, nested_order
+from daskelm.passes.memory import Need
 from daskelm.selection.fold_models import solve_apart
 from daskelm.selection.folds import Folds
 from daskelm.selection.scores import row_score
@@ -383,7 +384,7 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     with pytest.raises(InsufficientMemoryError, match="2000 penalties and 3 numbers of 24 neurons, and has"):
         fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
     monkeypatch.setattr("daskelm.selection.holdout.check_grid", lambda *sizes, **more: None)
-    monkeypatch.setattr("daskelm.passes.accumulate.check_memory", lambda *need: None)
+    monkeypatch.setattr("daskelm.passes.memory.PassSizes.need", property(lambda sizes: Need("", {}, "")))
     with pytest.raises(InsufficientMemoryError, match="to score 2000 penalties and 3 numbers of neurons, whose"):
         fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
 

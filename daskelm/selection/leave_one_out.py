@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..cluster.client import current_client
-from ..exceptions import DataError, InsufficientMemoryError
+from ..cluster.client import current_client, this_process, workers_of
+from ..exceptions import DataError
 from ..passes.accumulate import accumulate
+from ..passes.memory import Need
 from ..progress import RowProgress
 from ..ridge.eigen import GCV_GRID
 from ..ridge.leverage import factor_bytes, loo_factors
 from ..ridge.path import RidgePath, by_eigen, nested
 from .criterion import Problem, Scored, default_score, score_from_squares, score_of
-from .leave_one_out_scores import LEAST_LEFT, leave_rows_out
+from .leave_one_out_scores import FEWER_FACTORS, LEAST_LEFT, leave_rows_out
 
 __all__ = ["by_loo"]
 
@@ -67,16 +68,8 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
 
 def _check_memory(factors, squares, n_neurons, n_alphas, n_sizes, client):
     """Refuse grids whose factors do not fit, before there are sums."""
-    from distributed.system import MEMORY_LIMIT
-
-    places = [("This process", factors + squares, MEMORY_LIMIT)]
-    if client is not None:
-        workers = client.scheduler_info(n_workers=-1)["workers"].items()
-        places += [(f"Worker {address}", factors, worker.get("memory_limit") or 0) for address, worker in workers]
-    for where, need, available in places:
-        if available and need > available:
-            raise InsufficientMemoryError(
-                f"{where} needs about {need / 2**30:.2f} GiB to leave out each row for {n_alphas} penalties and "
-                f"{n_sizes} numbers of {n_neurons} neurons, and has {available / 2**30:.2f} GiB. Use fewer alphas, "
-                "fewer neurons, or cv=None or 5."
-            )
+    work = f"to leave out each row for {n_alphas} penalties and {n_sizes} numbers of {n_neurons} neurons"
+    here = this_process(in_process=True)
+    Need(work, {"factors": factors, "sums": squares}, FEWER_FACTORS).check(here.memory, here.name)
+    for worker in workers_of(client) if client is not None else ():
+        Need(work, {"factors": factors}, FEWER_FACTORS).check(worker.memory, worker.name)

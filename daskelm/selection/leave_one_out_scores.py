@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..exceptions import InsufficientMemoryError
-from ..passes.accumulate import Pass, run_pass
-from ..passes.memory import BASE_BYTES
+from ..passes.accumulate import run_pass
+from ..passes.memory import BASE_BYTES, Need
+from ..passes.tasks import Pass
 from ..ridge.leverage import OnePenalty, OneSize
 from ..ridge.moments import Moments
 from .criterion import Problem
 from .scores import RowScore
 
-__all__ = ["LEAST_LEFT", "LeftOut", "leave_rows_out"]
+__all__ = ["FEWER_FACTORS", "LEAST_LEFT", "LeftOut", "leave_rows_out"]
 
 # Least 1 - leverage. A row that decides on its own output to more than 99.9 % is fitted by neurons of its own: without
 # it there is nothing that they were told, and dividing by what rounding leaves of zero gives any number.
 LEAST_LEFT = 1e-3
+# What to do where the factors of all candidates do not fit.
+FEWER_FACTORS = "fewer alphas, fewer neurons, or cv=None or 5."
 # Outputs, or rows of H, that are held at once.
 _OUTPUT_BYTES = 8 * 2**20
 
@@ -92,26 +94,25 @@ class LeftOut(Pass):
         """An empty collector for the rows of one task."""
         return _Collector(self, layer, targets)
 
-    def check_memory(self, need, available, where):
-        """Refuse what does not fit: `need` is that of plain gram tasks in one process."""
-        L, d, c = need.n_neurons, need.n_features, need.n_targets
+    def needs(self, sizes):
+        """Memory of one process."""
+        L, d, c = sizes.n_neurons, sizes.n_features, sizes.n_targets
         widest = max(8 * self.step * max(L, max(len(factor.places) for factor in self.factors) * c), _OUTPUT_BYTES)
         # A block as read and scaled; of the rows at once H as computed, centred and solved, and outputs in the score.
-        per_task = 8 * need.block * (3 * d + 3 * c) + 8 * widest + need.input_bytes
-        total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
-        if available and total > available:
-            raise InsufficientMemoryError(
-                f"{where} needs about {total / 2**30:.2f} GiB to leave out each row for {self.n_candidates} pairs of a "
-                f"penalty and a number of neurons, whose factors take {self.nbytes / 2**30:.2f} GiB, and has "
-                f"{available / 2**30:.2f} GiB. Use fewer alphas, fewer neurons, or cv=None or 5."
-            )
+        per_task = 8 * sizes.block * (3 * d + 3 * c) + 8 * widest + sizes.input_bytes
+        work = (
+            f"to leave out each row for {self.n_candidates} pairs of a penalty and a number of neurons, whose factors "
+            f"take {self.nbytes / 2**30:.2f} GiB"
+        )
+        parts = {"process": BASE_BYTES, "tasks": sizes.n_tasks * per_task, "factors": self.nbytes}
+        return [Need(work, parts, FEWER_FACTORS)]
 
 
 class _Collector:
     def __init__(self, work, layer, targets):
         self.work, self.layer, self.targets, self.sums = work, layer, targets, None
 
-    def add(self, first_row, X, y, weights):
+    def add(self, runs, X, y, weights):
         for start in range(0, len(X), self.work.step):
             rows = slice(start, start + self.work.step)
             given = np.ones(len(X[rows])) if weights is None else weights[rows]
