@@ -108,7 +108,7 @@ def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int
                 labels.read(start, stop)
 
     found = {
-        "task": best(lambda: GramTask.of_rows(meaning, X, T, None, [(0, N)], step, origins)(layer)),
+        "task": best(lambda: GramTask.of_rows(meaning, (X, T, None), [(0, N)], step, origins)(layer)),
         "reading": best(read),
         "check of NaN": best(lambda: [check_finite(table[start:stop], "X") for start, stop in blocks]),
         "digests": best(lambda: [row_digests(start, table[start:stop]) for start, stop in blocks]),

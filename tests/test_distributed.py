@@ -323,7 +323,7 @@ def test_large_weights_trigger_no_warning(client, tmp_path):
 def test_what_goes_to_workers_is_pure_and_pickles(files):
     layer = HiddenLayer(10, random_state=0).fit(X).hidden_layer_
     rows, targets = open_rows(files["one"][0]), open_rows(files["one"][1])
-    task = GramTask.of_rows(RegressionTargets(2, "float64"), rows, targets, None, [(0, N)], step=700)
+    task = GramTask.of_rows(RegressionTargets(2, "float64"), (rows, targets, None), [(0, N)], step=700)
     first, second = task(layer), pickle.loads(pickle.dumps(task))(pickle.loads(pickle.dumps(layer)))
     np.testing.assert_array_equal(first.packed, second.packed)
     assert len(pickle.dumps(task)) < 5000

@@ -514,7 +514,7 @@ def test_a_layer_that_gives_nan_is_told_as_ever():
 def test_what_goes_to_workers_is_pure_and_pickles(files):
     x, y = map(open_rows, files["many"])
     bounds = [(0, 1), (3, 8), (650, 700), (700, 702), (1900, 2000)]
-    task = GramTask.of_rows(RegressionTargets(2, "float64"), x, y, None, bounds, 40)
+    task = GramTask.of_rows(RegressionTargets(2, "float64"), (x, y, None), bounds, 40)
     layer = regressor().initialize(X).hidden_layer_
     rows = np.concatenate([np.arange(*bound) for bound in bounds])
     expected = regressor()

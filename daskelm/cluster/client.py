@@ -82,17 +82,7 @@ def n_local_threads(in_process: bool = False) -> int:
 
 
 class Process(NamedTuple):
-    """A process in which tasks run.
-
-    Parameters
-    ----------
-    name : str
-        Its name in messages.
-    n_threads : int
-        Tasks that it runs at once.
-    memory : int
-        Bytes that it may use; 0 without a limit.
-    """
+    """A process in which tasks run: its name in messages, tasks at once, and bytes that it may use (0 is no limit)."""
 
     name: str
     n_threads: int

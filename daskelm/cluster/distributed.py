@@ -200,7 +200,7 @@ class _OnCluster:
     def _flushed(self) -> list:
         """The future of the sum so far of the segment that is next, if it is asked for."""
         # Not before the last was taken, and not when the end is near: what is left is a value anyway.
-        if not self.receiver.flushes or self.flushing is not None or not self.receiver.idle or not self.sizes:
+        if self.receiver.should_flush is None or self.flushing is not None or not self.receiver.idle or not self.sizes:
             return []
         tree = self.trees[self.n_handed_over]
         if not tree.partials() or not self.receiver.wants_flush():
@@ -215,7 +215,7 @@ class _OnCluster:
             failed.result()
         except Exception as error:
             # Where the scheduler is gone, all futures are cancelled.
-            if self.receiver.flushes and failed.status == "error" and failed.key in self.sizes:
+            if self.receiver.should_flush is not None and failed.status == "error" and failed.key in self.sizes:
                 try:
                     self._hand_over_rest()
                 except Exception as other:  # noqa: BLE001  the first error says what went wrong

@@ -44,43 +44,44 @@ def reduce_here(
         Whether the local scheduler must be one of this process, whatever Dask is set to.
     """
     calls = [call for segment in segments for _, call in segment]
+    leaves = [(i, size) for i, segment in enumerate(segments) for size, _ in segment]
+    totals = _Totals(list(map(len, segments)), merge, receiver)
     values = values_in_order(calls, min(n_local_threads(in_process), len(calls)))
     with receiver, contextlib.closing(values):
-        for segment in segments:
-            total = _Total(merge)
-            for size, _ in segment:
-                total.add(next(values))
-                receiver.on_leaf_done(size)
-                if receiver.wants_flush():
-                    _flush(total, receiver)
-                if receiver.poll():
-                    return
-            total.submit(receiver)
-        # The limits of the threads end with the last of the values.
-        next(values, None)
+        for (i, size), value in zip(leaves, values, strict=True):
+            if totals.add(i, size, value):
+                return
         receiver.drain()
 
 
-class _Total:
-    """A running sum, which may be handed over at any time and is empty then."""
+class _Totals:
+    """Sums of segments from the values of their leaves, handed over in order; `left` counts the leaves to come."""
 
-    def __init__(self, merge):
-        self.merge, self.parts = merge, []
+    def __init__(self, left: list[int], merge, receiver: Receiver):
+        self.left, self.merge, self.receiver = left, merge, receiver
+        # The sum of each segment so far, as a list of at most one.
+        self.sums: list[list] = [[] for _ in left]
+        self.n_handed_over = 0
 
-    def add(self, value):
-        self.parts = [self.merge([*self.parts, value])] if self.parts else [value]
+    def add(self, i: int, size: int, value) -> bool:
+        """Add the value of a leaf of segment i, of this size; True if the work is to end."""
+        # Added at once and forgotten, so that no more than one value per thread waits.
+        self.sums[i] = [self.merge([*self.sums[i], value])] if self.sums[i] else [value]
+        self.left[i] -= 1
+        self.receiver.on_leaf_done(size)
+        if self.receiver.wants_flush():
+            self._hand_over(self.n_handed_over)
+            # No second sum may pile up behind this one.
+            self.receiver.drain()
+        while self.n_handed_over < len(self.left) and not self.left[self.n_handed_over]:
+            self._hand_over(self.n_handed_over)
+            self.n_handed_over += 1
+        return self.receiver.poll()
 
-    def submit(self, receiver):
-        """Hand over the sum, if there is one."""
-        parts, self.parts = self.parts, []
-        for value in parts:
-            receiver.submit(lambda value=value: value)
-
-
-def _flush(total, receiver):
-    """Hand over the sum so far, and wait until it is taken, so that no second one can pile up behind it."""
-    total.submit(receiver)
-    receiver.drain()
+    def _hand_over(self, i):
+        found, self.sums[i] = self.sums[i], []
+        if found:
+            self.receiver.submit(found.pop)
 
 
 def values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Generator[Any, None, None]:
@@ -116,25 +117,13 @@ def reduce_locally(
     from dask.callbacks import Callback
 
     number = {key: i for i, leaves in enumerate(segments) for key in leaves}
-    totals = [_Total(merge) for _ in segments]
-    left = [len(leaves) for leaves in segments]
-    waiting = deque(range(len(segments)))
+    totals = _Totals(list(map(len, segments)), merge, receiver)
 
     def posttask(key, result, dsk, state, worker_id):
-        if key not in number:
-            return
-        i = number[key]
-        # Added at once and forgotten, so that no more than one value per thread waits.
-        totals[i].add(result)
-        left[i] -= 1
-        state["cache"][key] = None
-        receiver.on_leaf_done(segments[i][key])
-        if receiver.wants_flush():
-            _flush(totals[waiting[0]], receiver)
-        while waiting and not left[waiting[0]]:
-            totals[waiting.popleft()].submit(receiver)
-        if receiver.poll():
-            raise _Stop
+        if key in number:
+            state["cache"][key] = None
+            if totals.add(number[key], segments[number[key]][key], result):
+                raise _Stop
 
     get = local_get()
     limit = 1 if get is dask.threaded.get and len(number) > 1 else None

@@ -50,11 +50,6 @@ class Receiver:
     def __exit__(self, *error):
         self._pool.shutdown(cancel_futures=True)
 
-    @property
-    def flushes(self) -> bool:
-        """Whether values may be asked for before a segment ends."""
-        return self.should_flush is not None
-
     def wants_flush(self) -> bool:
         """Whether the sum so far should be a value now."""
         return self.should_flush is not None and self.should_flush()

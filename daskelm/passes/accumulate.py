@@ -191,7 +191,7 @@ def run_in_segments(
     check_visible([source for source in (X, y, weights) if isinstance(source, Hdf5Rows)], client, ranges)
     by_tasks = read_by_tasks(X, y, weights)
     if by_tasks:
-        segments = _row_tasks(work, layer, targets, X, y, weights, origins, ranges, client)
+        segments = _row_tasks(work, layer, targets, (X, y, weights), origins, ranges, client)
         chunks, input_bytes = {}, held_bytes(X, y, weights)
     else:
         segments, chunks, input_bytes = _chunk_calls(work, layer, targets, X, y, weights, origins, ranges)
@@ -220,14 +220,14 @@ def run_in_segments(
     )
 
 
-def _row_tasks(work, layer, targets, X, y, weights, origins, ranges, client):
+def _row_tasks(work, layer, targets, inputs, origins, ranges, client):
     """(rows, call) of each segment, for X in files or in memory: each task reads its rows itself."""
-    L, d = layer.n_neurons, layer.n_features
+    X, L, d = inputs[0], layer.n_neurons, layer.n_features
     n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(isinstance(X, np.ndarray))
     step, most = block_rows(L, d), rows_per_task(n_rows_of(ranges), L, d, n_threads)
 
     def call(runs):
-        task = GramTask.of_rows(targets, X, y, weights, runs, step, origins_of(origins, runs), work.part(runs))
+        task = GramTask.of_rows(targets, inputs, runs, step, origins_of(origins, runs), work.part(runs))
         return n_rows_of(runs), (run_task, task)
 
     return [list(map(call, segment)) for segment in work.cut_rows(X, ranges, step, most)]

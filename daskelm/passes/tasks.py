@@ -233,15 +233,14 @@ class GramTask:
     def of_rows(
         cls,
         targets: Targets,
-        X: Source,
-        y: Source,
-        weights: Source | None,
+        inputs: tuple[Source, Source, Source | None],
         runs: Runs,
         step: int,
         origins: Sequence[Origin] = (),
         part: Any = None,
     ) -> GramTask:
-        """The task of these runs of rows of whole inputs, in memory or in files."""
+        """The task of these runs of rows of X, y and weights, in memory or in files."""
+        X, y, weights = inputs
         of_weights = None if weights is None else cut_runs(weights, runs)
         return cls(targets, cut_runs(X, runs), cut_runs(y, runs), of_weights, runs, step, origins, part)
 
