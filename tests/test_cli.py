@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import h5py
@@ -661,7 +661,7 @@ def test_version():
 
 def test_the_entry_point_is_the_command():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts == {"daskelm": f"{main.__module__}:{main.__name__}"}
+    assert {name: EntryPoint(name, script, "").load() for name, script in scripts.items()} == {"daskelm": main}
 
 
 def test_on_a_terminal_a_message_takes_the_place_of_the_progress(monkeypatch, capsys):

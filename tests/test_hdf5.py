@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskelm import ELMRegressor, from_hdf5, make_hdf5, to_hdf5
-from daskelm.data.from_hdf5 import check_visible, source_of
+from daskelm.data.from_hdf5 import check_visible, rows_behind
 from daskelm.exceptions import (
     DataError,
     DatasetNotFoundError,
@@ -178,11 +178,11 @@ def _closed(path):
 
 def test_an_untouched_array_knows_its_source_and_any_other_does_not(pieces):
     array = from_hdf5(pieces, rows=slice(10, 90), chunks=8)
-    source = source_of(pickle.loads(pickle.dumps(array)))
+    source = rows_behind(pickle.loads(pickle.dumps(array)))
     assert source.shape == array.shape
     np.testing.assert_array_equal(source.read(0, 80), DATA[10:90])
     for other in (array + 1, array[:5], array.rechunk(40), da.ones(3)):
-        assert source_of(other) is None
+        assert rows_behind(other) is None
 
 
 def test_a_vector_is_taken_where_it_is_all_there_is(tmp_path):

@@ -213,8 +213,8 @@ def test_without_ipywidgets_there_is_the_line_alone(shell, client, files, monkey
 @pytest.mark.parametrize("options", [{}, {"callback": lambda point: point.n_samples > 1000}])
 def test_in_a_notebook_dasks_own_bar_counts_tasks(shell, client, files, options, monkeypatch):
     pytest.importorskip("ipywidgets")
-    bars, show_tasks = [], progress_module.show_tasks
-    monkeypatch.setattr(progress_module, "show_tasks", lambda futures: bars.append(show_tasks(futures)))
+    bars, show_tasks = [], progress_module._show_tasks
+    monkeypatch.setattr(progress_module, "_show_tasks", lambda futures: bars.append(show_tasks(futures)))
     from IPython.utils.capture import capture_output
 
     with capture_output() as shown:

@@ -114,7 +114,7 @@ class _OnCluster:
             # it is there to meet the next try.
             queue.clear()
             if self.client.status != "closed":
-                self.client.cancel([future for tree in self.trees for future in tree.alive.values()])
+                self.client.cancel([future for tree in self.trees for future in list(tree.alive.values())])
 
     def _submit(self, graph):
         """Futures of all leaves, each of which its tree holds."""
@@ -193,9 +193,9 @@ class _OnCluster:
             self.n_handed_over += 1
 
     def _receive(self, i, key):
-        # In a thread, since merging must go on meanwhile: partials would pile up on the workers. The cluster may forget
-        # the sum when it is here.
-        self.receiver.submit(self.trees[i].alive.pop(key).result)
+        # In a thread, since merging must go on meanwhile: partials would pile up on the workers. A sum that the thread
+        # has not begun to fetch is cancelled with all others.
+        self.receiver.submit(lambda: self.trees[i].fetch(key))
 
     def _flushed(self) -> list:
         """The future of the sum so far of the segment that is next, if it is asked for."""
@@ -259,6 +259,15 @@ class MergeTree:
         keys = self.here[place]
         keys.append(key)
         return [(self.here.pop(place), place)] if len(keys) >= self.split_every else []
+
+    def fetch(self, key):
+        """The value of a future, which the scheduler may forget then."""
+        future = self.alive.pop(key)
+        try:
+            return future.result()
+        finally:
+            # Frames of an error that was raised meanwhile may hold the future still.
+            future.release()
 
     def gather(self):
         """Future of the sum of all partials that are there."""

@@ -17,7 +17,7 @@ from ..hdf5.dataset import sizes_of_parts
 from ..hdf5.rows import Hdf5Rows, open_rows, some
 from ..hdf5.urls import is_url
 
-__all__ = ["check_visible", "from_hdf5", "source_of"]
+__all__ = ["check_visible", "from_hdf5", "rows_behind"]
 
 
 class _FileLayer(MaterializedLayer):
@@ -102,7 +102,7 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     )
 
 
-def source_of(array: da.Array) -> Hdf5Rows | None:
+def rows_behind(array: da.Array) -> Hdf5Rows | None:
     """The rows that an array stands for, if it is as `from_hdf5` made it; None for any other."""
     layers = getattr(array.dask, "layers", {})
     return getattr(layers.get(array.name), "source", None)

@@ -14,12 +14,13 @@ import numpy as np
 
 from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
-from ..hdf5.rows import Hdf5Rows, open_rows, row_range, some
+from ..hdf5.rows import open_rows
 from ..hdf5.urls import place_of
 from .frames import frame_to_numpy, frames_to_dask, is_frame, is_missing
-from .from_hdf5 import source_of
+from .from_hdf5 import rows_behind
 from .interop import as_known, is_lazy_array
-from .refusals import check_chunk, checked, refuse_promises, refuse_unusable
+from .refusals import checked, refuse_promises, refuse_unusable
+from .source import Chunks, Source, files_of, is_dask_array, source_of
 
 __all__ = [
     "LARGEST_WEIGHT",
@@ -45,8 +46,6 @@ __all__ = [
     "take_runs",
 ]
 
-Source = np.ndarray | da.Array | Hdf5Rows
-
 # The input scale is taken from all rows up to this number, beyond it from evenly spaced runs of rows: 32,768 in all
 # know a mean to 0.6 % of the standard deviation, and are read and worked off in a twentieth of a second.
 PROBE_ROWS, PROBE_RUNS, PROBE_RUN_ROWS, PROBE_BYTES = 100_000, 64, 512, 256 * 2**20
@@ -56,7 +55,7 @@ def is_path(value) -> bool:
     """Whether a value names HDF5 data: a path, a non-empty list of paths, a dataset, or opened rows."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str | os.PathLike) for item in value)
-    return isinstance(value, str | os.PathLike | h5py.Dataset | Hdf5Rows)
+    return isinstance(value, str | os.PathLike | h5py.Dataset) or bool(files_of(value))
 
 
 def is_lazy(value) -> bool:
@@ -87,16 +86,16 @@ def open_input(value, name: str) -> Source:
     ndarray, dask array with known chunks and one chunk of columns, or Hdf5Rows
     """
     if is_path(value):
-        return value if isinstance(value, Hdf5Rows) else open_rows(value)
+        return open_rows(value)
     value = familiar(value, name)
     if not dask.is_dask_collection(value):
         return np.asarray(value)
     (array,) = lazily_together(**{name: value})
-    if not isinstance(array, da.Array):
+    if not is_dask_array(array):
         raise InputTypeError(
             f"{name}: of dask's collections, arrays and dataframes are taken; got {type(value).__name__}."
         )
-    if (rows := source_of(array)) is not None:
+    if (rows := rows_behind(array)) is not None:
         return rows
     if array.ndim > 1 and array.numblocks[1] > 1:
         array = checked(array, name).rechunk({1: -1})
@@ -114,9 +113,9 @@ def lazily_together(**values) -> list:
     frames = {name: value for name, value in values.items() if dask.is_dask_collection(value) and is_frame(value)}
     arrays = values | dict(zip(frames, frames_to_dask(list(frames.values())), strict=True))
     for name, array in arrays.items():
-        if isinstance(array, da.Array):
+        if is_dask_array(array):
             refuse_unusable(array._meta, f"{name} (its chunks)")
-    unknown = [name for name, array in arrays.items() if isinstance(array, da.Array) and np.isnan(array.size)]
+    unknown = [name for name, array in arrays.items() if is_dask_array(array) and np.isnan(array.size)]
     counted = _with_known_lengths([arrays[name] for name in unknown])
     known = arrays | dict(zip(unknown, counted, strict=True))
     # Partitions of a frame are read whole anyway, so that they can be checked before anything is made of them.
@@ -181,9 +180,8 @@ def check_lengths(**sources: Source | None) -> int:
 def check_distinct(**inputs: tuple[object, Source | None]) -> None:
     """Refuse two inputs that are one dataset where a path alone chose it; of each, what was given and its source."""
     tables = {
-        name: (given, [(place_of(part.path), part.dataset) for part, _, _ in source.ranges()])
+        name: (given, [(place_of(part.path), part.dataset) for part, _, _ in source_of(source).parts()])
         for name, (given, source) in inputs.items()
-        if isinstance(source, Hdf5Rows)
     }
     for (a, (given_a, held_a)), (b, (given_b, held_b)) in itertools.combinations(tables.items(), 2):
         same = set(held_a).intersection(held_b)
@@ -235,10 +233,7 @@ def first_bad(
     row = int(np.argmax(bad.any(axis=1)))
     column = int(np.argmax(bad[row]))
     value = str(block.reshape(len(block), -1)[row, column]).replace("nan", "NaN")
-    place = f"row {first_row + row}"
-    if isinstance(source, Hdf5Rows):
-        path, row_in_file = source.where(first_row + row)
-        place = f"row {row_in_file} of {path}"
+    place = source_of(block if source is None else source).place(first_row + row)
     if block.ndim > 1:
         place += f", column {column}" + (f" ({columns[column]!r})" if columns is not None else "")
     return value, place
@@ -271,59 +266,24 @@ def check_weights(weights: np.ndarray, first_row: int = 0) -> None:
         )
 
 
-class Chunks:
-    """Consecutive arrays read as one, by row numbers."""
-
-    def __init__(self, arrays: Sequence[np.ndarray]):
-        self.arrays = arrays
-        self.edges = np.cumsum([0] + [len(array) for array in arrays])
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows of all."""
-        return int(self.edges[-1])
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows start to stop - 1."""
-        first = int(np.searchsorted(self.edges, start, "right")) - 1
-        last = int(np.searchsorted(self.edges, stop, "left"))
-        parts = [
-            array[max(start - edge, 0) : stop - edge]
-            for array, edge in zip(self.arrays[first:last], self.edges[first:last], strict=False)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.arrays[0][:0]])
-
-
 def in_memory(**sources: Source | None) -> list[Any]:
     """All of several sources as arrays here, by the names of the arguments; what is lazy is computed together.
 
     None stays None.
     """
-    lazy = {name: checked(source, name) for name, source in sources.items() if isinstance(source, da.Array)}
-    there = dict(zip(lazy, compute(*lazy.values()), strict=True))
-    here: list = []
-    for name, source in sources.items():
-        if isinstance(source, Hdf5Rows):
-            here.append(source.read(0, source.n_rows))
-        elif name in lazy:
-            here.append(there[name])
-        else:
-            here.append(source)
-    return here
+    return list(
+        compute(*(None if source is None else source_of(source).whole(name) for name, source in sources.items()))
+    )
 
 
 def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:
     """First row and last + 1 of a slice of a source; past the end is an error, an empty range is not."""
-    where = f" of {some(source.paths)}" if isinstance(source, Hdf5Rows) else ""
-    return (0, source.shape[0]) if rows is None else row_range(rows, source.shape[0], where)
+    return source_of(source).row_range(rows)
 
 
 def take_rows(source: Source, name: str, rows: slice | None) -> Source:
     """Consecutive rows of a source; past the end is an error, an empty range is not."""
-    if isinstance(source, Hdf5Rows) or rows is None:
-        return source.rows(rows) if isinstance(source, Hdf5Rows) else source
-    start, stop = row_range(rows, source.shape[0])
-    return (checked(source, name) if isinstance(source, da.Array) else source)[start:stop]
+    return source_of(source).rows(rows, name)
 
 
 def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
@@ -369,20 +329,6 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
 
 def take_runs(runs: Sequence[tuple[int, int]], **sources: Source | None) -> list[list[np.ndarray]]:
     """Several ranges of rows of each source that is given, here; what is lazy is computed together."""
-    there = {name: source for name, source in sources.items() if source is not None}
-    cut = {
-        name: [source[start:stop] for start, stop in runs]
-        for name, source in there.items()
-        if isinstance(source, da.Array)
-    }
-    computed = iter(compute(*itertools.chain.from_iterable(cut.values())))
-    return [_runs_of(source, name, runs, computed) for name, source in there.items()]
-
-
-def _runs_of(source, name, runs, computed):
-    if isinstance(source, Hdf5Rows):
-        return source.read_runs(runs)
-    if isinstance(source, np.ndarray):
-        return [source[start:stop] for start, stop in runs]
-    of_all = {"name": name, "dtype": source.dtype}
-    return [check_chunk(next(computed), stop - start, start, source.shape[1:], **of_all) for start, stop in runs]
+    given = {name: source_of(source) for name, source in sources.items() if source is not None}
+    blocks = compute(*(source.runs(runs) for source in given.values()))
+    return [source.checked_runs(part, runs, name) for (name, source), part in zip(given.items(), blocks, strict=True)]

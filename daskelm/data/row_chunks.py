@@ -14,11 +14,8 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import ensure_dict
 
 from ..cluster.gather import map_with_progress
-from ..hdf5.rows import Hdf5Rows
 from ..progress import RowProgress
-from .from_hdf5 import from_hdf5
-from .inputs import Source
-from .refusals import checked
+from .source import Source, source_of
 
 __all__ = [
     "aligned",
@@ -47,20 +44,12 @@ def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
     -------
     dask array
     """
-    if isinstance(source, Hdf5Rows):
-        array = from_hdf5(source)
-    elif isinstance(source, np.ndarray):
-        array = da.from_array(source, chunks=(row_chunks or -1,) + (-1,) * (source.ndim - 1))
-    else:
-        array = checked(source, name) if name else source
-    return array if row_chunks is None or array.chunks[0] == row_chunks else array.rechunk({0: row_chunks})
+    return source_of(source).as_dask(name, row_chunks)
 
 
 def row_chunks_of(source: Source) -> tuple[int, ...]:
     """Rows of each chunk of a source."""
-    if isinstance(source, np.ndarray):
-        return (len(source),)
-    return (from_hdf5(source) if isinstance(source, Hdf5Rows) else source).chunks[0]
+    return source_of(source).row_chunks
 
 
 def aligned(**sources: Source | None) -> list[da.Array]:

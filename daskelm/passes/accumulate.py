@@ -15,11 +15,11 @@ from ..cluster.distributed import reduce_graph
 from ..cluster.local import reduce_here
 from ..cluster.receiver import Receiver
 from ..data.from_hdf5 import check_visible
-from ..data.inputs import Source, check_lengths, in_memory, n_columns
+from ..data.inputs import check_lengths, in_memory, n_columns
 from ..data.row_chunks import aligned, chunk_keys, one_graph
+from ..data.source import Source, files_of, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError
-from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
 from ..progress import RowProgress
 from ..sums.normal_equations import NormalEquations
@@ -81,8 +81,9 @@ def accumulate(
     ranges = [(0, check_lengths(X=X, y=y, sample_weight=weights))] if ranges is None else ranges
     if provenance is None:
         provenance = Provenance()
-        if isinstance(X, Hdf5Rows) and any(a < b for a, b in ranges):
-            provenance = provenance_of(Table(X, y, weights, targets))
+        files = source_of(X).files
+        if files is not None and any(a < b for a, b in ranges):
+            provenance = provenance_of(Table(files, y, weights, targets))
     sums = run_pass(Pass(), layer, targets, X, y, weights, provenance.origins, ranges, verbose)
     return _nothing(layer, targets) if sums is None else check_sums(sums, layer, provenance)
 
@@ -184,11 +185,11 @@ def run_in_segments(
         As for `Receiver`.
     """
     X, y, weights = inputs
-    in_process = isinstance(X, np.ndarray)
+    in_process = source_of(X).in_process
     client = None if in_process else current_client()
     if in_process:
         y, weights = in_memory(y=y, sample_weight=weights)
-    check_visible([source for source in (X, y, weights) if isinstance(source, Hdf5Rows)], client, ranges)
+    check_visible(files_of(X, y, weights), client, ranges)
     by_tasks = read_by_tasks(X, y, weights)
     if by_tasks:
         segments = _row_tasks(work, layer, targets, (X, y, weights), origins, ranges, client)
@@ -223,7 +224,7 @@ def run_in_segments(
 def _row_tasks(work, layer, targets, inputs, origins, ranges, client):
     """(rows, call) of each segment, for X in files or in memory: each task reads its rows itself."""
     X, L, d = inputs[0], layer.n_neurons, layer.n_features
-    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(isinstance(X, np.ndarray))
+    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(source_of(X).in_process)
     step, most = block_rows(L, d), rows_per_task(n_rows_of(ranges), L, d, n_threads)
 
     def call(runs):

@@ -8,10 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from ..cluster.client import current_client
-from ..data.inputs import Source, check_lengths
+from ..data.inputs import check_lengths
+from ..data.source import Source, source_of
 from ..data.targets import Targets
-from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
 from ..progress import RowProgress
 from ..ridge.solve import check_alpha
@@ -81,14 +80,14 @@ def accumulate_with_curve(
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     check_alpha(alpha)
     provenance = Provenance()
-    if isinstance(X, Hdf5Rows):
-        provenance = provenance_of(Table(X, y, weights, targets))
+    if (files := source_of(X).files) is not None:
+        provenance = provenance_of(Table(files, y, weights, targets))
     maker = CurveMaker(alpha, fit_intercept, partial(check_sums, layer=layer, provenance=Provenance()))
     watch = _Watch(RowProgress(n_samples, verbose), callbacks, EarlyStop(tol))
     L, d = layer.n_neurons, layer.n_features
     fractions = curve_fractions(n_samples, L, gcv=isinstance(alpha, str))
     unit = unit_rows(n_samples, fractions, rows_per_task(n_samples, L, d, 1))
-    here = isinstance(X, np.ndarray) or current_client() is None
+    here = source_of(X).client() is None
     run_in_segments(
         _CurvePass(fractions, unit, here),
         layer,
@@ -156,11 +155,7 @@ class _CurvePass(Pass):
 
     def cut_rows(self, X, ranges, step, most):
         """Runs of rows of each task of each segment."""
-        n_samples = X.shape[0]
-        if isinstance(X, Hdf5Rows):
-            units = X.block_bounds(self.unit)
-        else:
-            units = [(start, min(start + self.unit, n_samples)) for start in range(0, n_samples, self.unit)]
+        units = source_of(X).block_bounds(self.unit)
         return [_groups(segment, most) for segment in self._in_segments(units)]
 
     def cut_chunks(self, chunks, row_bytes):

@@ -12,10 +12,9 @@ from dask.highlevelgraph import HighLevelGraph
 
 from ..cluster.client import this_process, workers_of
 from ..cluster.gather import Value
-from ..data.inputs import Source
+from ..data.source import Source, files_of, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError
-from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin
@@ -45,14 +44,13 @@ _LEAST_SQUARES = 1e-290
 
 def read_by_tasks(X: Source, y: Source, weights: Source | None) -> bool:
     """Whether tasks read their rows themselves, by row numbers; of dask arrays they are given chunks."""
-    given = [source for source in (X, y, weights) if source is not None]
-    return isinstance(X, np.ndarray) or all(isinstance(source, Hdf5Rows | np.ndarray) for source in given)
+    given = [source_of(source) for source in (X, y, weights) if source is not None]
+    return given[0].in_process or all(source.random_access for source in given)
 
 
 def held_bytes(*sources: Source | None) -> int:
     """Most bytes that a task holds of files besides its blocks: unpacked chunks, and what was fetched from URLs."""
-    files = [source for source in sources if isinstance(source, Hdf5Rows)]
-    return sum(max((part.held_bytes for part in source.parts), default=0) for source in files)
+    return sum(max((part.held_bytes for part in files.parts), default=0) for files in files_of(*sources))
 
 
 def task_graph(calls: Sequence[tuple[int, tuple]], chunks: Mapping, layer: Layer, work) -> tuple[HighLevelGraph, dict]:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..data.inputs import Chunks, Source, check_finite, check_weights
+from ..data.inputs import check_finite, check_weights
+from ..data.source import Chunks, Source, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError
 from ..hdf5.rows import Hdf5Rows
@@ -62,23 +63,17 @@ class Pass:
         """Memory of one process, which is checked before the pass."""
         return [sizes.need]
 
-    def cut_rows(self, X: Hdf5Rows | np.ndarray, ranges: Runs, step: int, most: int) -> list[list[Runs]]:
+    def cut_rows(self, X: Source, ranges: Runs, step: int, most: int) -> list[list[Runs]]:
         """Runs of rows of each task of each segment, for rows that tasks read themselves.
 
         Blocks have about `step` rows, and a task has whole blocks, until these have `most` rows.
         """
-        return [[[(begin + a, begin + b)] for begin, end in ranges for a, b in _runs_of(X, begin, end, step, most)]]
+        parts = [(begin, source_of(source_of(X).between(begin, end))) for begin, end in ranges]
+        return [[[(begin + a, begin + b)] for begin, part in parts for a, b in part.runs_of_blocks(step, most)]]
 
     def cut_chunks(self, chunks: Sequence[Sequence[Chunk]], row_bytes: int) -> list[list[list[Chunk]]]:
         """Chunks of each task of each segment, for dask arrays; they are given range by range, and none is empty."""
         return [[group for of_range in chunks for group in chunk_groups(of_range, row_bytes)]]
-
-
-def _runs_of(X, begin, end, step, most):
-    if isinstance(X, Hdf5Rows):
-        return X.between(begin, end).runs_of_blocks(step, most)
-    whole = -(-most // step) * step
-    return [(a, min(a + whole, end - begin)) for a in range(0, end - begin, whole)]
 
 
 class _Gram:
@@ -118,9 +113,9 @@ class FileRuns:
 
 def cut_runs(source: Source, runs: Runs) -> FileRuns | Chunks:
     """Sorted runs of rows of an input in memory or in files, of which only those that hold the rows are kept."""
-    if isinstance(source, np.ndarray):
-        return Chunks([source[a:b] for a, b in runs])
-    files: Any = source
+    files = source_of(source).files
+    if files is None:
+        return Chunks(source_of(source).runs(runs))
     if len(runs) == 1:
         return FileRuns(files.between(*runs[0]), [(0, runs[0][1] - runs[0][0])])
     edges = np.cumsum([0] + [part.n_rows for part in files.parts])

@@ -9,9 +9,9 @@ from operator import add
 
 import numpy as np
 
-from ..data.inputs import Source, check_lengths
+from ..data.inputs import check_lengths
+from ..data.source import Source, source_of
 from ..data.targets import Targets
-from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
 from ..passes.accumulate import check_sums, run_pass
 from ..passes.memory import Need, PassSizes, block_rows
@@ -87,7 +87,8 @@ def accumulate_folds(
         The sums of so many folds do not fit; the message says how many would.
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    provenance = provenance_of(Table(X, y, weights, targets)) if isinstance(X, Hdf5Rows) else Provenance()
+    files = source_of(X).files
+    provenance = Provenance() if files is None else provenance_of(Table(files, y, weights, targets))
     in_runs = folds.in_long_runs(4 * layer.n_neurons)
     ranges = [(a, b) for a, b, _ in folds.runs()] if in_runs else [(0, n_samples)]
     work = _FoldPass(folds, in_runs)

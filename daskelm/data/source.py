@@ -1,0 +1,272 @@
+"""Sources of rows: one small class each for NumPy arrays, dask arrays and HDF5 files, all with the same methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from ..cluster.client import current_client
+from ..hdf5.dataset import Part
+from ..hdf5.rows import Hdf5Rows, row_range, some
+from .from_hdf5 import from_hdf5
+from .refusals import check_chunk, checked
+
+__all__ = ["ArraySource", "Chunks", "DaskSource", "FileSource", "Source", "files_of", "is_dask_array", "source_of"]
+
+# Rows of data as functions take them and hand them on; `source_of` gives their methods.
+Source = np.ndarray | da.Array | Hdf5Rows
+
+
+class _RowSource:
+    """The methods that all sources have, as they are for data in no file; `data` is the array, or the rows of files."""
+
+    # Whether the rows are worked on in this process, without Dask.
+    in_process = False
+    # Whether a task can read rows by their numbers; of a dask array it is given whole chunks.
+    random_access = True
+    # The rows of HDF5 files, None of other data.
+    files: Hdf5Rows | None = None
+
+    def __init__(self, data: Any):
+        self.data = data
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.data.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns; 1 of one dimension."""
+        return 1 if self.data.ndim < 2 else self.data.shape[1]
+
+    def client(self):
+        """The distributed client that works on the rows; None where they are worked on in this process."""
+        return current_client()
+
+    def parts(self) -> list[tuple[Part, int, int]]:
+        """(part, first, last + 1) of each part of files that has rows here; nothing of data in no file."""
+        return []
+
+    def place(self, row: int) -> str:
+        """A row as error messages name it."""
+        return f"row {row}"
+
+    def row_range(self, rows: slice | None) -> tuple[int, int]:
+        """First row and last + 1 of a slice; past the end is an error, an empty range is not."""
+        return (0, self.n_rows) if rows is None else row_range(rows, self.n_rows)
+
+    def rows(self, rows: slice | None, name: str) -> Any:
+        """Consecutive rows, as data of the same type; `name` is the argument's, for errors."""
+        return self.data if rows is None else self.between(*self.row_range(rows), name)
+
+    def between(self, start: int, stop: int, name: str = "") -> Any:
+        """Rows start to stop - 1, as data of the same type."""
+        return self.data[start:stop]
+
+    def whole(self, name: str) -> Any:
+        """All rows as an array, or as a dask array that is to be computed."""
+        return self.data
+
+    def runs(self, runs: Sequence[tuple[int, int]]) -> list:
+        """Rows of several ranges (start, stop), as arrays, or as dask arrays that are to be computed."""
+        return [self.data[start:stop] for start, stop in runs]
+
+    def checked_runs(self, blocks: list[np.ndarray], runs: Sequence[tuple[int, int]], name: str) -> list[np.ndarray]:
+        """The computed `blocks` of `runs`, refused by name where they are not what the source declares."""
+        return blocks
+
+
+class ArraySource(_RowSource):
+    """A NumPy array, worked on in this process."""
+
+    in_process = True
+
+    @property
+    def row_chunks(self) -> tuple[int, ...]:
+        """Rows of each chunk: one chunk with all rows."""
+        return (self.n_rows,)
+
+    def client(self) -> None:
+        """None, since the rows are worked on in this process."""
+
+    def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
+        """A dask array, in the row chunks given or in one chunk."""
+        return da.from_array(self.data, chunks=(row_chunks or -1,) + (-1,) * (self.data.ndim - 1))
+
+    def open(self, *, reuse: bool = False) -> AbstractContextManager:
+        """A context with a reader, whose ``read(start, stop)`` gives rows; arrays are not copied, whatever `reuse`."""
+        return nullcontext(Chunks([self.data]))
+
+    def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
+        """Row ranges of `target_rows`; the last may have less."""
+        return _even_bounds(self.n_rows, target_rows)
+
+    def runs_of_blocks(self, target_rows: int, n_rows: int) -> list[tuple[int, int]]:
+        """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less."""
+        return _even_bounds(self.n_rows, -(-n_rows // target_rows) * target_rows)
+
+
+class Chunks:
+    """Consecutive arrays read as one, by row numbers: the chunks of a dask array that one task is given."""
+
+    files = None
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        self.arrays = arrays
+        self.edges = np.cumsum([0] + [len(array) for array in arrays])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all."""
+        return int(self.edges[-1])
+
+    def open(self, *, reuse: bool = False) -> AbstractContextManager:
+        """A context with these chunks as the reader."""
+        return nullcontext(self)
+
+    def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
+        """Row ranges of `target_rows`, whatever the chunks; the last may have less."""
+        return _even_bounds(self.n_rows, target_rows)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop - 1; copied only where they lie in several chunks."""
+        first = int(np.searchsorted(self.edges, start, "right")) - 1
+        last = int(np.searchsorted(self.edges, stop, "left"))
+        parts = [
+            array[max(start - edge, 0) : stop - edge]
+            for array, edge in zip(self.arrays[first:last], self.edges[first:last], strict=False)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.arrays[0][:0]])
+
+
+class DaskSource(_RowSource):
+    """A dask array, whose chunks are checked when they are there, before anything else is made of them."""
+
+    random_access = False
+
+    @property
+    def row_chunks(self) -> tuple[int, ...]:
+        """Rows of each chunk."""
+        return self.data.chunks[0]
+
+    def between(self, start: int, stop: int, name: str = "") -> da.Array:
+        """Rows start to stop - 1, lazily."""
+        return self.as_dask(name)[start:stop]
+
+    def whole(self, name: str) -> da.Array:
+        """All rows, to be computed."""
+        return self.as_dask(name)
+
+    def checked_runs(self, blocks: list[np.ndarray], runs: Sequence[tuple[int, int]], name: str) -> list[np.ndarray]:
+        """The computed `blocks` of `runs`, refused by name where they are not what the array declares."""
+        # Checked when they are computed, and not before they are cut: a slice of a chunk of zarr reads its rows only.
+        row, dtype = self.data.shape[1:], self.data.dtype
+        return [
+            check_chunk(block, stop - start, start, row, name=name, dtype=dtype)
+            for block, (start, stop) in zip(blocks, runs, strict=True)
+        ]
+
+    def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
+        """The array in the row chunks given; its chunks are not checked where `name` is empty."""
+        return _in_row_chunks(checked(self.data, name) if name else self.data, row_chunks)
+
+
+class FileSource(_RowSource):
+    """Rows of HDF5 files, which each task reads by path."""
+
+    def __init__(self, files: Hdf5Rows):
+        super().__init__(files)
+        self.files = files
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns; 1 of one dimension."""
+        return self.data.n_columns
+
+    @property
+    def row_chunks(self) -> tuple[int, ...]:
+        """Rows of each chunk that `from_hdf5` makes."""
+        return from_hdf5(self.data).chunks[0]
+
+    def parts(self) -> list[tuple[Part, int, int]]:
+        """(part, first, last + 1) of each part of the files that has rows here, in rows of that part."""
+        return self.data.ranges()
+
+    def place(self, row: int) -> str:
+        """A row as error messages name it: by its number in its file."""
+        path, row_in_file = self.data.where(row)
+        return f"row {row_in_file} of {path}"
+
+    def row_range(self, rows: slice | None) -> tuple[int, int]:
+        """First row and last + 1 of a slice; past the end is an error, an empty range is not."""
+        return (0, self.n_rows) if rows is None else row_range(rows, self.n_rows, f" of {some(self.data.paths)}")
+
+    def between(self, start: int, stop: int, name: str = "") -> Hdf5Rows:
+        """Rows start to stop - 1, described and not read."""
+        return self.data.between(start, stop)
+
+    def whole(self, name: str) -> np.ndarray:
+        """All rows, read."""
+        return self.data.read(0, self.n_rows)
+
+    def runs(self, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        """Rows of several ranges (start, stop), read."""
+        return self.data.read_runs(runs)
+
+    def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
+        """A dask array in the row chunks given, whose tasks read the files."""
+        return _in_row_chunks(from_hdf5(self.data), row_chunks)
+
+    def open(self, *, reuse: bool = False) -> AbstractContextManager:
+        """A context with a reader, whose ``read(start, stop)`` gives rows; with `reuse`, until its next read only."""
+        return self.data.open(reuse=reuse)
+
+    def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
+        """Row ranges of about `target_rows`, whole file chunks where possible, none across two files."""
+        return self.data.block_bounds(target_rows)
+
+    def runs_of_blocks(self, target_rows: int, n_rows: int) -> list[tuple[int, int]]:
+        """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less."""
+        return self.data.runs_of_blocks(target_rows, n_rows)
+
+
+def source_of(data: Any) -> Any:
+    """The methods of rows of data: the one place that tells arrays, dask arrays and files apart.
+
+    Parameters
+    ----------
+    data : ndarray, dask array, Hdf5Rows or Chunks
+        What `open_input` gives, or chunks in a task.
+
+    Returns
+    -------
+    ArraySource, DaskSource, FileSource or Chunks
+    """
+    if isinstance(data, Hdf5Rows):
+        return FileSource(data)
+    if isinstance(data, da.Array):
+        return DaskSource(data)
+    return data if isinstance(data, Chunks) else ArraySource(data)
+
+
+def files_of(*sources: Source | None) -> list[Hdf5Rows]:
+    """Those of several sources that are rows of HDF5 files."""
+    return [files for data in sources if (files := source_of(data).files) is not None]
+
+
+def is_dask_array(value: Any) -> bool:
+    """Whether a value, of any type, is a dask array."""
+    return isinstance(source_of(value), DaskSource)
+
+
+def _even_bounds(n_rows, step):
+    return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def _in_row_chunks(array, row_chunks):
+    return array if row_chunks is None or array.chunks[0] == row_chunks else array.rechunk({0: row_chunks})
