@@ -283,11 +283,11 @@ def test_what_travels_can_be_pickled():
     score = row_score("neg_mean_absolute_error", RegressionTargets(2, "float64"), np.float64)
     folds = Folds(1, np.array([0, M]), np.zeros(1, int))
     work = _ScorePass(folds, models, SIZES, len(ALPHAS), score)
-    shipped, part = pickle.loads(pickle.dumps(work)), work.part(0, M)
+    shipped, part = pickle.loads(pickle.dumps(work)), work.part([(0, M)])
     results = []
     for each in (work, shipped):
         collector = each.begin(FULL, None, (), part)
-        collector.add(0, X_VAL, Y_VAL, None)
+        collector.add([(0, M)], X_VAL, Y_VAL, None)
         results.append(collector.result())
     np.testing.assert_array_equal(*results)
     # Without test rows there are models, and no errors.
