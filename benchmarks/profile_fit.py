@@ -27,8 +27,8 @@ from daskelm.blas import add_gram, unlocked
 from daskelm.data.finite import check_finite
 from daskelm.data.targets import RegressionTargets
 from daskelm.hdf5.rows import open_rows
-from daskelm.passes.accumulate import GramTask
 from daskelm.passes.memory import block_rows
+from daskelm.passes.tasks import GramTask
 from daskelm.sums.digests import row_digests
 from daskelm.sums.provenance import Table, provenance_of
 
@@ -108,7 +108,7 @@ def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int
                 labels.read(start, stop)
 
     found = {
-        "task": best(lambda: GramTask(meaning, X, T, None, step, 0, origins)(layer)),
+        "task": best(lambda: GramTask.of_rows(meaning, (X, T, None), [(0, N)], step, origins)(layer)),
         "reading": best(read),
         "check of NaN": best(lambda: [check_finite(table[start:stop], "X") for start, stop in blocks]),
         "digests": best(lambda: [row_digests(start, table[start:stop]) for start, stop in blocks]),

@@ -39,8 +39,9 @@ from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import IllConditionedWarning
 from daskelm.hdf5.rows import Hdf5Rows, open_rows
 from daskelm.layer.layer import Layer
-from daskelm.passes.accumulate import GramTask, accumulate
+from daskelm.passes.accumulate import accumulate
 from daskelm.passes.memory import block_rows, rows_per_task
+from daskelm.passes.tasks import GramTask
 from daskelm.ridge.solve import solve
 from daskelm.sums.counted_table import CountedTable
 from daskelm.sums.ledger import Ledger
@@ -214,7 +215,7 @@ def worker_constants(X_path: str, T_path: str, neurons: tuple[int, int, int]) ->
         layer = Layer.draw([(L, "tanh")], n_inputs, 0, np.dtype(float), None)
         n = min(X.n_rows, max(4 * block_rows(L, d), 1000)) if files else min(X.n_rows, max(block_rows(L, d), 1000))
         x, t = (X.between(0, n), T.between(0, n)) if files else (X.read(0, n)[:, :n_inputs].copy(), T.read(0, n))
-        task = GramTask(targets, x, t, None, block_rows(L, d), 0, origins if files else ())
+        task = GramTask.of_rows(targets, (x, t, None), [(0, n)], block_rows(L, d), origins if files else ())
         task(layer)
         return min(seconds_of(lambda: task(layer)) for _ in range(5)) / n
 
@@ -225,7 +226,7 @@ def worker_constants(X_path: str, T_path: str, neurons: tuple[int, int, int]) ->
     middle = neurons[1]
     per_input = max((in_memory[1] - per_row(middle, few)) / middle / (d - few), 1e-13)
     reading = max(per_row(neurons[0], files=True) - in_memory[0], 1e-9)
-    sums = GramTask(targets, X.read(0, 1000), T.read(0, 1000), None, 1000)(
+    sums = GramTask.of_rows(targets, (X.read(0, 1000), T.read(0, 1000), None), [(0, 1000)], 1000)(
         Layer.draw([(neurons[-1], "tanh")], d, 0, np.dtype(float), None)
     )
     merging = min(seconds_of(lambda: sums + sums) for _ in range(5))
@@ -266,9 +267,9 @@ def solve_constants(L: int) -> dict[str, float]:
     """Seconds to solve, and the most memory it takes, the sums too, in matrices of 8 L^2 bytes."""
     rng = np.random.default_rng(0)
     small, half, whole = (
-        GramTask(RegressionTargets(N_TARGETS, "float64"), X, np.sin(X[:, :N_TARGETS]), None, 1000)(
-            Layer.draw([(n_neurons, "tanh")], 20, 0, np.dtype(float), None)
-        )
+        GramTask.of_rows(
+            RegressionTargets(N_TARGETS, "float64"), (X, np.sin(X[:, :N_TARGETS]), None), [(0, len(X))], 1000
+        )(Layer.draw([(n_neurons, "tanh")], 20, 0, np.dtype(float), None))
         for n_neurons in (20, L // 2, L)
         for X in [rng.standard_normal((2 * n_neurons, 20))]
     )

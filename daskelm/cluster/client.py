@@ -1,4 +1,4 @@
-"""Where Dask works here: with the current client, or with a local scheduler, in as many threads as it says."""
+"""Where Dask works here: the current client or a local scheduler, its threads, and the memory of its processes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
 import dask.threaded
 from dask.base import get_scheduler, named_schedulers
 from dask.utils import parse_bytes
 
-from .errors import telling_loss
+from .errors import cluster_errors
 
-__all__ = ["current_client", "in_task", "local_get", "n_local_threads", "runs_here", "sharing", "sharing_leaves"]
+__all__ = [
+    "Process",
+    "current_client",
+    "in_task",
+    "local_get",
+    "n_local_threads",
+    "runs_here",
+    "sharing",
+    "sharing_leaves",
+    "this_process",
+    "workers_of",
+]
 
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
-# Of each leaf, Dask need not warn of this much: 100,000 of them, with 600 bytes to describe the rows, are no mistake.
+# Graph bytes allowed per leaf before Dask's warning of large graphs: 100,000 leaves, with 600 bytes to describe the
+# rows of each, are no mistake.
 _LEAF_BYTES = 1024
 
 
@@ -48,7 +60,7 @@ def local_get(in_process: bool = False):
     if in_task():
         return dask.get
     if in_process:
-        # A client plays no part, so that one which cannot be used here, an asynchronous one, is not asked for.
+        # A client plays no part, so an asynchronous one, which cannot be used here, does not matter.
         chosen = dask.config.get("scheduler", None)
         chosen = named_schedulers.get(chosen.lower()) if isinstance(chosen, str) else chosen
         return dask.get if chosen is dask.get else dask.threaded.get
@@ -56,17 +68,40 @@ def local_get(in_process: bool = False):
 
 
 def _scheduler():
-    with telling_loss():
+    with cluster_errors():
         return get_scheduler()
 
 
 def n_local_threads(in_process: bool = False) -> int:
-    """How many tasks the local scheduler runs at once; `in_process` as for `tree_reduce`."""
+    """How many tasks the local scheduler runs at once; `in_process` as for `reduce_here`."""
     if local_get(in_process) is not dask.threaded.get:
         return 1
     from dask.system import CPU_COUNT
 
     return dask.config.get("num_workers", None) or CPU_COUNT
+
+
+class Process(NamedTuple):
+    """A process in which tasks run: its name in messages, tasks at once, and bytes that it may use (0 is no limit)."""
+
+    name: str
+    n_threads: int
+    memory: int
+
+
+def this_process(in_process: bool = False) -> Process:
+    """The process that this code runs in; `in_process` as for `reduce_here`."""
+    from distributed.system import MEMORY_LIMIT
+
+    return Process("This process", n_local_threads(in_process), MEMORY_LIMIT)
+
+
+def workers_of(client) -> list[Process]:
+    """The workers of a distributed client."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].items()
+    return [
+        Process(f"Worker {address}", worker["nthreads"], worker.get("memory_limit") or 0) for address, worker in workers
+    ]
 
 
 # Bytes that each context of `sharing` in progress allows, in any thread, and the user's own threshold meanwhile.
@@ -82,8 +117,8 @@ def sharing(n_bytes: int) -> Iterator[None]:
     The configuration is as it was afterwards, also when several threads were in such contexts at once.
     """
     if "distributed" not in sys.modules:
-        # Nobody warns without a client. A key of distributed's that is set before it brings its defaults would, when
-        # it is taken back, take all of them with it, and no client could be made any more.
+        # Without a client there is no warning. Setting a key of distributed's before distributed brings its defaults
+        # would take all of these away when the key is taken back, and no client could be made any more.
         yield
         return
     context = object()

@@ -1,4 +1,4 @@
-"""What to say when a cluster loses workers, its scheduler, or the connection to it, in the middle of the work."""
+"""Errors of a cluster that loses workers, its scheduler, or the connection to it, in the middle of the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import dask
 
 from ..exceptions import ClusterError, DaskelmError
 
-__all__ = ["compute", "telling_loss"]
+__all__ = ["cluster_errors", "compute"]
 
 _AGAIN = (
     "What was committed to a sums file (checkpoint=, into=) is kept, and the same call goes on from there; without one "
@@ -19,13 +19,13 @@ _AGAIN = (
 
 
 @contextlib.contextmanager
-def telling_loss(client=None) -> Iterator[None]:
+def cluster_errors(client=None) -> Iterator[None]:
     """Context in which Dask's errors about what it lost become one of this library, with Dask's own as its cause.
 
     Parameters
     ----------
     client : distributed.Client, optional
-        Where the work is done. Where it has lost its scheduler, errors of the system are told so too.
+        Where the work is done. If it has lost its scheduler, errors of the operating system are reported as that, too.
 
     Raises
     ------
@@ -87,6 +87,6 @@ def _lost(error, client) -> str | None:
 
 
 def compute(*collections) -> tuple:
-    """`dask.compute`, with losses of a cluster told."""
-    with telling_loss():
+    """`dask.compute`, with the losses of a cluster as errors of this library."""
+    with cluster_errors():
         return dask.compute(*collections)

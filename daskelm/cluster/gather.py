@@ -1,8 +1,9 @@
-"""Values of tasks, wherever Dask says, with progress while they are made."""
+"""Values of tasks, wherever Dask says, with progress while they are computed; and values as they are, in graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -10,12 +11,23 @@ import dask
 
 from ..progress import RowProgress
 from .client import current_client
-from .errors import compute, telling_loss
+from .errors import cluster_errors, compute
 
-__all__ = ["apply_in_view", "gather_in_view"]
+__all__ = ["Value", "gather_with_progress", "map_with_progress"]
 
 
-def apply_in_view(
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A value in a graph which Dask does not look into; called, as a task without arguments, it gives the value."""
+
+    value: Any
+
+    def __call__(self):
+        """Give it."""
+        return self.value
+
+
+def map_with_progress(
     function: Callable, arguments: Sequence[Sequence], sizes: Sequence[int], progress: RowProgress
 ) -> list:
     """What the function gives for each of several arguments, in order; each is a task.
@@ -39,8 +51,8 @@ def apply_in_view(
     tasks = [task(*of_one, dask_key_name=(f"{progress.label}-{run}", i)) for i, of_one in enumerate(arguments)]
     client = current_client()
     if client is not None:
-        with telling_loss(client):
-            return gather_in_view(client, client.compute(tasks), sizes, progress)
+        with cluster_errors(client):
+            return gather_with_progress(client, client.compute(tasks), sizes, progress)
     from dask.callbacks import Callback
 
     left = {task.key: size for task, size in zip(tasks, sizes, strict=True)}
@@ -48,7 +60,7 @@ def apply_in_view(
         return list(compute(*tasks))
 
 
-def gather_in_view(client, futures: Sequence, sizes: Sequence[int], progress: RowProgress) -> list[Any]:
+def gather_with_progress(client, futures: Sequence, sizes: Sequence[int], progress: RowProgress) -> list[Any]:
     """Values of futures, in order; if one fails, none of the others goes on.
 
     Parameters
@@ -58,7 +70,7 @@ def gather_in_view(client, futures: Sequence, sizes: Sequence[int], progress: Ro
     futures : sequence of distributed.Future
         Of the tasks.
     sizes, progress
-        As for `apply_in_view`.
+        As for `map_with_progress`.
 
     Returns
     -------

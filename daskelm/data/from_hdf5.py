@@ -10,7 +10,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.utils import parse_bytes
 
-from ..cluster.errors import telling_loss
+from ..cluster.errors import cluster_errors
 from ..exceptions import FileMissingError, ParameterError
 from ..hdf5.dataset import sizes_of_parts
 from ..hdf5.paths import is_url
@@ -139,7 +139,7 @@ def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[in
     sizes = sizes_of_parts([part for part in parts if part.sources]) | {part.path: part.size for part in parts}
     blind: dict[str, list[str]] = {}
     found: dict[str, str] = {}
-    with telling_loss(client):
+    with cluster_errors(client):
         answers = client.run(sizes_of_parts, parts)
     for worker, seen in answers.items():
         for path, size in sizes.items():

@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import ensure_dict
 
-from ..cluster.gather import apply_in_view
+from ..cluster.gather import map_with_progress
 from ..lazy import da
 from ..progress import RowProgress
 from .source import Source, source_of
@@ -139,4 +139,4 @@ def apply_to_rows(
     starts = np.cumsum((0, *row_chunks)).tolist()
     nothing: list = [None] * len(row_chunks)
     arguments = zip(*(columns.get(name, nothing) for name in sources), starts[:-1], strict=True)
-    return apply_in_view(function, list(arguments), row_chunks, progress)
+    return map_with_progress(function, list(arguments), row_chunks, progress)

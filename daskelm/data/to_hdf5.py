@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..cluster.client import current_client, n_local_threads
-from ..cluster.errors import telling_loss
+from ..cluster.errors import cluster_errors
 from ..exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
@@ -284,7 +284,7 @@ def _computed(array) -> Iterator[np.ndarray]:
 
 
 def _result(future):
-    with telling_loss(future.client):
+    with cluster_errors(future.client):
         return future.result()
 
 

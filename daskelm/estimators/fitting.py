@@ -16,7 +16,7 @@ from ..layer.layer import Layer
 from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
-from ..passes.resume import add_rows, remove_rows, sums_by_way_of
+from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
 from ..ridge.solve import solve
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Table, provenance_of
@@ -133,7 +133,7 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
                         "checkpoint: random_state must be an int, since the call that goes on must draw the same "
                         f"layer; got {self.random_state!r}."
                     )
-                sums = sums_by_way_of(checkpoint, layer, targets, X, y, weights, verbose=self.verbose)
+                sums = accumulate_with_checkpoint(checkpoint, layer, targets, X, y, weights, verbose=self.verbose)
             solution = solve(sums.moments(centred=self.fit_intercept), self.alpha)
             self._start(layer, targets, y)
             self._keep(sums, solution)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..exceptions import InsufficientMemoryError
 
-__all__ = ["BASE_BYTES", "Need", "block_rows", "check_memory", "is_joined", "rows_per_task", "split_every"]
+__all__ = ["BASE_BYTES", "Need", "PassSizes", "block_rows", "is_joined", "rows_per_task", "split_every"]
 
 # A block of H and X has twice the bytes of HH, between these: enough to keep the matrix product at full speed (500 rows
 # and more up to 8,000 neurons), small beside HH where that is large, and small where a task is soon done: memory that
 # is touched first costs 0.7 us per page, at 200 neurons 8 % of the time with 32 MiB and 1 % with 8 MiB.
 _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 8 * 2**20, 32 * 2**20
-# Input in one task that is told where memory is short.
+# Input of one task from which on the refusal names it.
 _LARGE_INPUT_BYTES = 64 * 2**20
 # Partial sums from this size on are merged by two.
 _LARGE_BYTES = 8 * 2**20
@@ -44,7 +45,53 @@ def split_every(n_neurons: int) -> int:
 
 @dataclass(frozen=True)
 class Need:
-    """Projected memory of one worker process, in bytes, with `n_tasks` gram tasks running at once.
+    """Projected memory of one process.
+
+    Parameters
+    ----------
+    work : str
+        What it is for, in the message.
+    parts : mapping of str to int
+        Bytes of each part, by what it is.
+    remedy : str or callable
+        What to do where it does not fit; a callable is given the bytes that there are.
+    """
+
+    work: str
+    parts: Mapping[str, int]
+    remedy: str | Callable[[int], str]
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self.parts.values())
+
+    def check(self, available: int, where: str) -> None:
+        """Refuse work that cannot fit.
+
+        Parameters
+        ----------
+        available : int
+            Bytes that the process may use; 0 when there is no limit.
+        where : str
+            Which process, for the message.
+
+        Raises
+        ------
+        InsufficientMemoryError
+            The projection is larger than what is available; the message holds both numbers and the remedy.
+        """
+        if available and self.total > available:
+            remedy = self.remedy if isinstance(self.remedy, str) else self.remedy(available)
+            raise InsufficientMemoryError(
+                f"{where} needs about {self.total / 2**30:.2f} GiB {self.work}, and has {available / 2**30:.2f} GiB. "
+                f"Use {remedy}"
+            )
+
+
+@dataclass(frozen=True)
+class PassSizes:
+    """Sizes of what one process holds while it runs `n_tasks` gram tasks at once.
 
     Parameters
     ----------
@@ -71,7 +118,7 @@ class Need:
     @classmethod
     def of_pass(
         cls, n_neurons: int, n_features: int, n_targets: int, n_tasks: int, n_threads: int, input_bytes: int = 0
-    ) -> Need:
+    ) -> PassSizes:
         """Of a process of so many threads, when a pass has `n_tasks` tasks in all."""
         at_once, every = min(n_threads, n_tasks), split_every(n_neurons)
         waiting = min(every + at_once - 1, n_tasks)
@@ -79,7 +126,7 @@ class Need:
 
     @property
     def per_task(self) -> int:
-        """One Gram matrix of [H, 1, T], one block of these, of X as read and scaled, and the chunks of input."""
+        """Bytes of one Gram matrix of [H, 1, T], a block of these, one of X as read and scaled, and chunks of input."""
         L, d, c = self.n_neurons, self.n_features, self.n_targets
         joined = is_joined(L, c)
         width = L + 1 + (c if joined else 0)
@@ -89,45 +136,23 @@ class Need:
 
     @property
     def partial(self) -> int:
-        """One packed partial sum."""
+        """Bytes of one packed partial sum."""
         return 4 * self.n_neurons * (self.n_neurons + 1) + 8 * self.n_neurons * (self.n_targets + 2)
 
     @property
-    def total(self) -> int:
-        """All of it; a task packs its sums where they lie."""
-        return BASE_BYTES + self.n_tasks * self.per_task + self.waiting * self.partial
-
-
-def check_memory(need: Need, available: int, where: str) -> None:
-    """Refuse work that cannot fit.
-
-    Parameters
-    ----------
-    need : Need
-        Projection for one process.
-    available : int
-        Bytes that it may use; 0 when there is no limit.
-    where : str
-        For the message: which process.
-
-    Raises
-    ------
-    InsufficientMemoryError
-        The projection is larger than what is available; the message holds both numbers.
-    """
-    if available and need.total > available:
-        remedy = ""
-        if need.input_bytes >= _LARGE_INPUT_BYTES:
-            remedy = (
-                f" Each task holds {need.input_bytes / 2**30:.2f} GiB of input: rechunk files whose packed chunks are "
+    def need(self) -> Need:
+        """Of plain gram tasks, which pack their sums where they lie."""
+        remedy = (
+            "fewer neurons, fewer threads per worker (each runs a task with a sum of its own; without a cluster "
+            "DASK_NUM_WORKERS says how many), smaller chunks of dask arrays, or workers with more memory."
+        )
+        if self.input_bytes >= _LARGE_INPUT_BYTES:
+            remedy += (
+                f" Each task holds {self.input_bytes / 2**30:.2f} GiB of input: rechunk files whose packed chunks are "
                 "that large, to_hdf5(from_hdf5(path), new_path) where there is more memory."
             )
-        raise InsufficientMemoryError(
-            f"{where} needs about {need.total / 2**30:.2f} GiB for {need.n_neurons} neurons and {need.n_tasks} gram "
-            f"task(s) at once, and has {available / 2**30:.2f} GiB. Use fewer neurons, fewer threads per worker "
-            "(each runs a task with a sum of its own; without a cluster DASK_NUM_WORKERS says how many), smaller "
-            f"chunks of dask arrays, or workers with more memory.{remedy}"
-        )
+        parts = {"process": BASE_BYTES, "tasks": self.n_tasks * self.per_task, "waiting": self.waiting * self.partial}
+        return Need(f"for {self.n_neurons} neurons and {self.n_tasks} gram task(s) at once", parts, remedy)
 
 
 def is_joined(n_neurons: int, n_targets: int) -> bool:

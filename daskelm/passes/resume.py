@@ -16,9 +16,9 @@ from ..sums.file import add_to_file, locked, read_current, subtract_from_file
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
-from .accumulate import accumulate
+from .accumulate import accumulate, accumulate_in_parts
 
-__all__ = ["add_rows", "remove_rows", "sums_by_way_of"]
+__all__ = ["accumulate_with_checkpoint", "add_rows", "remove_rows"]
 
 # A commit comes this many times what the last one took after it, and not before these seconds: at most 5 % of the time
 # goes into commits.
@@ -54,19 +54,17 @@ class _Job:
             out.append((a, b))
         return out
 
-    def sums(self, provenance, ranges, verbose, **commits) -> NormalEquations:
+    def sums(self, provenance, ranges, verbose) -> NormalEquations:
         """Sums of these ranges of rows of X."""
-        return accumulate(
-            self.layer,
-            self.targets,
-            self.X,
-            self.y,
-            self.weights,
-            provenance=provenance,
-            ranges=ranges,
-            verbose=verbose,
-            **commits,
-        )
+        data = self.layer, self.targets, self.X, self.y, self.weights
+        return accumulate(*data, provenance=provenance, ranges=ranges, verbose=verbose)
+
+    def sum_into(self, commits: _Commits, provenance, ranges, verbose) -> None:
+        """Commit the sums of these ranges of rows of X."""
+        data = self.layer, self.targets, self.X, self.y, self.weights
+        # Rows from memory cannot be known again, so all of them are added or none.
+        due = commits.due if provenance.origins else None
+        accumulate_in_parts(commits.flush, due, *data, provenance=provenance, ranges=ranges, verbose=verbose)
 
 
 def add_rows(
@@ -127,11 +125,9 @@ def add_rows(
         missing = job.missing(provenance.origins)
         if not missing:
             return n_added
-        commits = _Commits(path, lock, many=bool(provenance.origins))
+        commits = _Commits(path, lock)
         try:
-            left = job.sums(provenance, missing, verbose, **commits.hooks())
-            if left.n_samples:
-                commits.take(left)
+            job.sum_into(commits, provenance, missing, verbose)
             return n_added + commits.n_rows
         except RowsCountedError:
             n_added += commits.n_rows
@@ -141,7 +137,7 @@ def add_rows(
             seen = ledger
 
 
-def sums_by_way_of(
+def accumulate_with_checkpoint(
     path, layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None, *, verbose: int | bool = 0
 ) -> NormalEquations:
     """The sums of all rows, through a file that holds what is done so far: a call that was killed can go on there.
@@ -182,18 +178,14 @@ def sums_by_way_of(
 class _Commits:
     """Adds sums to the file, and says when the next ones are due."""
 
-    def __init__(self, path, lock: bool, many: bool):
-        self.path, self.lock, self.many, self.n_rows = path, lock, many, 0
+    def __init__(self, path, lock: bool):
+        self.path, self.lock, self.n_rows = path, lock, 0
         self._next = time.monotonic() + _COMMIT_SECONDS
-
-    def hooks(self) -> dict:
-        """For `accumulate`: rows from memory cannot be known again, so all of them are added or none."""
-        return {"due": self.due, "take": self.take} if self.many else {}
 
     def due(self) -> bool:
         return time.monotonic() > self._next
 
-    def take(self, sums: NormalEquations) -> None:
+    def flush(self, sums: NormalEquations) -> None:
         begin = time.monotonic()
         add_to_file(self.path, sums, self.lock)
         now = time.monotonic()

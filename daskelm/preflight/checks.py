@@ -15,7 +15,7 @@ from ..cluster.client import n_local_threads
 from ..exceptions import FileFormatError, InsufficientMemoryError
 from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, some
-from ..passes.memory import Need, block_rows, check_memory, rows_per_task
+from ..passes.memory import PassSizes, block_rows, rows_per_task
 from ..passes.plan import held_bytes
 from .facts import facts_here, samples_of
 from .sums_place import complaints_about, file_bytes
@@ -213,14 +213,14 @@ def _check_memory(job, workers):
     n_tasks = len(X.runs_of_blocks(block_rows(L, X.n_columns), size))
     alike = defaultdict(list)
     for worker in workers:
-        need = Need.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads, held_bytes(*job.sources))
-        alike[need, worker.memory].append(worker.name)
-    for (need, memory), names in alike.items():
+        sizes = PassSizes.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads, held_bytes(*job.sources))
+        alike[sizes, worker.memory].append(worker.name)
+    for (sizes, memory), names in alike.items():
         try:
-            check_memory(need, memory, names[0] + (f" (and {len(names) - 1} more like it)" if names[1:] else ""))
+            sizes.need.check(memory, names[0] + (f" (and {len(names) - 1} more like it)" if names[1:] else ""))
         except InsufficientMemoryError as error:
             failures.append(str(error))
-    most = max(need.total for need, _ in alike)
+    most = max(sizes.need.total for sizes, _ in alike)
     least = min((worker.memory for worker in workers if worker.memory), default=0)
     limit = f"the least that one may use is {format_bytes(least)}" if least else "without a limit"
     passed = f"about {format_bytes(most)} in a process for {L} neurons; {limit}."
@@ -263,7 +263,7 @@ def _check_disk(job):
     if job.sources and job.n_neurons is not None:
         X = job.sources[0]
         row_bytes = 8 * sum(source.n_columns for source in job.sources)
-        sums = Need(job.n_neurons, X.n_columns, job.n_targets, 0, 0, 0).partial
+        sums = PassSizes(job.n_neurons, X.n_columns, job.n_targets, 0, 0, 0).partial
         need = file_bytes(sums, X.n_rows * row_bytes)
     failures = list(complaints_about(path, job.lock))
     if not failures:

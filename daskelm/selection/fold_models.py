@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import numpy as np
 
-from ..cluster.client import n_local_threads, sharing
-from ..cluster.errors import telling_loss
-from ..cluster.gather import gather_in_view
-from ..cluster.tree import reduce_here
-from ..exceptions import DataError, InsufficientMemoryError
+from ..cluster.client import n_local_threads, sharing, this_process, workers_of
+from ..cluster.errors import cluster_errors
+from ..cluster.gather import Value, gather_with_progress
+from ..cluster.local import reduce_here
+from ..cluster.receiver import Receiver
+from ..exceptions import DataError
+from ..passes.memory import Need
 from ..progress import RowProgress
 from ..ridge.path import RidgePath, by_eigen, nested
 from ..sums.ledger import Ledger
@@ -22,10 +24,15 @@ from .criterion import score_from_squares
 from .fold_sums import FoldSums
 from .ranking import ranked
 
-__all__ = ["FoldModels", "check_grid", "solve_apart", "solve_folds", "squared_scores"]
+__all__ = ["SMALLER_GRID", "FoldModels", "check_grid", "solve_apart", "solve_folds", "squared_scores"]
 
 # Bytes of the output weights that are multiplied at once by HH of the test part.
 _PRODUCT_BYTES = 64 * 2**20
+# What to do where a grid does not fit.
+SMALLER_GRID = (
+    "a smaller grid, fewer neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error), which keeps "
+    "no models."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,29 +200,22 @@ def check_grid(
     InsufficientMemoryError
         The grid does not fit; the message has the bytes needed and available.
     """
-    from distributed.system import MEMORY_LIMIT
-
     L, c = n_neurons, n_targets
     # Five square matrices: HH of the training and of the test part, each as summed and reordered, and a factor. Ranking
     # takes four.
     per_task = 8 * (5 * L**2 + 4 * L * min(n_alphas * n_sizes * c, _PRODUCT_BYTES // (8 * L) + n_sizes * c))
     weights = 8 * L * n_alphas * n_sizes * c * n_folds if keep else 0
     sums = (n_folds + 2) * 4 * L * (L + 1)
-    tasks = n_folds if client is not None else min(n_folds, _n_threads(None))
-    needs = [("This process", sums + 2 * weights + (tasks * per_task if client is None else 0), MEMORY_LIMIT)]
-    if client is not None:
-        for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-            at_once = min(tasks, worker["nthreads"])
-            need = sums + at_once * (per_task + weights // n_folds)
-            needs.append((f"Worker {address}", need, worker.get("memory_limit") or 0))
     on = f" on {n_folds} folds" if n_folds > 1 else ""
-    for where, need, available in needs:
-        if available and need > available:
-            raise InsufficientMemoryError(
-                f"{where} needs about {need / 2**30:.2f} GiB to solve for {n_alphas} penalties and {n_sizes} numbers "
-                f"of {L} neurons{on}, and has {available / 2**30:.2f} GiB. Use a smaller grid, fewer "
-                "neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error), which keeps no models."
-            )
+    work = f"to solve for {n_alphas} penalties and {n_sizes} numbers of {L} neurons{on}"
+    here = this_process(in_process=True)
+    tasks = 0 if client is not None else min(n_folds, here.n_threads)
+    parts = {"sums": sums, "weights": 2 * weights, "tasks": tasks * per_task}
+    Need(work, parts, SMALLER_GRID).check(here.memory, here.name)
+    for worker in workers_of(client) if client is not None else ():
+        at_once = min(n_folds, worker.n_threads)
+        parts = {"sums": sums, "weights": at_once * (weights // n_folds), "tasks": at_once * per_task}
+        Need(work, parts, SMALLER_GRID).check(worker.memory, worker.name)
 
 
 def _solve_all(solver, rank, everything, parts, client, verbose):
@@ -227,38 +227,36 @@ def _solve_all(solver, rank, everything, parts, client, verbose):
     if client is None:
         # One BLAS thread per thread: factorisations of this size gain little from more.
         calls: list = [partial(rank, everything, part) for part in parts.values()]
-        orders = reduce_here(calls, [1] * len(calls), _joined, in_process=True)
+        orders = _here(calls, [1] * len(calls))
         calls = [partial(solver, everything, parts[fold], [orders[fold]], fold, index) for fold, index in jobs]
-        return reduce_here(calls, n_models, _joined, in_process=True, done=progress.advance)
+        return _here(calls, n_models, progress.advance)
     run = uuid4().hex
-    graph: dict = {f"all-{run}": (_Value(everything),)}
-    graph |= {(f"fold-{run}", fold): (_Value(part),) for fold, part in parts.items()}
+    graph: dict = {f"all-{run}": (Value(everything),)}
+    graph |= {(f"fold-{run}", fold): (Value(part),) for fold, part in parts.items()}
     graph |= {(f"rank-{run}", fold): (rank, f"all-{run}", (f"fold-{run}", fold)) for fold in parts}
     for i, (fold, index) in enumerate(jobs):
         keys = f"all-{run}", (f"fold-{run}", fold), (f"rank-{run}", fold)
         graph[f"select-{run}", i] = (partial(solver, fold=fold, grid_index=index), *keys)
     n_bytes = sum(sums.packed.nbytes for sums in (everything, *parts.values()) if sums is not None)
-    with telling_loss(client), sharing(n_bytes):
+    with cluster_errors(client), sharing(n_bytes):
         futures = client.get(graph, [(f"select-{run}", i) for i in range(len(jobs))], sync=False)
-        return _joined(gather_in_view(client, futures, n_models, progress))
+        return _joined(gather_with_progress(client, futures, n_models, progress))
 
 
 def _n_threads(client):
     return sum(client.nthreads().values()) if client is not None else n_local_threads(True)
 
 
+def _here(calls, sizes, on_done=lambda size: None):
+    """What the calls give, one list after the other, in threads of this process."""
+    found: list = []
+    receiver = Receiver(found.extend, on_leaf_done=on_done)
+    reduce_here([list(zip(sizes, calls, strict=True))], _joined, receiver, in_process=True)
+    return found
+
+
 def _joined(lists):
     return [models for found in lists for models in found]
-
-
-@dataclass(frozen=True, eq=False)
-class _Value:
-    """A task that returns a value, which Dask would traverse if it stood in the graph itself."""
-
-    value: object
-
-    def __call__(self):
-        return self.value
 
 
 def _rank_fold(everything, test, *, order, ranking, fit_intercept):

@@ -12,18 +12,17 @@ import numpy as np
 from ..data.inputs import check_lengths
 from ..data.source import Source
 from ..data.targets import Targets
-from ..exceptions import InsufficientMemoryError
 from ..layer.layer import Layer
-from ..passes.accumulate import Pass, add_block, check_sums, run_pass
-from ..passes.accumulator import Accumulator
-from ..passes.memory import Need, block_rows, check_memory
+from ..passes.accumulate import check_sums, run_pass
+from ..passes.memory import Need, PassSizes, block_rows
+from ..passes.tasks import Pass, accumulator_for, add_block
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Provenance, Table, provenance_of
-from ..sums.row_notes import Notes
+from ..sums.row_notes import RowLog
 from .folds import Folds
 
-__all__ = ["FoldNeed", "FoldSums", "accumulate_folds"]
+__all__ = ["FoldSums", "accumulate_folds", "fold_need"]
 
 # A product of fewer rows than these is slower per row.
 _LEAST_ROWS = 512
@@ -105,46 +104,41 @@ class _FoldPass(Pass):
         # Each task gets the folds of its own rows through `part`.
         return {"folds": None, "in_runs": self.in_runs, "n_parts": self.n_parts}
 
-    def part(self, start, stop):
-        return start, self.folds.between(start, stop)
+    def part(self, runs):
+        [(start, stop)] = runs
+        return self.folds.between(start, stop)
 
     def begin(self, layer, targets, origins, part):
-        start, parts = part
-        return _Collector(layer, targets, origins, start, parts, self.n_parts)
+        return _Collector(layer, targets, origins, part, self.n_parts)
 
-    def check_memory(self, need, available, where):
-        check_memory(need, available, where)
-        mine = FoldNeed(need, self.n_parts, self.in_runs).total
-        if available and mine > available:
-            fits = max(n for n in range(1, self.n_parts) if FoldNeed(need, n, self.in_runs).total <= available)
-            raise InsufficientMemoryError(
-                f"{where} needs about {mine / 2**30:.2f} GiB for {need.n_neurons} neurons, {self.n_parts} folds and "
-                f"{need.n_tasks} gram task(s) at once, and has {available / 2**30:.2f} GiB. Use "
-                + (f"at most {fits} folds, " if fits > 1 else "")
-                + "cv=None (generalised cross-validation), folds of consecutive rows (KFold without shuffle), fewer "
-                "neurons, or workers with more memory."
-            )
+    def needs(self, sizes):
+        return [*super().needs(sizes), fold_need(sizes, self.n_parts, self.in_runs)]
 
 
-@dataclass(frozen=True)
-class FoldNeed:
-    """Projected bytes of one process: the `need` of plain gram tasks with sums of `n_parts` parts."""
+def fold_need(sizes: PassSizes, n_parts: int, in_runs: bool) -> Need:
+    """Projected memory of one process: that of plain gram tasks, with sums of `n_parts` parts."""
+    more = max(n_parts - 1, 0)
+    if in_runs:
+        # Two values that are merged may hold all parts, and so may the value that they become.
+        parts = {"folds": 3 * more * sizes.partial}
+    else:
+        one_sum = replace(sizes, block=0, input_bytes=0).per_task
+        width = one_sum // (8 * sizes.n_neurons)
+        rooms = max(n_parts * _step(sizes.n_neurons, sizes.n_features, n_parts) - sizes.block, 0) * 8 * width
+        parts = {
+            "folds": more * (sizes.n_tasks * one_sum + sizes.waiting * sizes.partial),
+            "blocks of folds": sizes.n_tasks * rooms,
+        }
 
-    need: Need
-    n_parts: int
-    in_runs: bool
+    def remedy(available):
+        fits = max((n for n in range(1, n_parts) if fold_need(sizes, n, in_runs).total <= available), default=0)
+        return (f"at most {fits} folds, " if fits > 1 else "") + (
+            "cv=None (generalised cross-validation), folds of consecutive rows (KFold without shuffle), fewer "
+            "neurons, or workers with more memory."
+        )
 
-    @property
-    def total(self) -> int:
-        """All of it."""
-        need, more = self.need, max(self.n_parts - 1, 0)
-        if self.in_runs:
-            # Two values that are merged may hold all parts, and so may the value that they become.
-            return need.total + 3 * more * need.partial
-        one_sum = replace(need, block=0, input_bytes=0).per_task
-        width = one_sum // (8 * need.n_neurons)
-        rooms = max(self.n_parts * _step(need.n_neurons, need.n_features, self.n_parts) - need.block, 0) * 8 * width
-        return need.total + more * (need.n_tasks * one_sum + need.waiting * need.partial) + need.n_tasks * rooms
+    work = f"for {sizes.n_neurons} neurons, {n_parts} folds and {sizes.n_tasks} gram task(s) at once"
+    return Need(work, {**sizes.need.parts, **parts}, remedy)
 
 
 def _step(n_neurons, n_features, n_parts):
@@ -154,20 +148,20 @@ def _step(n_neurons, n_features, n_parts):
 
 
 class _Collector:
-    """Adds rows to the sums of their part; which rows there were is noted once for all parts."""
+    """Adds rows to the sums of their part; which rows there were is logged once for all parts."""
 
-    def __init__(self, layer, targets, origins, start, parts, n_parts):
-        self.layer, self.targets, self.notes = layer, targets, Notes(origins)
-        self.start, self.parts, self.sums = start, parts, {}
+    def __init__(self, layer, targets, origins, parts, n_parts):
+        self.layer, self.targets, self.log = layer, targets, RowLog(origins)
+        self.parts, self.n_added, self.sums = parts, 0, {}
         self.step = _step(layer.n_neurons, layer.n_features, n_parts)
 
-    def add(self, first_row, X, y, weights):
-        self.notes.add(first_row, X, self.targets.content(y), weights)
+    def add(self, runs, X, y, weights):
+        self.log.add(runs, X, self.targets.content(y), weights)
         if isinstance(self.parts, int):
             add_block(self._of(self.parts), self.layer, self.targets, X, y, weights)
             return
-        first = first_row - self.start
-        parts = self.parts[first : first + len(X)]
+        parts = self.parts[self.n_added : self.n_added + len(X)]
+        self.n_added += len(X)
         for part in np.unique(parts).tolist():
             of_part = np.flatnonzero(parts == part)
             for i in range(0, len(of_part), self.step):
@@ -177,10 +171,7 @@ class _Collector:
 
     def _of(self, part):
         if part not in self.sums:
-            layer, targets = self.layer, self.targets
-            self.sums[part] = Accumulator(
-                layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype
-            )
+            self.sums[part] = accumulator_for(self.layer, self.targets)
         return self.sums[part]
 
     def result(self):
@@ -188,4 +179,4 @@ class _Collector:
         # One after the other, so that no more than one sum is held twice.
         for part in sorted(self.sums):
             parts[part] = self.sums.pop(part).result(self.targets.dtype, Ledger())
-        return FoldSums(parts, self.notes.ledger(self.layer.n_features))
+        return FoldSums(parts, self.log.ledger(self.layer.n_features))

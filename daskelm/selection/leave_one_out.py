@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..cluster.client import this_process, workers_of
 from ..data.source import source_of
-from ..exceptions import DataError, InsufficientMemoryError
-from ..passes.accumulate import Pass, accumulate, run_pass
-from ..passes.memory import BASE_BYTES
+from ..exceptions import DataError
+from ..passes.accumulate import accumulate, run_pass
+from ..passes.memory import BASE_BYTES, Need
+from ..passes.tasks import Pass
 from ..progress import RowProgress
 from ..ridge.eigen import GCV_GRID
 from ..ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
@@ -23,6 +25,8 @@ __all__ = ["LeftOut", "by_loo"]
 # Smallest 1 - leverage. A row that determines more than 99.9 % of its own output is fitted by neurons of its own; they
 # have no data without it, and dividing by what rounding leaves of zero would give an arbitrary number.
 _LEAST_LEFT = 1e-3
+# What to do where the factors of all candidates do not fit.
+_FEWER_FACTORS = "fewer alphas, fewer neurons, or cv=None or 5."
 # Bytes of outputs, or of rows of H, that are in memory at once.
 _OUTPUT_BYTES = 8 * 2**20
 
@@ -79,19 +83,11 @@ def _leave_rows_out(problem, work):
 
 def _check_memory(factors, squares, n_neurons, n_alphas, n_sizes, client):
     """Refuse, before any pass, grids whose factors do not fit in memory."""
-    from distributed.system import MEMORY_LIMIT
-
-    places = [("This process", factors + squares, MEMORY_LIMIT)]
-    if client is not None:
-        workers = client.scheduler_info(n_workers=-1)["workers"].items()
-        places += [(f"Worker {address}", factors, worker.get("memory_limit") or 0) for address, worker in workers]
-    for where, need, available in places:
-        if available and need > available:
-            raise InsufficientMemoryError(
-                f"{where} needs about {need / 2**30:.2f} GiB to leave out each row for {n_alphas} penalties and "
-                f"{n_sizes} numbers of {n_neurons} neurons, and has {available / 2**30:.2f} GiB. Use fewer alphas, "
-                "fewer neurons, or cv=None or 5."
-            )
+    work = f"to leave out each row for {n_alphas} penalties and {n_sizes} numbers of {n_neurons} neurons"
+    here = this_process(in_process=True)
+    Need(work, {"factors": factors, "sums": squares}, _FEWER_FACTORS).check(here.memory, here.name)
+    for worker in workers_of(client) if client is not None else ():
+        Need(work, {"factors": factors}, _FEWER_FACTORS).check(worker.memory, worker.name)
 
 
 class LeftOut(Pass):
@@ -134,26 +130,25 @@ class LeftOut(Pass):
         """An empty collector for the rows of one task."""
         return _LeftOutCollector(self, layer, targets)
 
-    def check_memory(self, need, available, where):
-        """Refuse grids that do not fit beside the `need` of plain gram tasks in one process."""
-        L, d, c = need.n_neurons, need.n_features, need.n_targets
+    def needs(self, sizes):
+        """Memory of one process."""
+        L, d, c = sizes.n_neurons, sizes.n_features, sizes.n_targets
         widest = max(8 * self.step * max(L, max(len(factor.candidates) for factor in self.factors) * c), _OUTPUT_BYTES)
         # A block as read and scaled; for `step` rows, H as computed, centred and solved, and the outputs scored.
-        per_task = 8 * need.block * (3 * d + 3 * c) + 8 * widest + need.input_bytes
-        total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
-        if available and total > available:
-            raise InsufficientMemoryError(
-                f"{where} needs about {total / 2**30:.2f} GiB to leave out each row for {self.n_candidates} pairs of a "
-                f"penalty and a number of neurons, whose factors take {self.nbytes / 2**30:.2f} GiB, and has "
-                f"{available / 2**30:.2f} GiB. Use fewer alphas, fewer neurons, or cv=None or 5."
-            )
+        per_task = 8 * sizes.block * (3 * d + 3 * c) + 8 * widest + sizes.input_bytes
+        work = (
+            f"to leave out each row for {self.n_candidates} pairs of a penalty and a number of neurons, whose factors "
+            f"take {self.nbytes / 2**30:.2f} GiB"
+        )
+        parts = {"process": BASE_BYTES, "tasks": sizes.n_tasks * per_task, "factors": self.nbytes}
+        return [Need(work, parts, _FEWER_FACTORS)]
 
 
 class _LeftOutCollector:
     def __init__(self, work, layer, targets):
         self.work, self.layer, self.targets, self.sums = work, layer, targets, None
 
-    def add(self, first_row, X, y, weights):
+    def add(self, runs, X, y, weights):
         for start in range(0, len(X), self.work.step):
             rows = slice(start, start + self.work.step)
             given = np.ones(len(X[rows])) if weights is None else weights[rows]

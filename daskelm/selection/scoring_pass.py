@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..exceptions import DataError, InsufficientMemoryError
-from ..passes.accumulate import Pass, run_pass
-from ..passes.memory import BASE_BYTES
+from ..exceptions import DataError
+from ..passes.accumulate import run_pass
+from ..passes.memory import BASE_BYTES, Need
+from ..passes.tasks import Pass
 from .criterion import Grid, Problem
-from .fold_models import FoldModels
+from .fold_models import SMALLER_GRID, FoldModels
 from .folds import Folds
 from .scores import RowScore
 
@@ -86,33 +87,32 @@ class _ScorePass(Pass):
         # Each task gets the folds of its own rows through `part`.
         return self.__dict__ | {"folds": None}
 
-    def part(self, start, stop):
-        return start, self.folds.between(start, stop)
+    def part(self, runs):
+        [(start, stop)] = runs
+        return self.folds.between(start, stop)
 
     def begin(self, layer, targets, origins, part):
-        start, parts = part
-        return _ScoreCollector(self, layer, start, parts)
+        return _ScoreCollector(self, layer, part)
 
-    def check_memory(self, need, available, where):
-        L, d = need.n_neurons, need.n_features
-        per_task = 8 * need.block * (2 * L + 3 * d + 3 * need.n_targets) + 6 * _OUTPUT_BYTES + need.input_bytes
-        total = BASE_BYTES + need.n_tasks * per_task + self.nbytes
-        if available and total > available:
-            on = f" on {self.n_folds} folds" if self.n_folds > 1 else ""
-            raise InsufficientMemoryError(
-                f"{where} needs about {total / 2**30:.2f} GiB to score {self.n_alphas} penalties and "
-                f"{len(self.sizes)} numbers of neurons{on}, whose weights take "
-                f"{self.nbytes / 2**30:.2f} GiB, and has {available / 2**30:.2f} GiB. Use a smaller grid, fewer "
-                "neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error)."
-            )
+    def needs(self, sizes):
+        L, d, c = sizes.n_neurons, sizes.n_features, sizes.n_targets
+        per_task = 8 * sizes.block * (2 * L + 3 * d + 3 * c) + 6 * _OUTPUT_BYTES + sizes.input_bytes
+        on = f" on {self.n_folds} folds" if self.n_folds > 1 else ""
+        work = (
+            f"to score {self.n_alphas} penalties and {len(self.sizes)} numbers of neurons{on}, whose weights take "
+            f"{self.nbytes / 2**30:.2f} GiB"
+        )
+        parts = {"process": BASE_BYTES, "tasks": sizes.n_tasks * per_task, "weights": self.nbytes}
+        return [Need(work, parts, SMALLER_GRID)]
 
 
 class _ScoreCollector:
-    def __init__(self, work, layer, start, parts):
-        self.work, self.layer, self.start, self.parts, self.sums = work, layer, start, parts, None
+    def __init__(self, work, layer, parts):
+        self.work, self.layer, self.parts, self.n_added, self.sums = work, layer, parts, 0, None
 
-    def add(self, first_row, X, y, weights):
-        work, first = self.work, first_row - self.start
+    def add(self, runs, X, y, weights):
+        work, first = self.work, self.n_added
+        self.n_added += len(X)
         parts = np.full(len(X), self.parts) if isinstance(self.parts, int) else self.parts[first : first + len(X)]
         weights = np.ones(len(X)) if weights is None else weights
         truth = work.score.truth(y)

@@ -11,16 +11,16 @@ from .ledger import Ledger
 from .provenance import Origin, digests_of_T, digests_of_X
 from .row_cells import add_digests, cells_of, digests_with, lanes_of, pieces_between
 
-__all__ = ["Notes"]
+__all__ = ["RowLog"]
 
 
-class Notes:
-    """Notes what the rows read while they are counted.
+class RowLog:
+    """Log of the rows that a task counts: which they are, and digests of what they read.
 
     Parameters
     ----------
     origins : sequence of Origin
-        Where rows of X come from; rows that come from nowhere among them are unknown.
+        Where rows of X come from; rows that come from none of them are unknown.
     """
 
     def __init__(self, origins: Sequence[Origin]):
@@ -29,56 +29,40 @@ class Notes:
         self._ranges: dict[str, list[tuple[int, int]]] = {}
         self._cells: dict[str, dict[int, tuple[int, int]]] = {}
 
-    def add(self, start: int, X: np.ndarray, content: np.ndarray, weights: np.ndarray | None) -> None:
-        """Note rows start, start + 1, ... of X (rows, n_features), their targets (rows, ...) and weights (rows,)."""
+    def add(
+        self, runs: Sequence[tuple[int, int]], X: np.ndarray, content: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """Log the rows of sorted runs [start, stop) of the whole input.
+
+        They are here together: X (rows, n_features), the content of the targets (rows, ...) and weights (rows,).
+        """
         self.n_unknown += len(X)
+        starts, stops = np.array(runs).T
         for origin in self.origins:
-            here = origin.cut(start, start + len(X))
-            if here.start == here.stop:
+            low, high = (np.clip(edge - starts, 0, stops - starts).sum() for edge in (origin.start, origin.stop))
+            if low == high:
                 continue
-            rows = slice(here.start - start, here.stop - start)
-            x = digests_of_X(here.first, X[rows])
-            t = digests_of_T(here.first, content[rows], None if weights is None else weights[rows])
-            cells, lanes, firsts = [], [], []
-            for cell, lane, a, _ in pieces_between(*here.rows, origin.cell_rows):
-                cells.append(cell)
-                lanes.append(lane)
-                firsts.append(a - here.first)
+            inside = (starts < origin.stop) & (stops > origin.start)
+            edges = np.clip((starts[inside], stops[inside]), origin.start, origin.stop) + origin.shift
+            ranges = list(zip(*edges.tolist(), strict=True))
+            numbers, cells, lanes, firsts = _pieces(ranges, origin.cell_rows)
+            rows = slice(low, high)
+            x = digests_of_X(numbers, X[rows])
+            t = digests_of_T(numbers, content[rows], None if weights is None else weights[rows])
             self._add_pieces(origin.name, cells, lanes, firsts, x, t)
-            self._ranges.setdefault(origin.name, []).append(here.rows)
-            self.n_unknown -= here.stop - here.start
+            self._ranges.setdefault(origin.name, []).extend(ranges)
+            self.n_unknown -= int(high - low)
 
     def _add_pieces(self, name, cells, lanes, firsts, x, t):
         """Add the digests of rows, which begin at `firsts` for each of these pieces of cells."""
-        noted = self._cells.setdefault(name, {})
+        logged = self._cells.setdefault(name, {})
         of_x, of_t = (np.add.reduceat(digests, firsts).tolist() for digests in (x, t))
         for cell, lane, a, b in zip(cells, lanes, of_x, of_t, strict=True):
-            both = noted.get(cell, (0, 0))
-            noted[cell] = add_digests(both[0], digests_with(lane, a)), add_digests(both[1], digests_with(lane, b))
-
-    def add_scattered(
-        self, runs: Sequence[tuple[int, int]], X: np.ndarray, content: np.ndarray, weights: np.ndarray | None
-    ) -> None:
-        """Note the rows of sorted runs [start, stop) of X, which are here together; the rest as for `add`."""
-        numbers = np.concatenate([np.arange(*run) for run in runs])
-        self.n_unknown += len(numbers)
-        for origin in self.origins:
-            low, high = np.searchsorted(numbers, (origin.start, origin.stop))
-            if low == high:
-                continue
-            rows, mine = slice(low, high), numbers[low:high] + origin.shift
-            x = digests_of_X(mine, X[rows])
-            t = digests_of_T(mine, content[rows], None if weights is None else weights[rows])
-            cells = cells_of(mine, origin.cell_rows)
-            lanes = lanes_of(mine, cells, origin.cell_rows)
-            firsts = np.flatnonzero((np.diff(cells, prepend=-1) != 0) | (np.diff(lanes, prepend=-1) != 0))
-            self._add_pieces(origin.name, cells[firsts].tolist(), lanes[firsts].tolist(), firsts, x, t)
-            here = [origin.cut(start, stop) for start, stop in runs if start < origin.stop and origin.start < stop]
-            self._ranges.setdefault(origin.name, []).extend(part.rows for part in here)
-            self.n_unknown -= len(mine)
+            both = logged.get(cell, (0, 0))
+            logged[cell] = add_digests(both[0], digests_with(lane, a)), add_digests(both[1], digests_with(lane, b))
 
     def ledger(self, n_columns: int) -> Ledger:
-        """All that was noted; the sources are known by name only."""
+        """Ledger of all logged rows; the sources are known by name only."""
         cell_rows = {origin.name: origin.cell_rows for origin in self.origins}
         return Ledger(
             {
@@ -92,3 +76,20 @@ class Notes:
             },
             self.n_unknown,
         )
+
+
+def _pieces(ranges, cell_rows):
+    """Numbers of the rows in sorted ranges, or the first of one range, and each piece of a cell that these hold.
+
+    Pieces are given by the start of the cell, the number of the piece in it, and where its rows begin among these.
+    """
+    if len(ranges) == 1:
+        # There are few pieces in many rows.
+        [(first, stop)] = ranges
+        cells, lanes, starts, _ = zip(*pieces_between(first, stop, cell_rows), strict=True)
+        return first, cells, lanes, [start - first for start in starts]
+    numbers = np.concatenate([np.arange(*run) for run in ranges])
+    of_cell = cells_of(numbers, cell_rows)
+    of_lane = lanes_of(numbers, of_cell, cell_rows)
+    firsts = np.flatnonzero((np.diff(of_cell, prepend=-1) != 0) | (np.diff(of_lane, prepend=-1) != 0))
+    return numbers, of_cell[firsts].tolist(), of_lane[firsts].tolist(), firsts

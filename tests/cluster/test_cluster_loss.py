@@ -12,8 +12,8 @@ from distributed import Client, LocalCluster
 
 from daskelm import ELMRegressor, NormalEquations, from_hdf5, make_hdf5, to_hdf5
 from daskelm.cli import cli
-from daskelm.cluster import tree
-from daskelm.cluster.errors import compute, telling_loss
+from daskelm.cluster import distributed
+from daskelm.cluster.errors import cluster_errors, compute
 from daskelm.exceptions import ClusterError, DataError, FileMissingError, FileWriteError
 from daskelm.passes import accumulate as accumulation
 from daskelm.passes import plan as pass_tasks
@@ -86,7 +86,7 @@ def test_a_scheduler_that_ends(here):
         future = client.submit(pow, 2, 3)
         assert future.result() == 8
         cluster.close()
-        with pytest.raises(ClusterError, match=GONE) as told, telling_loss(client):
+        with pytest.raises(ClusterError, match=GONE) as told, cluster_errors(client):
             future.result()
         assert len(str(told.value)) < 600
         # Whatever comes next: the client has no scheduler any more.
@@ -97,13 +97,13 @@ def test_a_scheduler_that_ends(here):
 def test_tasks_that_somebody_cancels(client):
     future = client.submit(pow, 3, 3)
     client.cancel(future)
-    with pytest.raises(ClusterError, match=f"{GONE} FutureCancelledError"), telling_loss(client):
+    with pytest.raises(ClusterError, match=f"{GONE} FutureCancelledError"), cluster_errors(client):
         future.result()
 
 
 @pytest.mark.parametrize("error", [ValueError("a"), OSError(28, "no space"), FileMissingError("X.h5"), KeyError("b")])
 def test_all_other_errors_are_raised_as_they_are(client, error):
-    with pytest.raises(type(error)) as raised, telling_loss(client):
+    with pytest.raises(type(error)) as raised, cluster_errors(client):
         raise error
     assert raised.value is error
 
@@ -159,7 +159,7 @@ def test_the_first_error_is_told_where_nothing_can_be_kept(here, client, monkeyp
     def full(self, sums):
         raise FileWriteError(28, "no space")
 
-    monkeypatch.setattr(resumption._Commits, "take", full)
+    monkeypatch.setattr(resumption._Commits, "flush", full)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
     spoil(N - 1)
     with pytest.raises(DataError, match=f"row {N - 1}") as told:
@@ -168,7 +168,7 @@ def test_the_first_error_is_told_where_nothing_can_be_kept(here, client, monkeyp
 
 
 def test_keeping_takes_no_longer_than_it_may(here, client, monkeypatch):
-    monkeypatch.setattr(tree, "_HAND_OVER_SECONDS", 1e-9)
+    monkeypatch.setattr(distributed, "_HAND_OVER_SECONDS", 1e-9)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
     spoil(N - 1)
     with pytest.raises(DataError, match=f"row {N - 1}") as told:

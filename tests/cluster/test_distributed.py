@@ -21,7 +21,8 @@ from daskelm.exceptions import DataError, FileMissingError, InsufficientMemoryEr
 from daskelm.hdf5.rows import open_rows
 from daskelm.layer.neurons import KINDS
 from daskelm.passes import accumulate as accumulation
-from daskelm.passes.accumulate import GramTask, accumulate
+from daskelm.passes.accumulate import accumulate
+from daskelm.passes.tasks import GramTask
 from daskelm.progress import RowProgress
 
 N, D, ALPHA = 1100, 6, 1.0
@@ -258,25 +259,24 @@ def test_a_partial_that_is_lost_before_it_is_noted_counts(monkeypatch, tmp_path)
     model = ELMRegressor(10, random_state=0).initialize(path)
     monkeypatch.setattr(accumulation, "rows_per_task", lambda *sizes: 500)
     monkeypatch.setattr(accumulation, "block_rows", lambda *sizes: 500)
-    batches, lost = distributed.as_completed.batches, []
+    next_batch, lost = distributed.as_completed.next_batch, []
 
-    def lose_one(queue):
-        for batch in batches(queue):
-            batch = list(batch)
-            if not lost:
-                # Between its end and the look at its batch, the worker that holds it dies.
-                [holder, *_] = client.who_has(batch[0])[batch[0].key]
-                os.kill(client.run(os.getpid, workers=[holder])[holder], signal.SIGKILL)
-                lost.append(batch[0].key)
-                while batch[0].status == "finished":
-                    time.sleep(0.01)
-            yield batch
+    def lose_one(queue, block=True):
+        batch = list(next_batch(queue, block))
+        if batch and not lost:
+            # Between its end and the look at its batch, the worker that holds it dies.
+            [holder, *_] = client.who_has(batch[0])[batch[0].key]
+            os.kill(client.run(os.getpid, workers=[holder])[holder], signal.SIGKILL)
+            lost.append(batch[0].key)
+            while batch[0].status == "finished":
+                time.sleep(0.01)
+        return batch
 
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as cluster,
         Client(cluster) as client,
     ):
-        monkeypatch.setattr(distributed.as_completed, "batches", lose_one)
+        monkeypatch.setattr(distributed.as_completed, "next_batch", lose_one)
         sums = model.accumulate(path, data[:, :1], into=tmp_path / "sums.h5").solve(tmp_path / "sums.h5")
     assert len(lost) == 1
     assert sums.normal_equations_.n_samples == 4000
@@ -323,7 +323,7 @@ def test_large_weights_trigger_no_warning(client, tmp_path):
 def test_what_goes_to_workers_is_pure_and_pickles(files):
     layer = HiddenLayer(10, random_state=0).fit(X).hidden_layer_
     rows, targets = open_rows(files["one"][0]), open_rows(files["one"][1])
-    task = GramTask(RegressionTargets(2, "float64"), rows, targets, None, step=700)
+    task = GramTask.of_rows(RegressionTargets(2, "float64"), (rows, targets, None), [(0, N)], step=700)
     first, second = task(layer), pickle.loads(pickle.dumps(task))(pickle.loads(pickle.dumps(layer)))
     np.testing.assert_array_equal(first.packed, second.packed)
     assert len(pickle.dumps(task)) < 5000

@@ -14,7 +14,9 @@ from distributed import Client
 from threadpoolctl import threadpool_info
 
 from daskelm.cluster.client import current_client, in_task, n_local_threads
-from daskelm.cluster.tree import Reduction, reduce_here, tree_reduce
+from daskelm.cluster.distributed import MergeTree, reduce_graph
+from daskelm.cluster.local import reduce_here
+from daskelm.cluster.receiver import Receiver
 
 
 def leaves(n, function=lambda i: [i]):
@@ -27,6 +29,22 @@ def concatenate(parts):
     return list(itertools.chain.from_iterable(parts))
 
 
+def reduced(graph, sizes, merge=concatenate, on_leaf_done=lambda size: None):
+    """The value of leaves in one segment."""
+    found = []
+    receiver = Receiver(found.append, on_leaf_done=on_leaf_done)
+    reduce_graph(graph, [sizes], merge, receiver, client=current_client(), split_every=4)
+    [value] = found
+    return value
+
+
+def reduced_here(calls, sizes, merge=concatenate, **hooks):
+    """The values of calls in one segment."""
+    found = []
+    reduce_here([list(zip(sizes, calls, strict=True))], merge, Receiver(found.append, **hooks))
+    return found
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 16, 17, 61])
 @pytest.mark.parametrize("where", ["threads", "sync", "client", "one_worker"])
 def test_every_leaf_counts_once(request, n, where):
@@ -36,7 +54,7 @@ def test_every_leaf_counts_once(request, n, where):
             request.getfixturevalue(where)
         else:
             stack.enter_context(dask.config.set(scheduler=where))
-        found = tree_reduce(*leaves(n), concatenate, client=current_client(), split_every=4, done=progress.append)
+        found = reduced(*leaves(n), on_leaf_done=progress.append)
     assert sorted(found) == list(range(n))
     assert sum(progress) == 10 * n
 
@@ -51,11 +69,11 @@ def test_an_error_in_a_leaf_is_raised_as_it_is(request, where):
     if where == "client":
         request.getfixturevalue(where)
     with pytest.raises(LookupError, match="row 5"):
-        tree_reduce(*leaves(9, fail), concatenate, client=current_client(), split_every=4)
+        reduced(*leaves(9, fail))
 
 
 def test_a_cluster_holds_nothing_afterwards(client):
-    tree_reduce(*leaves(20), concatenate, client=current_client(), split_every=4)
+    reduced(*leaves(20))
     client.sync(_settle, client)
     assert not client.futures
 
@@ -78,7 +96,7 @@ def test_local_threads_work_at_once_and_share_the_cores():
 
     with dask.config.set(scheduler="threads", num_workers=2):
         assert n_local_threads() == 2
-        assert tree_reduce(*leaves(2, meet), concatenate, client=current_client(), split_every=4) == [1, 1]
+        assert reduced(*leaves(2, meet)) == [1, 1]
 
 
 def test_dask_says_where(client):
@@ -104,9 +122,7 @@ def test_merges_stay_on_the_worker_that_has_the_parts(client):
         return sum(transfer["total"] for transfer in dask_worker.transfer_incoming_log)
 
     before = sum(client.run(moved).values())
-    total = tree_reduce(
-        *leaves(24, partial), lambda parts: sum(parts[1:], parts[0]), client=current_client(), split_every=4
-    )
+    total = reduced(*leaves(24, partial), lambda parts: sum(parts[1:], parts[0]))
     assert (total == sum(range(24))).all()
     assert sum(client.run(moved).values()) - before < 8e6
 
@@ -115,16 +131,16 @@ def test_many_merges_are_one_graph(client, monkeypatch):
     graphs = []
     send = Client._graph_to_futures
     monkeypatch.setattr(Client, "_graph_to_futures", lambda *args, **kw: graphs.append(1) or send(*args, **kw))
-    reduction = Reduction(client, concatenate, 4, "merge")
+    tree = MergeTree(client, concatenate, 4, "merge")
     futures = client.map(lambda i: [i], range(13), pure=False)
-    reduction.alive = {future.key: future for future in futures}
-    keys = list(reduction.alive)
+    tree.alive = {future.key: future for future in futures}
+    keys = list(tree.alive)
     places = list(client.scheduler_info()["workers"])
     groups = [(keys[0:4], places[0]), (keys[4:6], places[1]), (keys[6:9], None), (keys[9:12], None), (keys[12:], None)]
     graphs.clear()
-    made = reduction.submit(groups)
+    made = tree.submit(groups)
     assert len(graphs) == 2
-    assert sorted(future.key for future in made) == sorted(reduction.alive)
+    assert sorted(future.key for future in made) == sorted(tree.alive)
     assert sorted(itertools.chain(*client.gather(made))) == list(range(13))
     where = client.who_has(made)
     assert {where[future.key] for future in made if future.result() in ([0, 1, 2, 3], [4, 5])} == {
@@ -136,9 +152,9 @@ def test_many_merges_are_one_graph(client, monkeypatch):
 def test_many_small_leaves_trigger_no_warning_and_large_ones_do(client):
     # Warnings are errors here.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": 1000}):
-        tree_reduce(*carrying(50, 500), concatenate, client=current_client(), split_every=4)
+        reduced(*carrying(50, 500))
         with pytest.warns(UserWarning, match="large graph"):
-            tree_reduce(*carrying(50, 5000), concatenate, client=current_client(), split_every=4)
+            reduced(*carrying(50, 5000))
 
 
 def carrying(n, n_bytes):
@@ -160,16 +176,17 @@ def test_leaves_are_added_in_order_whatever_finishes_first(no_client, n_workers)
 
     with dask.config.set(num_workers=n_workers):
         calls = [functools.partial(leaf, i) for i in range(20)]
-        sizes, taken = [], []
-        rest = reduce_here(calls, range(20), concatenate, done=sizes.append)
-        assert rest == sizes == list(range(20))
+        sizes = []
+        assert reduced_here(calls, range(20), on_leaf_done=sizes.append) == [list(range(20))]
+        assert sizes == list(range(20))
         due = iter([False] * 7 + [True] * 2 + [False] * 99)
-        rest = reduce_here(calls, range(20), concatenate, due=lambda: next(due), take=taken.append)
-        assert taken == [list(range(8)), [8]]
-        assert rest == list(range(9, 20))
-        assert reduce_here(calls[:2], [1, 1], concatenate, due=lambda: True, take=taken.append) is None
+        parts = reduced_here(calls, range(20), should_flush=lambda: next(due))
+        assert parts == [list(range(8)), [8], list(range(9, 20))]
+        # Nothing is left where all was asked for; what is prepared comes in the same order.
+        prepared = reduced_here(calls[:2], [1, 1], should_flush=lambda: True, prepare=lambda value: ("ready", value))
+        assert prepared == [("ready", [0]), ("ready", [1])]
     with pytest.raises(ZeroDivisionError, match="division"):
-        reduce_here([functools.partial(leaf, 1), lambda: 1 // 0, *calls], range(22), concatenate)
+        reduced_here([functools.partial(leaf, 1), lambda: 1 // 0, *calls], range(22))
 
 
 def test_few_values_wait_here(no_client):
@@ -186,5 +203,48 @@ def test_few_values_wait_here(no_client):
             alive -= 1
 
     with dask.config.set(num_workers=3):
-        reduce_here([Value] * 200, [1] * 200, lambda parts: parts[0])
+        reduced_here([Value] * 200, [1] * 200, lambda parts: parts[0])
     assert most <= 3 + 1 + 3
+
+
+@pytest.mark.parametrize("where", ["threads", "sync", "client"])
+def test_parts_that_are_asked_for_are_in_no_other(request, where):
+    parts, prepared = [], []
+
+    def prepare(value):
+        prepared.append(threading.current_thread())
+        return value
+
+    with contextlib.ExitStack() as stack:
+        if where == "client":
+            request.getfixturevalue(where)
+        else:
+            stack.enter_context(dask.config.set(scheduler=where))
+        graph, sizes = leaves(40, lambda i: time.sleep(0.005) or [i])
+        receiver = Receiver(parts.append, prepare=prepare, should_flush=lambda: True)
+        reduce_graph(graph, [sizes], concatenate, receiver, client=current_client(), split_every=4)
+    assert len(parts) > 2
+    assert sorted(itertools.chain.from_iterable(parts)) == list(range(40))
+    assert threading.current_thread() not in prepared
+
+
+def test_what_is_done_when_a_leaf_fails_is_a_part_where_parts_are_asked_for(client):
+    def fail(i):
+        if i == 30:
+            time.sleep(0.3)
+            raise LookupError("row 30")
+        return [i]
+
+    for should_flush in (None, lambda: False):
+        parts = []
+        receiver = Receiver(parts.append, should_flush=should_flush)
+        # Names of their own: a failed task of an earlier try must not answer for this one.
+        graph = {(f"leaf-{should_flush}", i): (fail, i) for i in range(31)}
+        sizes = dict.fromkeys(graph, 1)
+        graph = HighLevelGraph.from_collections("leaf", graph)
+        with pytest.raises(LookupError, match="row 30"):
+            reduce_graph(graph, [sizes], concatenate, receiver, client=client, split_every=4)
+        assert len(parts) == (should_flush is not None)
+        found = list(itertools.chain.from_iterable(parts))
+        assert len(set(found)) == len(found)
+        assert 30 not in found

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from daskelm import ELMClassifier, ELMRegressor, ELMRegressorCV, from_hdf5, load, make_hdf5
 from daskelm import progress as progress_module
-from daskelm.cluster.gather import apply_in_view
+from daskelm.cluster.gather import map_with_progress
 from daskelm.exceptions import DataError
 from daskelm.progress import RowProgress, listening
 
@@ -144,10 +144,10 @@ def test_the_first_error_ends_tasks_in_view(where):
         return x / 2
 
     progress = RowProgress(3)
-    assert apply_in_view(half, [(0,), (2,), (4,)], [1, 1, 1], progress) == [0, 1, 2]
+    assert map_with_progress(half, [(0,), (2,), (4,)], [1, 1, 1], progress) == [0, 1, 2]
     assert progress.n == 3
     with pytest.raises(DataError, match=r"x is one\."):
-        apply_in_view(half, [(0,), (1,)], [1, 1], RowProgress(2))
+        map_with_progress(half, [(0,), (1,)], [1, 1], RowProgress(2))
 
 
 def test_names_of_tasks_say_what_they_do(client, files, monkeypatch):

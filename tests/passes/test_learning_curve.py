@@ -18,15 +18,19 @@ from sklearn.metrics import r2_score
 
 from daskelm import ELMClassifier, ELMRegressor, LearningCurvePlot, LearningCurvePoint, load, make_hdf5
 from daskelm.cluster.client import current_client, local_get
-from daskelm.cluster.segmented_tree import _priorities, reduce_segments, reduce_segments_here
+from daskelm.cluster.distributed import _priorities, reduce_graph
+from daskelm.cluster.local import reduce_here
+from daskelm.cluster.receiver import Receiver
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError, ScaleWarning
 from daskelm.hdf5.rows import open_rows
+from daskelm.passes import accumulate as accumulation
 from daskelm.passes import curve_pass as curve_sums
 from daskelm.passes.learning_curve import EarlyStop, Step
-from daskelm.passes.memory import Need
-from daskelm.passes.scattered import BlockTask, cut_blocks, origins_of
+from daskelm.passes.memory import PassSizes
+from daskelm.passes.plan import origins_of
 from daskelm.passes.segments import curve_fractions, segments_of, spread_order, unit_rows
+from daskelm.passes.tasks import GramTask, cut_runs
 from daskelm.plots import learning_curve as learning_curve_plot
 from daskelm.progress import RowProgress
 from daskelm.sums.counted_table import CountedTable
@@ -140,14 +144,14 @@ def test_points_are_few_where_solving_is_dear():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_points_are_fits_scored_on_the_next_rows(monkeypatch, alpha, fit_intercept, weighted):
     cuts = []
-    segments = curve_sums._Work.in_segments
+    segments = curve_sums._CurvePass._in_segments
 
-    def spy(self, bounds):
-        found = segments(self, bounds)
-        cuts[:] = [np.concatenate([np.arange(*bounds[i]) for i in segment]) for segment in found]
+    def spy(self, units):
+        found = segments(self, units)
+        cuts[:] = [np.concatenate([np.arange(*unit) for unit in segment]) for segment in found]
         return found
 
-    monkeypatch.setattr(curve_sums._Work, "in_segments", spy)
+    monkeypatch.setattr(curve_sums._CurvePass, "_in_segments", spy)
     weights = RNG.integers(0, 3, N).astype(float) if weighted else None
     model, points = curved(X, TWO, weights, alpha=alpha, fit_intercept=fit_intercept)
     assert len(points) == len(cuts) - 1 >= 10
@@ -193,9 +197,10 @@ def test_the_sums_are_those_without_a_curve(request, files, form, where):
 @pytest.mark.parametrize("form", ["numpy", "one", "many"])
 @pytest.mark.parametrize("where", ["threads", "sync", "client"])
 def test_all_tasks_of_a_segment_are_in_the_sums(request, monkeypatch, files, form, where):
-    monkeypatch.setattr(curve_sums, "rows_per_task", lambda *sizes: 40)
-    tasks = []
-    monkeypatch.setattr(curve_sums, "BlockTask", lambda *parts: tasks.append(parts) or BlockTask(*parts))
+    for module in (accumulation, curve_sums):
+        monkeypatch.setattr(module, "rows_per_task", lambda *sizes: 40)
+    tasks, of_rows = [], GramTask.of_rows
+    monkeypatch.setattr(GramTask, "of_rows", lambda *parts: tasks.append(parts) or of_rows(*parts))
     settings = {"client": {}}
     if where == "client":
         request.getfixturevalue("client")
@@ -203,6 +208,7 @@ def test_all_tasks_of_a_segment_are_in_the_sums(request, monkeypatch, files, for
     with dask.config.set(settings.get(where, {"scheduler": where})):
         model, points = curved(*data)
     assert len(tasks) > 3 * (len(points) + 1)
+    monkeypatch.undo()
     same_sums(model.normal_equations_, regressor().fit(*data).normal_equations_)
 
 
@@ -450,7 +456,7 @@ def test_no_checkpoint_beside_a_curve(files, tmp_path, request_):
 
 
 def test_alpha_is_checked_before_the_pass(monkeypatch):
-    monkeypatch.setattr(curve_sums._Work, "run", lambda *args: pytest.fail("rows were read"))
+    monkeypatch.setattr(curve_sums, "run_in_segments", lambda *args, **more: pytest.fail("rows were read"))
     with pytest.raises(ParameterError, match="alpha must be"):
         regressor(alpha=-1.0, tol=1e-3).fit(X, Y)
 
@@ -463,13 +469,18 @@ def test_what_does_not_fit_is_refused_before_the_pass(monkeypatch):
 
 
 def test_memory_of_segments_that_wait_and_of_a_point():
-    need = Need(1000, 2, 1, 100, n_tasks=2, waiting=4)
-    waiting = need.total + 5 * need.partial
-    curve_sums._CurvePass(5, here=False).check_memory(need, waiting, "Worker")
+    sizes = PassSizes(1000, 2, 1, 100, n_tasks=2, waiting=4)
+
+    def need_of(n_segments, here):
+        [need] = curve_sums._CurvePass(np.ones(n_segments), 1, here).needs(sizes)
+        return need
+
+    waiting = sizes.need.total + 5 * sizes.partial
+    need_of(5, here=False).check(waiting, "Worker")
     with pytest.raises(InsufficientMemoryError, match="Worker needs"):
-        curve_sums._CurvePass(6, here=False).check_memory(need, waiting, "Worker")
+        need_of(6, here=False).check(waiting, "Worker")
     with pytest.raises(InsufficientMemoryError, match="This process needs"):
-        curve_sums._CurvePass(5, here=True).check_memory(need, waiting + 40 * 1000**2, "This process")
+        need_of(5, here=True).check(waiting + 40 * 1000**2, "This process")
 
 
 @pytest.mark.parametrize("form", ["numpy", "file"])
@@ -503,7 +514,7 @@ def test_a_layer_that_gives_nan_is_told_as_ever():
 def test_what_goes_to_workers_is_pure_and_pickles(files):
     x, y = map(open_rows, files["many"])
     bounds = [(0, 1), (3, 8), (650, 700), (700, 702), (1900, 2000)]
-    task = BlockTask(RegressionTargets(2, "float64"), cut_blocks(x, bounds), cut_blocks(y, bounds), None, bounds, 40)
+    task = GramTask.of_rows(RegressionTargets(2, "float64"), (x, y, None), bounds, 40)
     layer = regressor().initialize(X).hidden_layer_
     rows = np.concatenate([np.arange(*bound) for bound in bounds])
     expected = regressor()
@@ -516,12 +527,15 @@ def test_what_goes_to_workers_is_pure_and_pickles(files):
 
 def test_a_task_names_its_own_files_only(files):
     x = open_rows(files["many"][0])
-    blocks = cut_blocks(x, [(702, 703), (703, 750)])
-    assert [part.path[-5:] for part in blocks.held.parts] == ["X2.h5", "X3.h5"]
-    assert list(blocks.starts) == [2, 3]
-    inner = cut_blocks(x.between(650, N), [(0, 10), (50, 60)])
+    cut = cut_runs(x, [(702, 703), (703, 750)])
+    assert [part.path[-5:] for part in cut.files.parts] == ["X2.h5", "X3.h5"]
+    assert cut.runs == [[2, 3], [3, 50]]
+    one = cut_runs(x, [(702, 750)])
+    assert [part.path[-5:] for part in one.files.parts] == ["X2.h5", "X3.h5"]
+    assert one.runs == [(0, 48)]
+    inner = cut_runs(x.between(650, N), [(0, 10), (50, 60)])
     np.testing.assert_array_equal(
-        np.concatenate([inner.held.read(s, s + 10) for s in inner.starts]), X[[*range(650, 660), *range(700, 710)]]
+        np.concatenate(inner.files.read_runs(inner.runs)), X[[*range(650, 660), *range(700, 710)]]
     )
     origins = [Origin(a, b, 0, name, 1) for a, b, name in [(0, 700, "a"), (700, 703, "b"), (703, N, "c")]]
     assert [origin.name for origin in origins_of(origins, [(702, 703), (703, 705)])] == ["b", "c"]
@@ -600,15 +614,10 @@ def test_every_segment_is_taken_in_order(request, sizes, where):
     if where == "client":
         request.getfixturevalue(where)
     with dask.config.set({} if where == "client" else {"scheduler": where}):
-        reduce_segments(
-            *in_segments(sizes),
-            concatenate,
-            lambda value: taken.append(sorted(value)) or len(taken),
-            lambda n: seen.append(n),
-            client=current_client(),
-            split_every=4,
-            done=progress.append,
+        receiver = Receiver(
+            seen.append, prepare=lambda value: taken.append(sorted(value)) or len(taken), on_leaf_done=progress.append
         )
+        reduce_graph(*in_segments(sizes), concatenate, receiver, client=current_client(), split_every=4)
     assert [len(value) for value in taken] == sizes
     assert concatenate(taken) == list(range(sum(sizes)))
     assert seen == list(range(1, len(sizes) + 1))
@@ -623,18 +632,18 @@ def test_what_is_not_needed_is_not_done(request, tmp_path, where):
         return [i]
 
     seen = []
-    end = lambda value: seen.append(value) or len(seen) == 2  # noqa: E731
+    receiver = Receiver(lambda value: seen.append(value) or len(seen) == 2, prepare=sorted)
     if where == "client":
         client = request.getfixturevalue(where)
-        reduce_segments(*in_segments([2, 2, 200], leaf), concatenate, sorted, end, client=client)
+        reduce_graph(*in_segments([2, 2, 200], leaf), concatenate, receiver, client=client)
         assert settled(client) is True
     elif where == "threads":
         with dask.config.set(scheduler="threads", num_workers=2):
-            reduce_segments(*in_segments([2, 2, 200], leaf), concatenate, sorted, end)
+            reduce_graph(*in_segments([2, 2, 200], leaf), concatenate, receiver)
     else:
         with dask.config.set(scheduler="threads", num_workers=2):
             calls = [[(10, lambda i=i: leaf(i)) for i in part] for part in ([0, 1], [2, 3], range(4, 200))]
-            reduce_segments_here(calls, concatenate, sorted, end)
+            reduce_here(calls, concatenate, receiver)
     assert seen == [[0, 1], [2, 3]]
     time.sleep(0.1)
     assert len(list(tmp_path.iterdir())) < 60
@@ -651,14 +660,15 @@ def test_work_goes_on_while_a_value_is_taken(no_client):
     calls = [[(1, lambda i=i: last.set() if i == 39 else None) for i in part] for part in ([0], range(1, 40))]
     seen = []
     with dask.config.set(scheduler="threads", num_workers=2):
-        reduce_segments_here(calls, lambda parts: None, take, lambda value: seen.append(value))
+        reduce_here(calls, lambda parts: None, Receiver(seen.append, prepare=take))
     assert len(seen) == 2
 
 
 def test_an_error_in_take_is_raised(client):
     for where in (None, client):
+        receiver = Receiver(lambda v: False, prepare=lambda v: 1 / 0)
         with dask.config.set(scheduler="threads" if where is None else where), pytest.raises(ZeroDivisionError):
-            reduce_segments(*in_segments([2, 5]), concatenate, lambda v: 1 / 0, lambda v: False, client=where)
+            reduce_graph(*in_segments([2, 5]), concatenate, receiver, client=where)
     assert local_get() is not None
 
 
@@ -679,7 +689,7 @@ def test_a_cluster_begins_with_the_first_segments(client, tmp_path):
     graph, segments = in_segments([10] * 6, leaf)
     # Named against the order of the work.
     segments = segments[::-1]
-    reduce_segments(graph, segments, concatenate, sorted, lambda value: False, client=client)
+    reduce_graph(graph, segments, concatenate, Receiver(lambda value: False, prepare=sorted), client=client)
     begun = sorted((int(path.read_text()), int(path.name)) for path in tmp_path.iterdir())
     first = [number for _, number in begun[:20]]
     assert sum(number >= 30 for number in first) >= 15

@@ -12,9 +12,9 @@ from sklearn.model_selection import KFold
 from daskelm import ELMRegressor, ELMRegressorCV, make_hdf5
 from daskelm.hdf5 import rows as hdf5
 from daskelm.hdf5.rows import open_rows
-from daskelm.passes.memory import Need, block_rows, split_every
+from daskelm.passes.memory import PassSizes, block_rows, split_every
 from daskelm.passes.plan import held_bytes
-from daskelm.selection.fold_sums import FoldNeed
+from daskelm.selection.fold_sums import fold_need
 
 D, C = 20, 2
 
@@ -37,7 +37,7 @@ def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
     ):
         ELMRegressor([(n_neurons, "tanh")], alpha=1.0, random_state=0).initialize(x).accumulate(x, t)
         (measured,) = client.run(peak_bytes).values()
-    need = Need(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons))
+    need = PassSizes(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons)).need
     assert measured <= need.total <= 1.3 * measured, (measured / 2**20, need.total / 2**20)
 
 
@@ -65,7 +65,7 @@ def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypat
         (measured,) = client.run(peak_bytes).values()
     held = held_bytes(open_rows(x), open_rows(t))
     assert held == 3 * X.nbytes
-    need = Need(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons), held)
+    need = PassSizes(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons), held).need
     assert measured <= need.total <= 1.3 * measured, (measured / 2**20, need.total / 2**20)
 
 
@@ -84,7 +84,7 @@ def test_measured_and_projected_memory_of_folds(tmp_path, shuffle):
     ):
         ELMRegressorCV([(n_neurons, "tanh")], alphas=[1.0, 10.0], cv=cv, random_state=0).fit(x, t)
         (measured,) = client.run(peak_bytes).values()
-    need = Need(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons))
-    projected = FoldNeed(need, n_folds, in_runs=not shuffle).total
+    sizes = PassSizes(n_neurons, D, C, block_rows(n_neurons, D), 1, split_every(n_neurons))
+    projected = fold_need(sizes, n_folds, in_runs=not shuffle).total
     # Here not all of what may wait to be merged does at once.
     assert measured <= projected <= 1.6 * measured, (measured / 2**20, projected / 2**20)

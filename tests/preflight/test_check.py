@@ -24,7 +24,7 @@ from daskelm import ELMRegressor, NormalEquations, make_hdf5
 from daskelm.cli import cli
 from daskelm.cluster.client import current_client
 from daskelm.hdf5.rows import open_rows
-from daskelm.passes import accumulate as accumulation
+from daskelm.passes.memory import Need
 from daskelm.preflight import checks as cluster_checks
 from daskelm.preflight import facts as cluster_facts
 from daskelm.preflight.checks import Job, check_job
@@ -299,14 +299,15 @@ def test_memory_is_projected_as_a_fit_does(request, folder, monkeypatch, n_neuro
     request.getfixturevalue(where)
     make_hdf5(np.resize(X, (n_rows, D)), "many.h5")
     make_hdf5(np.resize(T, (n_rows, 2)), "targets.h5")
-    projected = {accumulation: [], cluster_checks: []}
-    for module, calls in projected.items():
-        monkeypatch.setattr(module, "check_memory", lambda *call, calls=calls: calls.append(call))
+    calls = []
+    monkeypatch.setattr(Need, "check", lambda need, memory, where: calls.append((need.work, need.parts, memory)))
     ELMRegressor(n_neurons, random_state=0).fit("many.h5", "targets.h5")
+    of_fit = calls[:]
     check_job(Job([open_rows("many.h5"), open_rows("targets.h5")], n_neurons, 2), current_client())
-    of_fit, of_check = projected.values()
+    of_check = calls[len(of_fit) :]
     # A fit asks for each worker, and here these are alike.
-    assert {call[:2] for call in of_fit} == {call[:2] for call in of_check}
+    assert of_check == of_fit[:1]
+    assert all(call == of_check[0] for call in of_fit)
     assert (len(of_fit), len(of_check)) == (2 if where == "client" else 1, 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daskelm.exceptions import InsufficientMemoryError
-from daskelm.passes.memory import Need, check_memory
+from daskelm.passes.memory import PassSizes
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
@@ -49,10 +49,10 @@ def test_memory_that_is_quoted_is_what_is_projected():
     assert len(table) == 6
     for first, *quoted in table:
         L = int(first.replace(",", ""))
-        needs = [Need.of_pass(L, 100, 3, 10**6, n_threads) for n_threads in (1, 4, 8)]
+        sizes = [PassSizes.of_pass(L, 100, 3, 10**6, n_threads) for n_threads in (1, 4, 8)]
         # What solving takes of squares is measured.
         squares = [float(cell) for cell in solving.get(first, ())] or [n * 8 * L**2 / 2**30 for n in (3.5, 5.6)]
-        expected = [needs[0].partial / 2**20, *(need.total / 2**30 for need in needs), *squares]
+        expected = [sizes[0].partial / 2**20, *(one.need.total / 2**30 for one in sizes), *squares]
         for cell, value in zip(quoted, expected, strict=True):
             decimals = len(cell.partition(".")[2])
             assert float(cell.replace(",", "")) == pytest.approx(value, abs=0.51 * 10**-decimals), (L, cell)
@@ -61,7 +61,7 @@ def test_memory_that_is_quoted_is_what_is_projected():
 def test_refusal_that_is_quoted_is_what_is_said():
     page = (GUIDE / "large_layers.md").read_text(encoding="utf-8")
     with pytest.raises(InsufficientMemoryError, match="DASK_NUM_WORKERS") as refused:
-        check_memory(Need.of_pass(4000, 20, 1, 100, 4), 2**29, "Worker tcp://127.0.0.1:35813")
+        PassSizes.of_pass(4000, 20, 1, 100, 4).need.check(2**29, "Worker tcp://127.0.0.1:35813")
     assert str(refused.value) in " ".join(page.split())
 
 

@@ -13,7 +13,7 @@ from dask.utils import parse_bytes
 from distributed.cli import dask_scheduler, dask_worker
 
 from daskelm import load, make_hdf5
-from daskelm.passes.memory import Need, check_memory
+from daskelm.passes.memory import PassSizes
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "kubernetes.md"
@@ -153,8 +153,8 @@ def capacity(name, n_neurons, n_features=100, n_targets=1):
     container = CONTAINERS[name]
     options = dask_worker.main.make_context("dask", container["args"][2:]).params
     memory = parse_bytes(container["resources"]["limits"]["memory"] + "B") * float(options["memory_limit"])
-    need = Need.of_pass(n_neurons, n_features, n_targets, 1000, options["nthreads"])
-    check_memory(need, int(memory), name)
+    sizes = PassSizes.of_pass(n_neurons, n_features, n_targets, 1000, options["nthreads"])
+    sizes.need.check(int(memory), name)
 
 
 def test_the_job_fits_into_the_workers_and_more_into_the_large_ones():

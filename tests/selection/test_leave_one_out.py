@@ -347,7 +347,7 @@ def test_what_travels_can_be_pickled(eigen, score):
     sums = []
     for each in (work, copy):
         collector = each.begin(FULL, RegressionTargets(2, "float64"), (), None)
-        collector.add(0, X, Y, None)
+        collector.add([(0, len(X))], X, Y, None)
         sums.append(collector.result())
     assert sums[0].shape == (9, (2 if score is None else 3) + 1)
     np.testing.assert_array_equal(*sums)

@@ -575,10 +575,10 @@ def test_what_travels_can_be_pickled():
         copy = pickle.loads(pickle.dumps(work))
         # The folds of all rows would travel to every worker.
         assert copy.folds is None
-        part = work.part(0, 50)
+        part = work.part([(0, 50)])
         a, b = work.begin(FULL, targets, (), part), copy.begin(FULL, targets, (), part)
         for collector in (a, b):
-            collector.add(0, X[:50], Y[:50], None)
+            collector.add([(0, 50)], X[:50], Y[:50], None)
         a, b = a.result(), b.result()
         if work.name == "gram":
             a, b = a.total.packed, b.total.packed

@@ -40,6 +40,7 @@ from daskelm.exceptions import (
 )
 from daskelm.hdf5.rows import Hdf5Reader
 from daskelm.layer.sublayer import nested_order, sublayer
+from daskelm.passes.memory import Need
 from daskelm.selection.criterion import Grid
 from daskelm.selection.fold_models import solve_apart
 from daskelm.selection.folds import Folds
@@ -283,11 +284,11 @@ def test_what_travels_can_be_pickled():
     score = row_score("neg_mean_absolute_error", RegressionTargets(2, "float64"), np.float64)
     folds = Folds(1, np.array([0, M]), np.zeros(1, int))
     work = _ScorePass(folds, models, Grid(ALPHAS, SIZES), score)
-    shipped, part = pickle.loads(pickle.dumps(work)), work.part(0, M)
+    shipped, part = pickle.loads(pickle.dumps(work)), work.part([(0, M)])
     results = []
     for each in (work, shipped):
         collector = each.begin(FULL, None, (), part)
-        collector.add(0, X_VAL, Y_VAL, None)
+        collector.add([(0, M)], X_VAL, Y_VAL, None)
         results.append(collector.result())
     np.testing.assert_array_equal(*results)
     # Without test rows there are models, and no errors.
@@ -384,7 +385,7 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     with pytest.raises(InsufficientMemoryError, match="2000 penalties and 3 numbers of 24 neurons, and has"):
         fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
     monkeypatch.setattr("daskelm.selection.holdout.check_grid", lambda *sizes, **more: None)
-    monkeypatch.setattr("daskelm.passes.accumulate.check_memory", lambda *need: None)
+    monkeypatch.setattr("daskelm.passes.memory.PassSizes.need", property(lambda sizes: Need("", {}, "")))
     with pytest.raises(InsufficientMemoryError, match="to score 2000 penalties and 3 numbers of neurons, whose"):
         fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
 

@@ -1,0 +1,84 @@
+"""What a reduction hands its values to, as they become known."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Receives the values of a reduction: one of each segment, in order, and more where a part is asked for.
+
+    Parameters
+    ----------
+    deliver : callable
+        Is given each value, in the caller's thread; if it returns True, the work ends there, and what is still under
+        way is cancelled.
+    prepare : callable, optional
+        Turns a value into what `deliver` is given. It runs in one background thread, while the work goes on.
+    on_leaf_done : callable
+        Called with the size of each finished leaf, in the caller's thread.
+    should_flush : callable, optional
+        Asked after leaves finished whether their sum so far should be a value of its own, which later ones do not
+        contain. On a cluster, what is done when a leaf has failed becomes a value, too.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Any], Any],
+        *,
+        prepare: Callable[[Any], Any] | None = None,
+        on_leaf_done: Callable[[int], None] = lambda size: None,
+        should_flush: Callable[[], bool] | None = None,
+    ):
+        self.deliver, self.prepare, self.on_leaf_done = deliver, prepare, on_leaf_done
+        self.should_flush = should_flush
+        self.stopped = False
+        # Called in the background thread when a value is prepared.
+        self.wake: Callable[[], None] = lambda: None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._running: deque = deque()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._pool.shutdown(cancel_futures=True)
+
+    def wants_flush(self) -> bool:
+        """Whether the sum so far should be a value now."""
+        return self.should_flush is not None and self.should_flush()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all values that were submitted are delivered."""
+        return not self._running
+
+    def submit(self, fetch: Callable[[], Any]) -> None:
+        """Receive one more value, which `fetch` gives, in the background thread if there is something to prepare."""
+        if self.prepare is None:
+            self.stopped = bool(self.deliver(fetch())) or self.stopped
+            return
+        prepare = self.prepare
+        self._running.append(self._pool.submit(lambda: prepare(fetch())))
+        self._running[-1].add_done_callback(lambda future: self.wake())
+
+    def ready(self) -> bool:
+        """Whether a prepared value waits to be delivered."""
+        return bool(self._running) and self._running[0].done()
+
+    def poll(self) -> bool:
+        """Deliver what is prepared; True if the work is to end."""
+        while not self.stopped and self.ready():
+            self.stopped = bool(self.deliver(self._running.popleft().result()))
+        return self.stopped
+
+    def drain(self) -> None:
+        """Wait for all values that were submitted, and deliver them."""
+        while self._running and not self.poll():
+            concurrent.futures.wait([*self._running][:1])

@@ -1,0 +1,290 @@
+"""A gram task: rows of X, y and weights, read in blocks wherever they are, into one collector."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import accumulate as running_sums
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..data.inputs import check_finite, check_weights
+from ..data.source import Chunks, Source, source_of
+from ..data.targets import Targets
+from ..exceptions import DataError
+from ..hdf5.rows import Hdf5Rows
+from ..layer.layer import Layer
+from ..sums.provenance import Origin
+from ..sums.row_cells import merge_ranges
+from ..sums.row_notes import RowLog
+from .accumulator import Accumulator
+from .memory import Need, PassSizes
+from .plan import Chunk, Runs, chunk_groups, n_rows_of
+
+__all__ = ["Collector", "GramTask", "Pass", "accumulator_for", "add_block", "cut_runs", "run_on_chunks", "run_task"]
+
+# Reading as much takes as long as a call that reads little.
+_GAP_BYTES = 256 * 2**10
+
+
+class Collector(Protocol):
+    """What a task adds its blocks to."""
+
+    def add(self, runs: Runs, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Take rows of these sorted runs of the whole input, checked: X, y as given, weights (rows,).
+
+        Blocks come in the order of the rows of the task.
+        """
+
+    def result(self) -> Any:
+        """The value of all rows taken, which is added to that of others; the collector is used up."""
+
+
+class Pass:
+    """What is made of rows in one pass: the sums of all rows. Other passes derive from it; they travel to each worker.
+
+    `name` is the first word of the names of the tasks; `nbytes` is what the pass itself holds, beside the layer.
+    """
+
+    name = "gram"
+    nbytes = 0
+
+    def part(self, runs: Runs) -> Any:
+        """What only the task of these rows needs to know."""
+
+    def begin(self, layer: Layer, targets: Targets, origins: Sequence[Origin], part: Any) -> Collector:
+        """An empty collector for the rows of one task."""
+        return _Gram(layer, targets, origins)
+
+    def needs(self, sizes: PassSizes) -> Iterable[Need]:
+        """Memory of one process, which is checked before the pass."""
+        return [sizes.need]
+
+    def cut_rows(self, X: Source, ranges: Runs, step: int, most: int) -> list[list[Runs]]:
+        """Runs of rows of each task of each segment, for rows that tasks read themselves.
+
+        Blocks have about `step` rows, and a task has whole blocks, until these have `most` rows.
+        """
+        parts = [(begin, source_of(source_of(X).between(begin, end))) for begin, end in ranges]
+        return [[[(begin + a, begin + b)] for begin, part in parts for a, b in part.runs_of_blocks(step, most)]]
+
+    def cut_chunks(self, chunks: Sequence[Sequence[Chunk]], row_bytes: int) -> list[list[list[Chunk]]]:
+        """Chunks of each task of each segment, for dask arrays; they are given range by range, and none is empty."""
+        return [[group for of_range in chunks for group in chunk_groups(of_range, row_bytes)]]
+
+
+class _Gram:
+    def __init__(self, layer, targets, origins):
+        self.layer, self.targets, self.log = layer, targets, RowLog(origins)
+        self.sums = accumulator_for(layer, targets)
+
+    def add(self, runs, X, y, weights):
+        self.log.add(runs, X, self.targets.content(y), weights)
+        add_block(self.sums, self.layer, self.targets, X, y, weights)
+
+    def result(self):
+        return self.sums.result(self.targets.dtype, self.log.ledger(self.layer.n_features))
+
+
+def accumulator_for(layer: Layer, targets: Targets) -> Accumulator:
+    """Empty sums of this layer and these targets."""
+    return Accumulator(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype)
+
+
+def add_block(
+    sums: Accumulator, layer: Layer, targets: Targets, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> None:
+    """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
+    # Class weights say how much a row matters, not how many rows it stands for.
+    counts = float(len(X)) if weights is None else float(weights.sum())
+    sums.add_outputs(layer, X, targets.encode(y), targets.row_weights(y, weights), counts)
+
+
+@dataclass(frozen=True, eq=False)
+class FileRuns:
+    """Sorted runs of rows of files, read as one sequence; a description, no open file. One run is all of the files."""
+
+    files: Hdf5Rows
+    runs: Runs
+
+
+def cut_runs(source: Source, runs: Runs) -> FileRuns | Chunks:
+    """Sorted runs of rows of an input in memory or in files, of which only those that hold the rows are kept."""
+    files = source_of(source).files
+    if files is None:
+        return Chunks(source_of(source).runs(runs))
+    if len(runs) == 1:
+        return FileRuns(files.between(*runs[0]), [(0, runs[0][1] - runs[0][0])])
+    edges = np.cumsum([0] + [part.n_rows for part in files.parts])
+    rows = files.start + np.array(runs)
+    first, last = (np.searchsorted(edges, numbers, "right") - 1 for numbers in (rows[:, 0], rows[:, 1] - 1))
+    kept = sorted({i for a, b in zip(first.tolist(), last.tolist(), strict=True) for i in range(a, b + 1)})
+    parts = tuple(files.parts[i] for i in kept)
+    places = np.zeros(len(edges), int)
+    places[kept] = np.cumsum([0] + [part.n_rows for part in parts])[:-1]
+    held = replace(files, parts=parts, start=0, stop=sum(part.n_rows for part in parts))
+    return FileRuns(held, (rows - (edges[first] - places[first])[:, None]).tolist())
+
+
+class _Spans:
+    """Runs of rows, found by positions in their sequence."""
+
+    def __init__(self, runs):
+        self.runs = runs
+        self.edges = [0, *running_sums(stop - start for start, stop in runs)]
+
+    def between(self, start, stop):
+        """The runs of the rows at positions start to stop - 1."""
+        i = bisect_right(self.edges, start) - 1
+        out = []
+        while start < stop:
+            first = self.runs[i][0] + start - self.edges[i]
+            n_rows = min(stop, self.edges[i + 1]) - start
+            out.append((first, first + n_rows))
+            start, i = start + n_rows, i + 1
+        return out
+
+
+class _Input:
+    """One input of a running task: its rows by their positions in the task."""
+
+    def __init__(self, source, rows, stack, reuse=False):
+        self.files = source.files if isinstance(source, FileRuns) else None
+        # Errors name the row of a file; of other inputs, that of the whole input.
+        self.spans = rows if self.files is None else _Spans(source.runs)
+        self.reader = source if self.files is None else stack.enter_context(self.files.open(reuse=reuse))
+
+    def read(self, start, stop):
+        """Rows at positions start to stop - 1, copied only where they do not lie together."""
+        if self.files is None:
+            return self.reader.read(start, stop)
+        return _read_runs(self.reader, self.spans.between(start, stop))
+
+    def check(self, check, start, stop):
+        """Call `check` with the rows, the number of the first, and the files that this is in."""
+        _check_runs(lambda rows, first: check(rows, first, self.files), self.spans.between(start, stop))
+
+
+def _read_runs(reader, runs):
+    """Rows of sorted runs of files; what lies between two runs is read with them where it is little."""
+    if len(runs) == 1:
+        return reader.read(*runs[0])
+    source = reader.source
+    gap = max(_GAP_BYTES // max(source.n_columns * source.dtype.itemsize, 1), 1)
+    out = np.empty((n_rows_of(runs), *source.shape[1:]), source.dtype)
+    here, i = 0, 0
+    while i < len(runs):
+        j = i + 1
+        while j < len(runs) and runs[j][0] - runs[j - 1][1] <= gap and runs[j][1] - runs[i][0] <= 16 * gap:
+            j += 1
+        first = runs[i][0]
+        rows = reader.read(first, runs[j - 1][1])
+        for a, b in runs[i:j]:
+            out[here : here + b - a] = rows[a - first : b - first]
+            here += b - a
+        i = j
+    return out
+
+
+def _check_runs(check, runs):
+    """Check all rows at once; if an error is found, run by run, for the number of the row."""
+    if len(runs) == 1:
+        check(slice(None), runs[0][0])
+        return
+    try:
+        check(slice(None), 0)
+        return
+    except DataError as error:
+        found = error
+    here = 0
+    for a, b in runs:
+        check(slice(here, here + b - a), a)
+        here += b - a
+    raise found
+
+
+@dataclass(frozen=True, eq=False)
+class GramTask:
+    """Sums of rows of X, y and weights, in blocks of about `step` rows; of files, just the description travels.
+
+    Calling it is a pure function of its fields, the layer and the pass: it may run again, anywhere, any number of
+    times. `runs` are the rows [start, stop) of the whole input that are here, sorted; `origins` say where rows of the
+    whole input come from. `part` is what the pass knows of these rows alone.
+    """
+
+    targets: Targets
+    X: FileRuns | Chunks
+    y: FileRuns | Chunks
+    weights: FileRuns | Chunks | None
+    runs: Runs
+    step: int
+    origins: Sequence[Origin] = ()
+    part: Any = None
+
+    @classmethod
+    def of_rows(
+        cls,
+        targets: Targets,
+        inputs: tuple[Source, Source, Source | None],
+        runs: Runs,
+        step: int,
+        origins: Sequence[Origin] = (),
+        part: Any = None,
+    ) -> GramTask:
+        """The task of these runs of rows of X, y and weights, in memory or in files."""
+        X, y, weights = inputs
+        of_weights = None if weights is None else cut_runs(weights, runs)
+        return cls(targets, cut_runs(X, runs), cut_runs(y, runs), of_weights, runs, step, origins, part)
+
+    def __call__(
+        self, layer: Layer, work: Pass | None = None, on_block: Callable[[int], None] = lambda n_rows: None
+    ) -> Any:
+        """The sums, or what another pass makes; `on_block` is called with the number of rows after each block."""
+        collector = (work or Pass()).begin(layer, self.targets, self.origins, self.part)
+        rows = _Spans(self.runs)
+        with ExitStack() as stack:
+            X, y = _Input(self.X, rows, stack, reuse=True), _Input(self.y, rows, stack)
+            weights = None if self.weights is None else _Input(self.weights, rows, stack)
+            for start, stop in self._blocks():
+                runs = rows.between(start, stop)
+                block = self._read(X, y, weights, runs, start, stop)
+                collector.add(merge_ranges(runs), *block)
+                on_block(stop - start)
+        return collector.result()
+
+    def _blocks(self):
+        """Positions [start, stop) of the rows of each block."""
+        if isinstance(self.X, FileRuns) and len(self.runs) == 1:
+            return self.X.files.block_bounds(self.step)
+        n_rows = n_rows_of(self.runs)
+        return [(start, min(start + self.step, n_rows)) for start in range(0, n_rows, self.step)]
+
+    def _read(self, X, y, weights, runs, start, stop):
+        """Rows of X, y and weights at these positions, checked."""
+        block, labels, given = X.read(start, stop), y.read(start, stop), None
+        X.check(lambda rows, first, files: check_finite(block[rows], "X", first, files), start, stop)
+        y.check(lambda rows, first, files: check_finite(labels[rows], "y", first, files), start, stop)
+        if weights is not None:
+            given = weights.read(start, stop).reshape(-1).astype(np.float64)
+            _check_runs(lambda rows, first: check_weights(given[rows], first), runs)
+
+        def check_targets(rows, first, files):
+            self.targets.check(labels[rows], None if given is None else given[rows], first, files)
+
+        y.check(check_targets, start, stop)
+        return block, labels, given
+
+
+def run_task(shared, task: GramTask) -> Any:
+    """What a task gives with the layer and the pass that all tasks share."""
+    layer, work = shared
+    return task(layer, work)
+
+
+def run_on_chunks(shared, targets, X, y, weights, *rest) -> Any:
+    """A gram task on chunks of dask arrays; `rest` are the other fields of the task."""
+    of_weights = None if weights is None else Chunks(weights)
+    return run_task(shared, GramTask(targets, Chunks(X), Chunks(y), of_weights, *rest))
