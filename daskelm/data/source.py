@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 # Rows of data as functions take them and hand them on; `source_of` gives their methods.
-Source = np.ndarray | da.Array | Hdf5Rows
+Source: TypeAlias = "np.ndarray | da.Array | Hdf5Rows"
 
 
 class _RowSource:
@@ -280,7 +281,7 @@ def source_of(data: Any) -> Any:
     """
     if isinstance(data, Hdf5Rows):
         return FileSource(data)
-    if isinstance(data, da.Array):
+    if is_dask_array(data):
         return DaskSource(data)
     return data if isinstance(data, Chunks) else ArraySource(data)
 
@@ -320,7 +321,9 @@ def is_path(value) -> bool:
 
 def is_dask_array(value: Any) -> bool:
     """Whether a value, of any type, is a dask array."""
-    return isinstance(value, da.Array)
+    # No object of the class exists before its module is imported, and workers that sum rows of files never need it.
+    core = sys.modules.get("dask.array.core")
+    return core is not None and isinstance(value, core.Array)
 
 
 def _even_bounds(n_rows, step):

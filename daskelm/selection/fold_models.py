@@ -28,7 +28,7 @@ __all__ = ["SMALLER_GRID", "FoldModels", "check_grid", "solve_apart", "solve_fol
 
 # Bytes of the output weights that are multiplied at once by HH of the test part.
 _PRODUCT_BYTES = 64 * 2**20
-# What to do where a grid does not fit.
+# The remedy in the error where a grid does not fit.
 SMALLER_GRID = (
     "a smaller grid, fewer neurons or folds, or a score from the sums alone (r2, neg_mean_squared_error), which keeps "
     "no models."
@@ -248,7 +248,7 @@ def _n_threads(client):
 
 
 def _here(calls, sizes, on_done=lambda size: None):
-    """What the calls give, one list after the other, in threads of this process."""
+    """Results of the calls, which are lists, joined into one; they run in threads of this process."""
     found: list = []
     receiver = Receiver(found.extend, on_leaf_done=on_done)
     reduce_here([list(zip(sizes, calls, strict=True))], _joined, receiver, in_process=True)

@@ -25,7 +25,7 @@ __all__ = ["LeftOut", "by_loo"]
 # Smallest 1 - leverage. A row that determines more than 99.9 % of its own output is fitted by neurons of its own; they
 # have no data without it, and dividing by what rounding leaves of zero would give an arbitrary number.
 _LEAST_LEFT = 1e-3
-# What to do where the factors of all candidates do not fit.
+# The remedy in the error where the factors of all candidates do not fit.
 _FEWER_FACTORS = "fewer alphas, fewer neurons, or cv=None or 5."
 # Bytes of outputs, or of rows of H, that are in memory at once.
 _OUTPUT_BYTES = 8 * 2**20

@@ -20,7 +20,7 @@ class RowLog:
     Parameters
     ----------
     origins : sequence of Origin
-        Where rows of X come from; rows that come from none of them are unknown.
+        Where rows of X come from; all other rows are unknown.
     """
 
     def __init__(self, origins: Sequence[Origin]):
