@@ -85,8 +85,8 @@ class _OnCluster:
         self.last: dict[Any, int] = {}
         self.finished: dict[int, Any] = {}
         self.n_handed_over = 0
-        # The key of a sum that was asked for before its segment ends, until it is finished.
-        self.flushing: Any = None
+        # The segment and the key of a sum that was asked for before its segment ends, until it is finished.
+        self.flushing: tuple[int, Any] | None = None
 
     def run(self, graph, on_submitted):
         from distributed import as_completed
@@ -178,9 +178,10 @@ class _OnCluster:
 
     def _on_sum(self, key):
         """Note that the sum with this key is there, and hand over what is due."""
-        if key == self.flushing:
-            self.flushing = None
-            self._receive(self.n_handed_over, key)
+        if self.flushing is not None and key == self.flushing[1]:
+            # The rest of its segment may have been handed over meanwhile.
+            (i, _), self.flushing = self.flushing, None
+            self._receive(i, key)
         else:
             self.finished[self.last.pop(key)] = key
             self._hand_over()
@@ -206,7 +207,7 @@ class _OnCluster:
         if not tree.partials() or not self.receiver.wants_flush():
             return []
         future = tree.gather()
-        self.flushing = future.key
+        self.flushing = self.n_handed_over, future.key
         return [future]
 
     def _fail(self, failed):

@@ -17,7 +17,9 @@ _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 8 * 2**20, 32 * 2**20
 _LARGE_INPUT_BYTES = 64 * 2**20
 # Partial sums from this size on are merged by two.
 _LARGE_BYTES = 8 * 2**20
-# What a worker process holds before any work: the interpreter, NumPy, SciPy, scikit-learn, Dask and its buffers.
+# A process holds this before any work where it has loaded everything: the interpreter, NumPy, SciPy, scikit-learn,
+# pandas, Dask and its buffers. Workers that a script starts import the script, with all that it imports; others need
+# 100 MiB less.
 BASE_BYTES = 250 * 2**20
 
 

@@ -228,6 +228,20 @@ def test_parts_that_are_asked_for_are_in_no_other(request, where):
     assert threading.current_thread() not in prepared
 
 
+def test_a_part_may_be_there_only_after_all_else(client):
+    """The last leaf ends while the sum of the others is made, and alone it is a sum that is there at once."""
+    parts, done = [], []
+
+    def slowly(values):
+        time.sleep(1)
+        return concatenate(values)
+
+    graph, sizes = leaves(5, lambda i: time.sleep(0.4 * (i == 4)) or [i])
+    receiver = Receiver(parts.append, on_leaf_done=done.append, should_flush=lambda: len(done) == 4)
+    reduce_graph(graph, [sizes], slowly, receiver, client=client)
+    assert sorted(map(sorted, parts)) == [[0, 1, 2, 3], [4]]
+
+
 def test_what_is_done_when_a_leaf_fails_is_a_part_where_parts_are_asked_for(client):
     def fail(i):
         if i == 30:

@@ -114,7 +114,9 @@ def test_the_page_names_every_kind():
     named = {
         home: re.findall(r"`(\w+)`", part)
         for home, part in zip(
-            ("", "numpy.", "scipy.special."), re.split("Of ufuncs of NumPy:|Of `scipy.special`:", section), strict=True
+            ("", "numpy.", "scipy.special."),
+            re.split(r"From the ufuncs of NumPy:|From `scipy\.special`:", section),
+            strict=True,
         )
     }
     assert sorted(home + name for home, names in named.items() for name in names) == sorted(kinds())
