@@ -23,7 +23,7 @@ from scipy.linalg import cython_lapack
 from threadpoolctl import threadpool_limits
 
 from daskelm import ELMRegressor, Neurons
-from daskelm.blas import add_gram, unlocked
+from daskelm.blas import _without_gil, add_gram
 from daskelm.data.finite import check_finite
 from daskelm.data.targets import RegressionTargets
 from daskelm.hdf5.rows import open_rows
@@ -131,7 +131,7 @@ def products(L: int, work: float) -> dict:
     n, k, one = ctypes.c_int(L), ctypes.c_int(rows), ctypes.c_double(1.0)
     number, letter, array = ctypes.POINTER(ctypes.c_int), ctypes.c_char_p, ctypes.c_void_p
     factor = ctypes.POINTER(ctypes.c_double)
-    dsfrk = unlocked(
+    dsfrk = _without_gil(
         cython_lapack, "dsfrk", letter, letter, letter, number, number, factor, array, number, factor, array
     )
 
