@@ -13,24 +13,21 @@ from ..exceptions import DataError, InputTypeError
 from ..hdf5.paths import place_of
 from ..hdf5.rows import open_rows
 from ..lazy import da
-from .finite import LARGEST_WEIGHT, check_finite, check_weights, first_bad
+from .finite import check_finite, check_weights
 from .frames import frame_to_numpy, frames_to_dask, is_frame
 from .from_hdf5 import rows_behind
 from .interop import is_lazy_array, to_supported
 from .probe import probe
 from .refusals import checked, refuse_promises, refuse_unusable
-from .source import Chunks, Source, in_memory, is_dask_array, is_path, n_columns, source_of
+from .source import Source, in_memory, is_dask_array, is_path, n_columns, source_of
 
 __all__ = [
-    "LARGEST_WEIGHT",
-    "Chunks",
     "Source",
     "check_distinct",
     "check_finite",
     "check_lengths",
     "check_weights",
     "familiar",
-    "first_bad",
     "in_memory",
     "is_lazy",
     "is_path",

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
-    """The source as a dask array; see the method of the same name."""
+    """A source as a dask array, by its method of the same name."""
     return source_of(source).as_dask(name, row_chunks)
 
 
@@ -48,8 +48,8 @@ def row_chunks_of(*sources: Source | None) -> tuple[int, ...]:
 def aligned(**sources: Source | None) -> list[da.Array]:
     """The sources that are not None as dask arrays, all in the row chunks of the first; names are the arguments'."""
     (name, first), *others = ((name, source) for name, source in sources.items() if source is not None)
-    lead = as_dask(first, name)
-    return [lead, *(as_dask(source, name, lead.chunks[0]) for name, source in others)]
+    lead = source_of(first).as_dask(name)
+    return [lead, *(source_of(source).as_dask(name, lead.chunks[0]) for name, source in others)]
 
 
 def one_graph(arrays: Sequence[da.Array]) -> dict:
@@ -117,7 +117,7 @@ def apply_to_rows(
     function : callable
         ``function(*blocks, first_row)``, with a block of each source, or None for a source that is None; picklable.
     sources : mapping of str to source
-        By the names of the arguments, for errors, as for `as_dask`.
+        The sources, by the names of the arguments, which errors use.
     verbose : int
         Whether to show progress of what is not in memory.
     label : str
@@ -134,8 +134,8 @@ def apply_to_rows(
         return [function(*sources.values(), 0)]
     row_chunks = row_chunks_of(*sources.values())
     progress = RowProgress(sum(row_chunks), verbose, label, patience=patience)
-    given = {name: data for name, data in sources.items() if data is not None}
-    columns = dict(zip(given, delayed_chunks([as_dask(given[name], name, row_chunks) for name in given]), strict=True))
+    given = {name: source_of(data).as_dask(name, row_chunks) for name, data in sources.items() if data is not None}
+    columns = dict(zip(given, delayed_chunks(list(given.values())), strict=True))
     starts = np.cumsum((0, *row_chunks)).tolist()
     nothing: list = [None] * len(row_chunks)
     arguments = zip(*(columns.get(name, nothing) for name in sources), starts[:-1], strict=True)

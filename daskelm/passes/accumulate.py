@@ -15,9 +15,9 @@ from ..cluster.distributed import reduce_graph
 from ..cluster.local import reduce_here
 from ..cluster.receiver import Receiver
 from ..data.from_hdf5 import check_visible
-from ..data.inputs import check_lengths, in_memory, n_columns
+from ..data.inputs import check_lengths
 from ..data.row_chunks import aligned, chunk_keys, one_graph
-from ..data.source import Source, files_of, source_of
+from ..data.source import Source, files_of, in_memory, n_columns, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError
 from ..layer.layer import Layer

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..data.inputs import check_finite, check_weights
+from ..data.finite import check_finite, check_weights
 from ..data.source import Chunks, Source, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError

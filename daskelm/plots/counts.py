@@ -12,8 +12,8 @@ import numpy as np
 
 from ..cluster.errors import compute
 from ..data.finite import check_finite
-from ..data.row_chunks import all_in_memory, as_dask, delayed_chunks, row_chunks_of
-from ..data.source import Source, in_memory
+from ..data.row_chunks import all_in_memory, delayed_chunks, row_chunks_of
+from ..data.source import Source, in_memory, source_of
 from ..exceptions import DataError
 from ..passes.score import merge_squares, r2_of, squares_of
 
@@ -185,7 +185,7 @@ def count_predictions(y: Source, predicted: Source) -> PredictionCounts:
     if all_in_memory(y, predicted):
         return PredictionCounts.of(*in_memory(y=y, y_pred=predicted))
     chunks = row_chunks_of(predicted, y)
-    blocks = delayed_chunks([as_dask(y, "y", chunks), as_dask(predicted, "y_pred", chunks)])
+    blocks = delayed_chunks([source_of(y).as_dask("y", chunks), source_of(predicted).as_dask("y_pred", chunks)])
     count, merge = dask.delayed(_count), dask.delayed(_merge)
     starts = np.cumsum((0, *chunks[:-1])).tolist()
     rows = [row for row, size in zip(zip(*blocks, starts, strict=True), chunks, strict=True) if size]

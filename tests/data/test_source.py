@@ -182,7 +182,7 @@ def test_files_are_found_among_several(numbers, tmp_path):
 
 
 # Modules that still ask for the types themselves.
-NOT_YET = ("passes.accumulate", "passes.curve_pass", "passes.scattered", "passes.plan", "estimators")
+NOT_YET = ("estimators",)
 # Modules that ask for a type where it is no question of where rows come from.
 OTHER_QUESTIONS = {
     "data.refusals": "what a task gave in place of a chunk may be of any type",
