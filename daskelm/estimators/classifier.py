@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 from ..data.inputs import n_columns
 from ..data.labels import count_classes
-from .classification import LabelsEstimator
-from .fitting import SumsEstimator
+from .base import BaseELM
+from .classification import ClassificationMethods
+from .fitting import FittingMethods
+from .results import ResultMethods
 
 __all__ = ["ELMClassifier"]
 
 
-class ELMClassifier(LabelsEstimator, SumsEstimator):
+class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for classification: ridge regression on 0/1 targets, one per class.
 
     Class probabilities are the outputs moved to the nearest point of the probability simplex, which never makes their
@@ -107,8 +110,6 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
 
     __module__ = "daskelm"
 
-    _made_of = (*LabelsEstimator._made_of, "gram_dtype")
-
     def __init__(
         self,
         neurons=None,
@@ -164,15 +165,14 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
         """
-        with self._unchanged_on_error():
-            source, labels, weights = self._open_rows(X, y, sample_weight, reset=True)
-            targets = None
-            if classes is not None or labels is not None:
-                if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
-                    classes, _ = count_classes(labels, verbose=self.verbose)
-                # Rows come in parts from here on, so that weights cannot be "balanced".
-                targets = self._make_targets(labels, None, whole=True, classes=classes)
-            self._start(self._draw(source, weights, whole=False), targets, None)
+        X, labels, weights, columns = self._open_rows(X, y, sample_weight, reset=True)
+        targets = None
+        if classes is not None or labels is not None:
+            if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
+                classes, _ = count_classes(labels, verbose=self.verbose)
+            # Rows come in parts from here on, so that weights cannot be "balanced".
+            targets = self._make_targets(labels, None, whole=True, classes=classes)
+        self._fitted = replace(self._draw(X, weights, columns, whole=False), targets=targets)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:

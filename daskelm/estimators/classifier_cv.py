@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .classification import LabelsEstimator
-from .cross_validation import SelectingEstimator
+from .base import BaseELM
+from .classification import ClassificationMethods
+from .cross_validation import CrossValidationMethods
+from .results import ResultMethods
 
 __all__ = ["ELMClassifierCV"]
 
 
-class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
+class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for classification that chooses its penalty and number of neurons.
 
     One pass over the data makes the sums of each fold, and with them all models of the grid; a second one scores them

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Self
 
-from ..data.frames import check_dask_columns
-from ..data.inputs import check_distinct, lazily_together
-from .layer_estimator import LayerEstimator
-from .model_file import write_model
+from .base import BaseELM
+from .checking import open_rows
+from .state import write_model
 
 __all__ = ["HiddenLayer"]
 
 
-class HiddenLayer(LayerEstimator):
+class HiddenLayer(BaseELM):
     """A layer of random neurons as a transformer, X to H; nothing in it is trained.
 
     ``make_pipeline(HiddenLayer(...), Ridge(alpha))`` predicts what `ELMRegressor` does with the same parameters.
@@ -87,12 +86,8 @@ class HiddenLayer(LayerEstimator):
         ScaleWarning
             Columns that never varied, which enter no drawn neuron.
         """
-        check_dask_columns(X, "X")
-        array, weights = lazily_together(X=X, sample_weight=sample_weight)
-        source = self._open_X(X, reset=True, array=array)
-        weights = self._open_weights(weights, source)
-        check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
-        self._keep_layer(self._draw(source, weights))
+        rows = open_rows(X, None, sample_weight, type(self).__name__)
+        self._fitted = self._draw(rows.X, rows.weights, rows.columns)
         return self
 
     def save(self, path, overwrite: bool = False) -> None:
@@ -112,4 +107,5 @@ class HiddenLayer(LayerEstimator):
         FileWriteError
             There is no model but something else, and no `overwrite`; or the disk takes no more.
         """
-        write_model(path, self._state(), overwrite=overwrite)
+        fitted = None if self._fitted is None else self._check_same_parameters("save")
+        write_model(path, type(self).__name__, self.get_params(deep=False), fitted, overwrite=overwrite)

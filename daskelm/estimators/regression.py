@@ -1,4 +1,4 @@
-"""What regressors share: targets that are numbers, predicted and scored by R2."""
+"""`RegressionMethods`: targets that are numbers, predicted and scored by R2."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from functools import partial
 from glob import has_magic
+from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -14,18 +15,29 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
 from ..data.inputs import check_weights, in_memory, is_lazy, is_path, n_columns, open_input, plain_values
+from ..data.source import is_dask_array
 from ..data.targets import RegressionTargets, check_targets
 from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
 from ..passes.predict import UncertainOutput
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty
-from .table_estimator import TableEstimator
+from .fitted import Fitted
 
-__all__ = ["NumbersEstimator"]
+__all__ = ["RegressionMethods"]
 
 
-class NumbersEstimator(RegressorMixin, TableEstimator):
-    """An estimator that predicts numbers."""
+class RegressionMethods(RegressorMixin):
+    """Methods of an estimator that predicts numbers."""
+
+    # These come from the other classes of an estimator.
+    _fitted: Fitted | None
+    verbose: Any
+    _apply: Any
+    _output_dtype: Any
+    _outputs: Any
+    _score_inputs: Any
+    _solved: Any
+    _weights_of_score: Any
 
     def _read_y(self, y, X):
         _refuse_words(y, X)
@@ -93,20 +105,19 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         plain = replace(function, finish=_numbers, tail=(len(function.coef),))
         both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict", overwrite=overwrite)
         mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
-        if isinstance(both, np.ndarray):
+        if not is_dask_array(both):
             mean, std = np.ascontiguousarray(mean), np.ascontiguousarray(std)
         return (mean, std) if function.tail else (mean[:, 0], std[:, 0])
 
     def _uncertainty(self) -> Uncertainty:
-        """Made at the first use; as large as the sums, so that it is no part of files and pickles."""
-        solution = self._solution
-        if not hasattr(self, "normal_equations_"):
+        """What standard deviations need, made at the first use; as large as the sums, so that files leave it out."""
+        solution, fitted = self._solved("predict"), self._fitted
+        if fitted is None or (sums := fitted.sums) is None:
             raise NotSolvedError(
                 f"This {type(self).__name__} instance was saved without its sums, and return_std needs them. Save it "
                 "with save(path, sums=True)."
             )
         if getattr(self, "_uncertain", (None,))[0] is not solution:
-            sums = self.normal_equations_
             error = sums.squared_error(solution.coef, solution.intercept)
             self._uncertain = solution, Uncertainty.of(sums.moments(centred=solution.centred), solution, error)
         return self._uncertain[1]
@@ -116,7 +127,8 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
 
     def _prediction(self, what):
         coef = self._solved(what).coef
-        vector = getattr(self, "_vector_target", len(coef) == 1)
+        known = None if self._fitted is None else self._fitted.vector_target
+        vector = len(coef) == 1 if known is None else known
         tail = () if vector else (len(coef),)
         return self._outputs(what, partial(_numbers, vector=vector), tail, self._output_dtype())
 
@@ -150,7 +162,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
             return super().score(X, y, sample_weight)
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         if predicted.shape[0] < 2:
-            # Undefined, which scikit-learn says by a warning.
+            # R2 of fewer than two rows is undefined, and scikit-learn warns of it.
             true, predicted, weights = in_memory(y=true, y_pred=predicted, sample_weight=weights)
             return r2_score(true.reshape(predicted.shape), predicted, sample_weight=weights)
         return r2(true, predicted, weights, self.verbose)
@@ -170,7 +182,7 @@ def _refuse_words(y, X):
 
 
 def _refuse_labels(y):
-    # Rows of different lengths are told by scikit-learn.
+    # scikit-learn reports rows of different lengths.
     with contextlib.suppress(ValueError):
         values = np.asarray(y)
         if values.dtype.kind in "USmM":

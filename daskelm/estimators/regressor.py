@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
-from .fitting import SumsEstimator
-from .regression import NumbersEstimator
+from .base import BaseELM
+from .checking import is_vector
+from .fitting import FittingMethods
+from .regression import RegressionMethods
+from .results import ResultMethods
 
 __all__ = ["ELMRegressor"]
 
 
-class ELMRegressor(NumbersEstimator, SumsEstimator):
+class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for regression: random neurons and a ridge regression, exact from one pass.
 
     Parameters
@@ -147,9 +151,9 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
         """
-        with self._unchanged_on_error():
-            source, targets, weights = self._open_rows(X, y, sample_weight, reset=True)
-            self._start(self._draw(source, weights, whole=False), None, targets)
+        rows = self._open_rows(X, y, sample_weight, reset=True)
+        drawn = self._draw(rows.X, rows.weights, rows.columns, whole=False)
+        self._fitted = replace(drawn, vector_target=None if rows.y is None else is_vector(rows.y))
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:

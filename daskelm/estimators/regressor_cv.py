@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .cross_validation import SelectingEstimator
-from .regression import NumbersEstimator
+from .base import BaseELM
+from .cross_validation import CrossValidationMethods
+from .regression import RegressionMethods
+from .results import ResultMethods
 
 __all__ = ["ELMRegressorCV"]
 
 
-class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
+class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for regression that chooses its penalty and number of neurons, from one pass.
 
     The sums of each fold are all that cross-validation needs: those of a training part are the sums of all rows

@@ -34,7 +34,9 @@ __all__ = [
     "writing_to",
 ]
 
-VERSION = 1
+# Versions of the formats: a file of another version is refused.
+VERSIONS = {"model": 2}
+_FIRST_VERSION = 1
 _MAGIC = b"daskelm file\n"
 # A write failed since there was no room: in a file system, a quota, a limit, or none that may be written.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -56,7 +58,7 @@ def write_sealed(
     The header in the HDF5 user block holds the format's name, the version, the length of the file and the SHA-256 of
     these and of all that follows: it is verified before HDF5 parses a byte, since HDF5 can hang on corrupt files.
     """
-    buffer = io.BytesIO()
+    buffer, version = io.BytesIO(), VERSIONS.get(format, _FIRST_VERSION)
     with h5py.File(buffer, "w", userblock_size=_BLOCK, track_order=True) as file:
         plain = {}
         for name, value in state.items():
@@ -64,11 +66,11 @@ def write_sealed(
                 file.create_dataset(name, data=value)
             else:
                 plain[name] = value
-        file.attrs["format"], file.attrs["version"] = format, VERSION
+        file.attrs["format"], file.attrs["version"] = format, version
         text = np.frombuffer(json.dumps(plain, allow_nan=False).encode(), np.uint8)
         file.create_dataset("state", data=text)
     body = buffer.getbuffer()[_BLOCK:]
-    header = {"format": format, "version": VERSION, "generation": generation, "length": _BLOCK + len(body)}
+    header = {"format": format, "version": version, "generation": generation, "length": _BLOCK + len(body)}
     header["sha256"] = _digest(header, body)
     line = _MAGIC + json.dumps(header).encode()
     with (
@@ -88,7 +90,7 @@ def read_sealed(path, format: str) -> dict:
     FileMissingError
         There is no such file.
     FileFormatError
-        It is not such a file, or it was truncated or altered, or was written by a newer version.
+        It is not such a file, or it was truncated or altered, or was written in another version of the format.
     """
     data = read_bytes(path) if is_url(path) else _bytes_of(Path(path))
     header = _header(path, format, data)
@@ -150,7 +152,7 @@ def sealed_format(path) -> str | None:
     FileMissingError
         There is no such file.
     FileFormatError
-        The header is damaged, or of a newer version; or it is a folder.
+        The header is damaged, or of another version; or it is a folder.
     """
     data = read_bytes(path, _BLOCK) if is_url(path) else _first_bytes(path)
     return _header(path, None, data)["format"] if data.startswith(_MAGIC) else None
@@ -176,10 +178,17 @@ def _header(path, format, data):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise FileFormatError(f"{path}: the header of this daskelm file is damaged. Take it from a backup.") from None
-    if version > VERSION:
+    newest = VERSIONS.get(found, _FIRST_VERSION)
+    if version > newest:
         raise FileFormatError(
-            f"{path} was written in version {version} of the format; this daskelm reads up to {VERSION}. Upgrade "
+            f"{path} was written in version {version} of the format; this daskelm reads up to {newest}. Upgrade "
             "daskelm (pip install -U daskelm)."
+        )
+    if version < newest:
+        raise FileFormatError(
+            f"{path} was written in version {version} of the format of a {found}, which this daskelm no longer reads; "
+            f"it reads version {newest}. Fit the model again and save it, or load it with the older daskelm that wrote "
+            "it."
         )
     if format not in (None, found):
         raise FileFormatError(f"{path} is a daskelm {found} file; expected a {format} file.")
