@@ -136,13 +136,13 @@ class ClassificationMethods(ClassifierMixin):
         out : str or path-like, optional
             HDF5 file to stream the labels to, which must be numbers.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_labels), or str
-            In kind: lazy for dask arrays and files. With `out`, its path.
+            Lazy for dask arrays and files, else in memory. With `out`, its path.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class ClassificationMethods(ClassifierMixin):
         ParameterError
             `out` that X is read from.
         FileWriteError
-            `out` has something else in it, and no `overwrite`; or the disk takes no more.
+            `out` holds something else, without `overwrite`; or the disk is full.
         """
         return self._apply(self._function("predict"), X, "predict", out, overwrite)
 
@@ -168,8 +168,8 @@ class ClassificationMethods(ClassifierMixin):
         out : str or path-like, optional
             HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
@@ -188,8 +188,8 @@ class ClassificationMethods(ClassifierMixin):
         out : str or path-like, optional
             HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------

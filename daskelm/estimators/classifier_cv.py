@@ -58,7 +58,7 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         Weights of the classes, {label: weight}; "balanced" makes their sums of weights equal, of all rows together. No
         weights in scores other than squared errors.
     dtype : {None, "float32", "float64"}, default=None
-        Of the hidden layer; that of X if None. Sums and solution are always float64.
+        dtype of the hidden layer; that of X if None. Sums and solution are always float64.
     random_state : int, RandomState or None, default=None
         Seed of the neurons.
     verbose : int, default=0
@@ -87,8 +87,8 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in the 2-norm, of the
-        rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
+        Condition number of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in
+        the 2-norm, of the rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
     normal_equations_ : NormalEquations

@@ -241,7 +241,7 @@ class FittingMethods(FitCallbacks):
             self._accumulate_into(into, X, T, rows, sample_weight, lock)
             return self
         fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
-        # All rows are given to the pass, since those around the range tell the table from others.
+        # All rows are given to the pass, since the rows around the range distinguish the table from others.
         sums = accumulate(*work, ranges=[rows_between(work.X, rows)], verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
         return self
@@ -254,7 +254,7 @@ class FittingMethods(FitCallbacks):
     def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
 
-        The layer with its scale of the inputs stays what it is.
+        The layer and its scale of the inputs do not change.
 
         Parameters
         ----------
@@ -313,7 +313,7 @@ class FittingMethods(FitCallbacks):
         Raises
         ------
         NotSolvedError
-            There is no layer, nothing was added yet, or the model was saved without its sums.
+            There is no layer, no rows were added yet, or the model was saved without its sums.
         IncompatibleSumsError
             The sums are of another layer or other targets.
         ParameterError
@@ -355,7 +355,7 @@ class FittingMethods(FitCallbacks):
             Without validation: None is generalised cross-validation, ``"files"`` takes each of several sums as a
             fold, scored by models of all the others.
         scoring : {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}, optional
-            What is largest for the best: r2 if not given. For a classifier it is the score of its outputs as
+            The score to maximise: r2 if not given. For a classifier it is the score of its outputs as
             estimates of zeros and ones.
 
         Returns
@@ -366,7 +366,7 @@ class FittingMethods(FitCallbacks):
         Raises
         ------
         NotSolvedError
-            There is no layer, nothing was added yet, or the model was saved without its sums.
+            There is no layer, no rows were added yet, or the model was saved without its sums.
         IncompatibleSumsError
             The sums are of another layer or other targets; rows are counted in sums and in validation.
         ParameterError

@@ -74,14 +74,15 @@ class RegressionMethods(RegressorMixin):
             s sqrt(1 + 1 / n + h~' (HH + alpha I)^-1 h~). Inputs are clipped, so that they do not grow without bound
             beyond the training range.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_targets), or str
-            In kind: lazy for dask arrays and files. With `out`, its path. With `return_std`, a pair of such arrays, of
-            the same shape and dtype: predictions and standard deviations; lazy ones share the hidden layer's outputs.
+            Lazy for dask arrays and files, else in memory. With `out`, its path. With `return_std`, a pair of such
+            arrays, of the same shape and dtype: predictions and standard deviations; lazy ones share the hidden layer's
+            outputs.
 
         Raises
         ------
@@ -90,7 +91,7 @@ class RegressionMethods(RegressorMixin):
         ParameterError
             `out` with `return_std`, which has two results; `out` that X is read from.
         FileWriteError
-            `out` has something else in it, and no `overwrite`; or the disk takes no more.
+            `out` holds something else, without `overwrite`; or the disk is full.
         DataError
             `return_std` of a model with as many degrees of freedom as rows.
         """

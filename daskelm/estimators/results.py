@@ -173,12 +173,12 @@ class ResultMethods:
         Raises
         ------
         ParameterError
-            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold; or `path`
+            A parameter that the layer was drawn with was changed since, or a file cannot hold it; or `path`
             is a file that rows of X were added from.
         FileMissingError
             There is no such folder.
         FileWriteError
-            There is no model but something else, and no `overwrite`; or the disk takes no more.
+            The file is something else than a model, without `overwrite`; or the disk is full.
         """
         fitted = None if self._fitted is None else self._check_same_parameters("save")
         if overwrite and fitted is not None and fitted.sums is not None:

@@ -1,4 +1,4 @@
-"""Solving from sums: functions of what was fitted, which give what is fitted then."""
+"""Solving from sums: functions that take what was fitted and return it solved, and their checks."""
 
 from __future__ import annotations
 
