@@ -167,6 +167,11 @@ def _params_in_file(params: Mapping, fitted: Fitted | None) -> dict:
 
 def _to_file(value, place: str, arrays: dict) -> Any:
     """A plain value as JSON holds it; arrays go to `arrays`, by their place in the state."""
+    # `to_plain` leaves subclasses of dicts, lists and tuples as they are; files keep them as dicts and lists.
+    if isinstance(value, Mapping) and type(value) is not dict:
+        value = to_plain(dict(value))
+    elif isinstance(value, list | tuple) and type(value) is not list:
+        value = to_plain(list(value))
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, np.bool_):
@@ -176,7 +181,7 @@ def _to_file(value, place: str, arrays: dict) -> Any:
     if isinstance(value, Real):
         number = float(value)
         return number if math.isfinite(number) else {_WORD: "float", "state": str(number)}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [_to_file(item, f"{place}.{i}", arrays) for i, item in enumerate(value)]
     if isinstance(value, dict):
         words = (_WORD, "state")

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+from collections import OrderedDict
 
 import joblib
 import numpy as np
@@ -11,10 +12,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, HiddenLayer, load
+from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, HiddenLayer, Neurons, load
 from daskelm.estimators.callbacks import FitCallbacks
 from daskelm.estimators.fitted import Fitted
-from daskelm.exceptions import DataError
+from daskelm.exceptions import DataError, ParameterError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 4))
@@ -221,3 +222,27 @@ def test_an_infinite_number_comes_back_from_a_file(tmp_path):
     solution = dataclasses.replace(model._fitted.solution, condition_number=np.inf)
     model._fitted = dataclasses.replace(model._fitted, solution=solution)
     assert by_file(model, tmp_path).condition_number_ == np.inf
+
+
+def test_subclasses_of_dicts_and_lists_come_back_from_a_file(tmp_path):
+    class Groups(list):
+        pass
+
+    given = Neurons("rbf_l1", X[:3].T, np.ones(3))
+    weights = OrderedDict([("low", 2.0), ("middle", 1.0), ("high", np.float32(0.5))])
+    model = ELMClassifier(Groups([(2, "tanh"), given]), class_weight=weights, random_state=0).fit(X, WORDS)
+    again = by_file(model, tmp_path, sums=True)
+    assert again.class_weight == weights
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    # With the parameters of the file it can go on.
+    assert again.partial_fit(X, WORDS).normal_equations_.n_samples == 240
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("random_state", np.random.RandomState(0)), ("class_weight", {"low": object()})]
+)
+def test_a_parameter_that_a_file_cannot_hold_is_refused(name, value, tmp_path):
+    model = ELMClassifier(10, **{name: value})
+    with pytest.raises(ParameterError, match=f"^{name}: a model with this parameter cannot be saved.*pickle the model"):
+        model.save(tmp_path / "model.h5")
+    assert list(tmp_path.iterdir()) == []
