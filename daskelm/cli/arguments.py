@@ -193,12 +193,12 @@ model_argument = click.argument("model", metavar="MODEL")
 
 def load_estimator(path, verbose: bool | None = None):
     """The estimator in a model file, to be solved from sums; `verbose` is for this process alone."""
-    from ..estimators.fitting import SumsEstimator
+    from ..estimators.fitting import FittingMethods
     from ..estimators.load import load
     from ..exceptions import ParameterError
 
     model = load(path)
-    if not isinstance(model, SumsEstimator):
+    if not isinstance(model, FittingMethods):
         raise ParameterError(
             f"MODEL: {path} must hold an ELMRegressor or an ELMClassifier; got {type(model).__name__}, which is not "
             "solved from sums. Make a model with daskelm init."

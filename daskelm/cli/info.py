@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
-from ..estimators.model_file import read_model
+from ..estimators.state import read_model
 from ..exceptions import FileFormatError
 from ..hdf5.layout import outsides_of, unwritten_rows
 from ..hdf5.links import datasets_in, dtype_of, links_in
@@ -104,11 +104,11 @@ def layer_facts(layer) -> dict:
 
 
 def _model(path):
-    state = read_model(path)
-    layer, solution, sums, classes = (state[name] for name in ("layer", "solution", "sums", "classes"))
-    facts = {"class": state["class"]} | ({} if layer is None else layer_facts(layer))
-    facts |= {name: state["params"][name] for name in ("random_state", "alpha") if name in state["params"]}
-    if classes is not None:
+    name, params, fitted = read_model(path)
+    layer, solution, sums, targets = (getattr(fitted, part, None) for part in ("layer", "solution", "sums", "targets"))
+    facts = {"class": name} | ({} if layer is None else layer_facts(layer))
+    facts |= {name: params[name] for name in ("random_state", "alpha") if name in params}
+    if (classes := getattr(targets, "classes", None)) is not None:
         facts["classes"] = classes.tolist()
     facts["solved"] = solution is not None
     if solution is not None:

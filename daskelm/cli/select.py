@@ -89,7 +89,7 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
     verbose = estimator.verbose
     # For this process alone.
     estimator.set_params(verbose=int(not quiet))
-    full = estimator._need_layer("select").n_neurons
+    full = estimator._check_is_drawn("select").layer.n_neurons
     estimator.select(
         list(sums),
         validation=list(validation) or None,

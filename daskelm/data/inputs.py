@@ -13,34 +13,22 @@ from ..exceptions import DataError, InputTypeError
 from ..hdf5.paths import place_of
 from ..hdf5.rows import open_rows
 from ..lazy import da
-from .finite import check_finite, check_weights
 from .frames import frame_to_numpy, frames_to_dask, is_frame
 from .from_hdf5 import rows_behind
 from .interop import is_lazy_array, to_supported
-from .probe import probe
 from .refusals import checked, refuse_promises, refuse_unusable
-from .source import Source, in_memory, is_dask_array, is_path, n_columns, source_of
+from .source import Source, is_dask_array, is_path, source_of
 
 __all__ = [
-    "Source",
     "check_distinct",
-    "check_finite",
     "check_lengths",
-    "check_weights",
-    "familiar",
-    "in_memory",
     "is_lazy",
-    "is_path",
     "lazily_together",
-    "n_columns",
     "one_column",
     "open_input",
     "plain_values",
-    "probe",
     "rows_between",
 ]
-
-familiar = to_supported
 
 
 def is_lazy(value) -> bool:

@@ -1,4 +1,4 @@
-"""Callbacks of scikit-learn's, from its version 1.9 on: they are told of each pass, percent by percent."""
+"""Callbacks of scikit-learn, from its version 1.9 on: each pass is reported to them, percent by percent."""
 
 from __future__ import annotations
 
@@ -7,32 +7,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..progress import listening
+from ._sklearn_compat import CallbackSupportMixin, callback_context, has_callbacks
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:
-    # Before 1.9: there is no `set_callbacks`, and nobody to tell.
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing."""
-
-    def with_callbacks(method):
-        """The method as it is."""
-        return method
-
-
-__all__ = ["FitCallbacks", "with_callbacks"]
+__all__ = ["FitCallbacks"]
 
 _STEPS = 100
 
 
 class FitCallbacks(CallbackSupportMixin):
-    """An estimator that callbacks can be set on; its `fit` is decorated with `with_callbacks`."""
+    """Mixin: callbacks can be set on the estimator, whose `fit` is decorated with `with_callbacks`."""
 
     @contextlib.contextmanager
-    def _told(self, X, y, sample_weight, n_passes: int | None = None) -> Iterator[None]:
-        """Tell callbacks of all in here, which is a fit; `n_passes` if that is known."""
-        if not getattr(self, "_skl_callbacks", None):
-            # Nor those of another estimator, of which this is a part.
+    def _reporting(self, X, y, sample_weight, n_passes: int | None = None) -> Iterator[None]:
+        """Report the passes of a fit, the work inside, to callbacks; `n_passes` is their number if that is known."""
+        if not has_callbacks(self):
+            # Callbacks of a meta-estimator around this one must not be called for its passes.
             with listening(None):
                 yield
             return
@@ -42,18 +31,18 @@ class FitCallbacks(CallbackSupportMixin):
             "y": y,
             "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
         }
-        context = self._init_callback_context(max_subtasks=n_passes)
+        context = callback_context(self, n_passes)
         context.call_on_fit_task_begin(**rows)
         passes = _Passes(self, context, n_passes)
         with listening(passes):
             yield
         passes.end()
-        # What it answers, and what the parts of it answer, stops nothing: a pass is ended by `callback=` and `tol`.
+        # Return values of these calls and of those for subtasks stop nothing: `callback=` and `tol` end a pass.
         context.call_on_fit_task_end(**rows, reconstruction_attributes={})
 
 
 class _Passes:
-    """Makes a subtask of each pass, and of each percent of it one of that."""
+    """Reports each pass as a subtask, and each percent of a pass as a subtask of that."""
 
     def __init__(self, estimator, context, most: int | None):
         self.estimator, self.context, self.most, self.n = estimator, context, most, 0
@@ -62,26 +51,26 @@ class _Passes:
     def __call__(self, label: str, total: int | None, unit: str) -> Callable[[int], None]:
         self.end()
         if self.n == self.most:
-            # Of what somebody does with another model meanwhile.
+            # Passes beyond the number announced belong to another model that is used meanwhile.
             return lambda n_done: None
         self.n += 1
         n_steps = min(total or 0, _STEPS)
         name = label if total is None else f"{label}, {total:,} {unit}"
         this = self.open = self.context.subcontext(task_name=name, max_subtasks=n_steps)
         this.call_on_fit_task_begin(estimator=self.estimator)
-        n_told = 0
+        n_reported = 0
 
-        def tell(n_done):
-            nonlocal n_told
-            while total and n_told < n_steps * n_done // total:
+        def report(n_done):
+            nonlocal n_reported
+            while total and n_reported < n_steps * n_done // total:
                 step = this.subcontext(task_name=unit).call_on_fit_task_begin(estimator=self.estimator)
                 step.call_on_fit_task_end(estimator=self.estimator)
-                n_told += 1
+                n_reported += 1
 
-        return tell
+        return report
 
     def end(self) -> None:
-        """The pass that is open is over."""
+        """Report the end of the pass that is open."""
         if self.open is not None:
             self.open.call_on_fit_task_end(estimator=self.estimator)
             self.open = None

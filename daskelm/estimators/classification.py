@@ -1,4 +1,4 @@
-"""What classifiers share: labels and label sets, predicted as probabilities, and scored by accuracy."""
+"""`ClassificationMethods`: labels and label sets, predicted as probabilities, and scored by accuracy."""
 
 from __future__ import annotations
 
@@ -11,32 +11,42 @@ from sklearn.utils import metadata_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
-from ..data.inputs import check_finite, is_lazy, is_path, n_columns, open_input, plain_values
+from ..data.finite import check_finite
+from ..data.inputs import is_lazy, open_input, plain_values
 from ..data.labels import count_classes
-from ..data.targets import ClassTargets, IndicatorTargets, probabilities
+from ..data.source import is_path, n_columns
+from ..data.targets import ClassTargets, IndicatorTargets, Targets, probabilities
 from ..exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
 from ..passes.outputs import decisions_of, labels_of
 from ..passes.score import accuracy
-from .table_estimator import TableEstimator
+from .fitted import Fitted
 
-__all__ = ["LabelsEstimator"]
+__all__ = ["ClassificationMethods"]
 
 
-class LabelsEstimator(ClassifierMixin, TableEstimator):
-    """An estimator that predicts labels."""
+class ClassificationMethods(ClassifierMixin):
+    """Methods of an estimator that predicts labels."""
 
     class_weight: Any
 
-    _made_of = (*TableEstimator._made_of, "class_weight")
+    # These come from the other classes of an estimator.
+    _fitted: Fitted | None
+    verbose: Any
+    _apply: Any
+    _output_dtype: Any
+    _outputs: Any
+    _score_inputs: Any
+    _solved: Any
+    _weights_of_score: Any
 
-    # Where a result goes is no metadata of the rows.
+    # Names of output files are not metadata of the rows.
     __metadata_request__predict_proba = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
     __metadata_request__decision_function = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
 
     @property
     def classes_(self) -> np.ndarray:
         """Sorted labels of shape (n_classes,)."""
-        targets = getattr(self, "_targets", None)
+        targets = self._known_targets()
         if targets is None:
             raise NotSolvedError(
                 f"This {type(self).__name__} instance is not fitted yet: its classes are not known. Call fit, or "
@@ -44,7 +54,11 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
             )
         return targets.classes if isinstance(targets, ClassTargets) else np.arange(targets.n_targets)
 
+    def _known_targets(self) -> Targets | None:
+        return None if self._fitted is None else self._fitted.targets
+
     def _read_y(self, y, X):
+        """y, given beside X, in a form that the work is done on."""
         y = _not_files(y, X)
         if is_lazy(y):
             source = open_input(y, "y")
@@ -57,7 +71,8 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _make_targets(self, y, weights, *, whole, classes=None):
-        known = None if whole else getattr(self, "_targets", None)
+        """Columns of T for these labels; `whole` when no others will follow."""
+        known = None if whole else self._known_targets()
         if y is not None and y.ndim == 2 and n_columns(y) > 1:
             if self.class_weight is not None:
                 raise ParameterError(
@@ -84,16 +99,15 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         return ClassTargets(classes).with_weights(self.class_weight, counts)
 
     def _check_sums(self, sums, name="sums"):
-        if getattr(self, "_targets", None) is None:
+        targets = self._known_targets()
+        if targets is None:
             raise NotSolvedError(
                 "the classes are not known: call initialize(X, y) or initialize(X, classes=...) first."
             )
-        mine = self._targets.meaning
-        if isinstance(self._targets, ClassTargets):
-            # Class weights are in the sums, whatever the parameter is now.
-            mine = self._targets.classes_meaning
-        if sums.targets != mine and not sums.targets.startswith(f"{mine} weighted "):
-            raise IncompatibleSumsError(f"{name}: they must be of this model's targets, {mine}; got {sums.targets}.")
+        # Class weights are in the sums, whatever the parameter is now.
+        own = targets.classes_meaning if isinstance(targets, ClassTargets) else targets.meaning
+        if sums.targets != own and not sums.targets.startswith(f"{own} weighted "):
+            raise IncompatibleSumsError(f"{name}: they must be of this model's targets, {own}; got {sums.targets}.")
 
     def _prediction(self, what):
         return self._function("predict", what)
@@ -101,7 +115,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
     def _function(self, result, what=None):
         what = what or result
         self._solved(what)
-        classes, multi = self.classes_, isinstance(self._targets, IndicatorTargets)
+        classes, multi = self.classes_, isinstance(self._known_targets(), IndicatorTargets)
         dtype = self._output_dtype()
         n = len(classes)
         tail: tuple[int, ...] = (n,)
@@ -125,13 +139,13 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         out : str or path-like, optional
             HDF5 file to stream the labels to, which must be numbers.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_labels), or str
-            In kind: lazy for dask arrays and files. With `out`, its path.
+            Lazy for dask arrays and files, else in memory. With `out`, its path.
 
         Raises
         ------
@@ -140,7 +154,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         ParameterError
             `out` that X is read from.
         FileWriteError
-            `out` has something else in it, and no `overwrite`; or the disk takes no more.
+            `out` holds something else, without `overwrite`; or the disk is full.
         """
         return self._apply(self._function("predict"), X, "predict", out, overwrite)
 
@@ -157,8 +171,8 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         out : str or path-like, optional
             HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
@@ -177,8 +191,8 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         out : str or path-like, optional
             HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
@@ -189,7 +203,7 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         return self._apply(self._function("decision_function"), X, "decision_function", out, overwrite)
 
     def score(self, X, y, sample_weight=None) -> float:
-        """Part of the rows whose label is right; of multi-label targets, whose whole set of labels is.
+        """Accuracy: the fraction of rows with the correct label; of multi-label targets, with the exact set of labels.
 
         Parameters
         ----------
@@ -212,24 +226,6 @@ class LabelsEstimator(ClassifierMixin, TableEstimator):
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         return accuracy(true, predicted, weights, self.verbose)
 
-    def _state(self):
-        state = super()._state()
-        targets = getattr(self, "_targets", None)
-        if isinstance(targets, ClassTargets):
-            state["classes"] = targets.classes
-        elif targets is not None:
-            state["facts"]["n_labels"] = targets.n_targets
-        return state
-
-    @classmethod
-    def _from_state(cls, state):
-        model = super()._from_state(state)
-        if state["classes"] is not None:
-            model._targets = ClassTargets(state["classes"])
-        elif "n_labels" in state["facts"]:
-            model._targets = IndicatorTargets(state["facts"]["n_labels"])
-        return model
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -240,6 +236,6 @@ def _not_files(y, X):
     """A list of words is a list of files beside files, but labels beside data."""
     if not isinstance(y, list | tuple) or is_path(X):
         return y
-    # Now, since NumPy makes the word 'nan' of what is missing among words.
+    # This check comes first, since NumPy would turn a missing value among words into the string 'nan'.
     check_finite(np.asarray(y, object), "y")
     return np.asarray(y)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
-from ..data.inputs import n_columns
 from ..data.labels import count_classes
-from .classification import LabelsEstimator
-from .fitting import SumsEstimator
+from ..data.source import n_columns
+from .base import BaseELM
+from .classification import ClassificationMethods
+from .fitting import FittingMethods
+from .results import ResultMethods
 
 __all__ = ["ELMClassifier"]
 
 
-class ELMClassifier(LabelsEstimator, SumsEstimator):
+class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for classification: ridge regression on 0/1 targets, one per class.
 
     Class probabilities are the outputs moved to the nearest point of the probability simplex, which never makes their
@@ -22,10 +25,10 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
     Parameters
     ----------
     neurons : int, list, or None, default=None
-        An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
-        ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
-        all inputs passed through and 200 ``"tanh"``.
+        An int is that many ``"tanh"`` neurons. A list holds ready `Neurons` and pairs (number, function), where the
+        function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
+        of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
+        None is all inputs passed through and 200 ``"tanh"``.
     alpha : float or "gcv", default="gcv"
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
         less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
@@ -37,11 +40,11 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
     class_weight : None, "balanced" or dict, default=None
         Weights of the classes, {label: weight}; "balanced" makes their sums of weights equal.
     dtype : {None, "float32", "float64"}, default=None
-        Of the hidden layer; that of X if None. The solution is always float64.
+        dtype of the hidden layer; that of X if None. The solution is always float64.
     gram_dtype : {"float64", "float32"}, default="float64"
-        That products are summed in, "float32" only with a hidden layer in float32. Large fits are 1.6 times as fast,
-        but what is below 1e-7 of HH is rounded off: penalties too small for that are raised, with a warning (`alpha_`),
-        and smooth relations of few inputs lose accuracy.
+        dtype in which HH and HT are summed; "float32" needs a hidden layer in float32. Large fits are 1.6 times as
+        fast, but numbers below 1e-7 of HH are rounded off: penalties too small for that are raised, with a warning
+        (`alpha_`), and smooth relations of few inputs lose accuracy.
     tol : float or None, default=None
         If given, `fit` ends when more rows no longer help: when at all points of the learning curve since the rows
         last doubled, and at two at least, twice the rows changed R2 on rows not seen by less than `tol`. 1e-3 is a
@@ -65,17 +68,17 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where Cholesky was not
-        safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the 1-norm it is 1 to
-        n_neurons times that in the 2-norm.
+        Condition number of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where
+        Cholesky was not safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the
+        1-norm it is 1 to n_neurons times that in the 2-norm.
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
     normal_equations_ : NormalEquations
         The sums over all rows.
     best_score_ : float
-        After `select`: the score of what it chose.
+        After `select`: the score of its choice.
     cv_results_ : dict
-        After `select`: all scores, as of the estimators that end in CV.
+        After `select`: all scores, as those of `ELMRegressorCV` and `ELMClassifierCV`.
     n_neurons_ : int
         After `select`: the number of neurons chosen.
     ranking_ : ndarray of shape (n_neurons of the full layer,), int
@@ -106,8 +109,6 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
     """
 
     __module__ = "daskelm"
-
-    _made_of = (*LabelsEstimator._made_of, "gram_dtype")
 
     def __init__(
         self,
@@ -140,9 +141,9 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
-            Inputs; of many rows, up to 100,000 are looked at.
+            Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_labels), optional
-            Labels, all of which are looked at for the classes; not needed with `classes`.
+            Labels, which are all read to find the classes; not needed with `classes`.
         classes : array-like of shape (n_classes,), optional
             All labels that will come.
         sample_weight : the same as X, of shape (n_samples,), optional
@@ -164,15 +165,14 @@ class ELMClassifier(LabelsEstimator, SumsEstimator):
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
         """
-        with self._unchanged_on_error():
-            source, labels, weights = self._open_rows(X, y, sample_weight, reset=True)
-            targets = None
-            if classes is not None or labels is not None:
-                if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
-                    classes, _ = count_classes(labels, verbose=self.verbose)
-                # Rows come in parts from here on, so that weights cannot be "balanced".
-                targets = self._make_targets(labels, None, whole=True, classes=classes)
-            self._start(self._draw(source, weights, whole=False), targets, None)
+        X, labels, weights, columns = self._open_rows(X, y, sample_weight, reset=True)
+        targets = None
+        if classes is not None or labels is not None:
+            if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
+                classes, _ = count_classes(labels, verbose=self.verbose)
+            # Rows come in parts from here on, so that weights cannot be "balanced".
+            targets = self._make_targets(labels, None, whole=True, classes=classes)
+        self._fitted = replace(self._draw(X, weights, columns, whole=False), targets=targets)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .classification import LabelsEstimator
-from .cross_validation import SelectingEstimator
+from .base import BaseELM
+from .classification import ClassificationMethods
+from .cross_validation import CrossValidationMethods
+from .results import ResultMethods
 
 __all__ = ["ELMClassifierCV"]
 
 
-class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
+class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for classification that chooses its penalty and number of neurons.
 
     One pass over the data makes the sums of each fold, and with them all models of the grid; a second one scores them
@@ -56,7 +58,7 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
         Weights of the classes, {label: weight}; "balanced" makes their sums of weights equal, of all rows together. No
         weights in scores other than squared errors.
     dtype : {None, "float32", "float64"}, default=None
-        Of the hidden layer; that of X if None. Sums and solution are always float64.
+        dtype of the hidden layer; that of X if None. Sums and solution are always float64.
     random_state : int, RandomState or None, default=None
         Seed of the neurons.
     verbose : int, default=0
@@ -85,8 +87,8 @@ class ELMClassifierCV(LabelsEstimator, SelectingEstimator):
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in the 2-norm, of the
-        rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
+        Condition number of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in
+        the 2-norm, of the rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
     normal_equations_ : NormalEquations

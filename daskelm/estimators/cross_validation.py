@@ -1,30 +1,30 @@
-"""What estimators share that choose the penalty and the number of neurons while they fit."""
+"""`CrossValidationMethods`: a fit that chooses the penalty and the number of neurons."""
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
-from ..data.inputs import in_memory
+from ..data.source import in_memory
 from ..exceptions import ParameterError
 from ..selection.criterion import Grid, Problem
 from ..selection.ranking import check_ranking
-from ..selection.select import named, select
+from ..selection.select import select
 from ..selection.validation_set import Validation, naming_validation
-from .callbacks import FitCallbacks, with_callbacks
-from .chosen_estimator import ChosenEstimator
-from .parameters import check_bool
+from ._sklearn_compat import with_callbacks
+from .callbacks import FitCallbacks
+from .checking import check_bool, is_vector
+from .fitted import Choice, Fitted
 
-__all__ = ["SelectingEstimator"]
+__all__ = ["CrossValidationMethods"]
 
 
-class SelectingEstimator(FitCallbacks, ChosenEstimator):
-    """An estimator that is fitted for a whole grid at once, and keeps the best."""
+class CrossValidationMethods(FitCallbacks):
+    """Methods of an estimator that is fitted for a whole grid at once, and keeps the best."""
 
-    # Rows of their own are no metadata of the rows.
+    # Validation rows are not metadata of the rows of X.
     __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("X_val", "y_val", "sample_weight_val")}
 
     n_neurons: Any
@@ -33,6 +33,14 @@ class SelectingEstimator(FitCallbacks, ChosenEstimator):
     cv: Any
     scoring: Any
     store_cv_results: bool
+
+    # These come from the other classes of an estimator.
+    _fitted: Fitted | None
+    fit_intercept: bool
+    verbose: Any
+    _draw: Any
+    _make_targets: Any
+    _open: Any
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None) -> Self:
@@ -82,33 +90,42 @@ class SelectingEstimator(FitCallbacks, ChosenEstimator):
             Columns that never varied, which enter no neuron.
         """
         check_bool(self.store_cv_results, "store_cv_results")
-        with self._told(X, y, sample_weight), self._unchanged_on_error():
-            X, y, weights = self._open(X, y, sample_weight, reset=True)
-            layer = self._draw(X, weights)
-            targets = self._make_targets(y, weights, whole=True)
-            validation = self._open_validation(X_val, y_val, sample_weight_val)
+        with self._reporting(X, y, sample_weight):
+            # 1. The data: X, y and weights of the rows, and validation rows if there are any.
+            rows = self._open(X, y, sample_weight, reset=True)
+            validation = self._open_validation(X_val, y_val, sample_weight_val, rows.columns)
+            # 2. The model: random neurons, and the columns of T.
+            drawn = self._draw(rows.X, rows.weights, rows.columns)
+            targets = self._make_targets(rows.y, rows.weights, whole=True)
+            # 3. and 4. The sums HH and HT of each part of the rows, and the output weights B of the whole grid.
             ranking = check_ranking(self.ranking, targets.n_targets)
             problem = Problem(
-                layer,
+                drawn.layer,
                 targets,
-                X,
-                y,
-                weights,
-                Grid.of(self.alphas, self.n_neurons, layer, ranking=ranking),
-                labels_for_splitter=lambda: _for_splitters(y),
-                dtype=np.result_type(layer.dtype, targets.dtype),
+                rows.X,
+                rows.y,
+                rows.weights,
+                Grid.of(self.alphas, self.n_neurons, drawn.layer, ranking=ranking),
+                labels_for_splitter=lambda: _for_splitters(rows.y),
+                dtype=np.result_type(drawn.layer.dtype, targets.dtype),
                 fit_intercept=self.fit_intercept,
                 ranking=ranking,
                 verbose=self.verbose,
                 validation=validation,
             )
             selected = select(problem, cv=self.cv, scoring=self.scoring)
-            self._start(selected.layer, targets, y)
-            self._keep(selected.sums, selected.solution)
-            self._note_choice(selected, ranked=ranking is not None, store=self.store_cv_results)
+            # 5. The best of it is kept, last and at once.
+            self._fitted = drawn.solved(
+                selected.sums,
+                selected.solution,
+                layer=selected.layer,
+                targets=targets,
+                choice=Choice.of(selected, ranked=ranking is not None, store=self.store_cv_results),
+                vector_target=is_vector(rows.y),
+            )
         return self
 
-    def _open_validation(self, X_val, y_val, sample_weight_val) -> Validation | None:
+    def _open_validation(self, X_val, y_val, sample_weight_val, columns) -> Validation | None:
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         there = [name for name, value in given.items() if value is not None]
         if not there:
@@ -118,24 +135,8 @@ class SelectingEstimator(FitCallbacks, ChosenEstimator):
                 f"X_val and y_val must be given together, sample_weight_val with them only; got {', '.join(there)}."
             )
         with naming_validation(opening=True):
-            return Validation(*self._open(X_val, y_val, sample_weight_val, reset=False))
-
-    @property
-    def n_neurons_(self) -> int:
-        """The number of neurons chosen."""
-        self._solved("n_neurons_")
-        return self.hidden_layer_.n_neurons
-
-    def _state(self) -> dict:
-        state = super()._state()
-        for name in ("alphas", "n_neurons"):
-            value = state["params"][name]
-            state["params"][name] = value if value is None else np.atleast_1d(value).tolist()
-        state["params"]["cv"] = named(state["params"]["cv"])
-        if not isinstance(state["params"]["cv"], Integral | str):
-            # A splitter is code, and did its work.
-            state["params"]["cv"] = None
-        return state
+            rows = self._open(X_val, y_val, sample_weight_val, known=columns)
+        return Validation(rows.X, rows.y, rows.weights)
 
 
 def _for_splitters(y):

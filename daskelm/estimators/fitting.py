@@ -1,61 +1,75 @@
-"""What estimators share that sum over rows: fitting, solving, adding rows, taking rows away."""
+"""`FittingMethods`: fit, add rows, take rows away, and solve, for one penalty or for the best of a grid."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
-from ..data.inputs import Source, rows_between
+from ..data.inputs import rows_between
+from ..data.source import source_of
 from ..data.targets import Targets
 from ..exceptions import NotSolvedError, ParameterError
-from ..hdf5.rows import Hdf5Rows
 from ..layer.layer import Layer
 from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
 from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
 from ..ridge.solve import solve
+from ..sums.file import read_sums
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Table, provenance_of
-from .callbacks import FitCallbacks, with_callbacks
-from .solving import SolvingEstimator
+from ._sklearn_compat import with_callbacks
+from .callbacks import FitCallbacks
+from .checking import is_vector
+from .fitted import Fitted
+from .solving import check_can_add, check_sums_match, own_sums, select_with, solve_with
 
-__all__ = ["SumsEstimator"]
+__all__ = ["FittingMethods"]
 
 
-class SumsEstimator(FitCallbacks, SolvingEstimator):
-    """An estimator that sums over rows."""
+class _Work(NamedTuple):
+    """The first parameters of all passes: rows to be summed, the layer, and the columns of T."""
 
-    # Where the work is kept, and who looks at it, is no metadata of the rows.
+    layer: Layer
+    targets: Targets
+    X: Any
+    y: Any
+    weights: Any
+
+
+class FittingMethods(FitCallbacks):
+    """Methods of an estimator that is fitted for one penalty, and keeps sums that rows are added to."""
+
+    # Files of work and callbacks are not metadata of the rows.
     __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED, "callback": metadata_routing.UNUSED}
 
-    _made_of = (*SolvingEstimator._made_of, "gram_dtype")
-
+    alpha: Any
     gram_dtype: Any
     tol: Any
+    random_state: Any
 
-    def _draw(self, X: Source, weights: Source | None, whole: bool = True) -> Layer:
-        if self.gram_dtype not in ("float64", "float32", np.float64, np.float32):
-            raise ParameterError(f"gram_dtype must be float64 or float32; got {self.gram_dtype!r}.")
-        layer, gram_dtype = super()._draw(X, weights, whole), np.dtype(self.gram_dtype)
-        if gram_dtype == np.float32 and layer.dtype != np.float32:
-            raise ParameterError(
-                f"gram_dtype: sums in float32 need a hidden layer in float32; got one in {layer.dtype}. Give "
-                "dtype='float32' too, or X in float32."
-            )
-        return replace(layer, gram_dtype=gram_dtype)
+    # These come from the other classes of an estimator.
+    _fitted: Fitted | None
+    fit_intercept: bool
+    verbose: Any
+    _check_is_drawn: Any
+    _check_same_parameters: Any
+    _check_sums: Any
+    _draw: Any
+    _make_targets: Any
+    _open: Any
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, checkpoint=None, callback=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
 
         With a callback, with `tol`, or with `verbose=2`, the rows are taken in an order that is random and the same in
-        each call, and a learning curve is made on the way, of which nothing is read twice: what a model of the rows
-        so far is worth on the next ones. Of a dask array, whole chunks are put in that order: if there are few, and
-        the rows are sorted, its first points say little. With checkpoints there is no curve.
+        each call, and a learning curve is made on the way, without reading a row twice: the score of a model of the
+        rows so far on the next ones. The chunks of a dask array are put in that order as wholes: if there are few,
+        and the rows are sorted, the first points say little. With checkpoints there is no curve.
 
         Parameters
         ----------
@@ -105,40 +119,36 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
                 f"with; got callback={callback!r}, tol={self.tol!r} and verbose={self.verbose!r} too. Leave out the "
                 "checkpoint, or callback, tol and verbose=2."
             )
-        # A file that holds some of the rows already may take none, or several.
+        # A file that holds some of the rows already may take no pass, or several.
         n_passes = 1 if checkpoint is None else None
-        with self._told(X, y, sample_weight, n_passes), self._unchanged_on_error():
-            X, y, weights = self._open(X, y, sample_weight, reset=True)
-            layer = self._draw(X, weights)
-            targets = self._make_targets(y, weights, whole=True)
-            curve = None
-            if curved:
-                sums, curve = accumulate_with_curve(
-                    layer,
-                    targets,
-                    X,
-                    y,
-                    weights,
-                    alpha=self.alpha,
-                    fit_intercept=self.fit_intercept,
-                    callbacks=callbacks,
-                    tol=tol,
-                    verbose=self.verbose,
-                )
-            elif checkpoint is None:
-                sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
-            else:
-                if not isinstance(self.random_state, int | np.integer):
-                    raise ParameterError(
-                        "checkpoint: random_state must be an int, since the call that goes on must draw the same "
-                        f"layer; got {self.random_state!r}."
-                    )
-                sums = accumulate_with_checkpoint(checkpoint, layer, targets, X, y, weights, verbose=self.verbose)
+        with self._reporting(X, y, sample_weight, n_passes):
+            # 1. The data: X, y and weights of the rows.
+            rows = self._open(X, y, sample_weight, reset=True)
+            # 2. The model: random neurons, and the columns of T.
+            drawn = self._draw(rows.X, rows.weights, rows.columns)
+            targets = self._make_targets(rows.y, rows.weights, whole=True)
+            # 3. The sums HH = H'H and HT = H'T over all rows.
+            work = _Work(drawn.layer, targets, rows.X, rows.y, rows.weights)
+            sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
+            # 4. The output weights B from HH and HT.
             solution = solve(sums.moments(centred=self.fit_intercept), self.alpha)
-            self._start(layer, targets, y)
-            self._keep(sums, solution)
-            self._curve = curve
+            # 5. All of it is kept, last and at once.
+            vector = is_vector(rows.y)
+            self._fitted = drawn.solved(sums, solution, targets=targets, curve=curve, vector_target=vector)
         return self
+
+    def _sum(self, work, checkpoint, curved, callbacks, tol) -> tuple[NormalEquations, LearningCurve | None]:
+        if curved:
+            options = {"alpha": self.alpha, "fit_intercept": self.fit_intercept, "callbacks": callbacks, "tol": tol}
+            return accumulate_with_curve(*work, verbose=self.verbose, **options)
+        if checkpoint is None:
+            return accumulate(*work, verbose=self.verbose), None
+        if not isinstance(self.random_state, int | np.integer):
+            raise ParameterError(
+                "checkpoint: random_state must be an int, since the call that goes on must draw the same "
+                f"layer; got {self.random_state!r}."
+            )
+        return accumulate_with_checkpoint(checkpoint, *work, verbose=self.verbose), None
 
     @property
     def learning_curve_(self) -> dict:
@@ -146,70 +156,49 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
 
         ``"n_samples"`` that a point was trained on, ``"score"``, R2 on rows that it has not seen, and its ``"alpha"``.
         """
-        curve = self._need_curve("learning_curve_")
+        curve = self._check_has_curve("learning_curve_")
         return {name: np.array(getattr(curve, name)) for name in ("n_samples", "score", "alpha")}
 
     @property
     def stopped_early_(self) -> bool:
         """Whether `fit`, with a learning curve, ended before all rows were counted."""
-        return self._need_curve("stopped_early_").stopped_early
+        return self._check_has_curve("stopped_early_").stopped_early
 
-    def _need_curve(self, what: str) -> LearningCurve:
-        if (curve := getattr(self, "_curve", None)) is None:
-            # What scikit-learn's `hasattr` looks for.
+    def _check_has_curve(self, what: str) -> LearningCurve:
+        if self._fitted is None or self._fitted.curve is None:
+            # scikit-learn's `hasattr` expects this error.
             raise AttributeError(
                 f"{what}: this {type(self).__name__} has no learning curve. Call fit with callback=, with tol, or with "
                 "verbose=2."
             )
-        return curve
-
-    def _state(self) -> dict:
-        state = super()._state()
-        if (curve := getattr(self, "_curve", None)) is not None:
-            state["facts"]["learning_curve"] = asdict(curve)
-        return state
-
-    @classmethod
-    def _from_state(cls, state: dict) -> Self:
-        model = super()._from_state(state)
-        if (curve := state["facts"].get("learning_curve")) is not None:
-            model._curve = LearningCurve(**curve)
-        return model
-
-    def _add(self, sums: NormalEquations, targets: Targets, y: Source):
-        own = getattr(self, "normal_equations_", None)
-        self.normal_equations_ = sums if own is None else own + sums
-        self._targets, self._solution = targets, None
-        if not hasattr(self, "_vector_target"):
-            self._note_shape(y)
+        return self._fitted.curve
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        first = not hasattr(self, "hidden_layer_")
-        if not first:
-            self._need_same_parameters("partial_fit")
-            self._can_add()
-        with self._unchanged_on_error():
-            X, y, weights = self._open(X, y, sample_weight, reset=first)
-            layer = self._draw(X, weights, whole=False) if first else self.hidden_layer_
-            targets = self._make_targets(y, weights, whole=False, classes=classes)
-            sums = accumulate(layer, targets, X, y, weights, verbose=self.verbose)
-            if first:
-                self._start(layer, targets, y)
-            self._add(sums, targets, y)
+        fitted = self._fitted
+        if fitted is not None:
+            check_can_add(self._check_same_parameters("partial_fit"), type(self).__name__)
+        rows = self._open(X, y, sample_weight, reset=fitted is None)
+        if fitted is None:
+            fitted = self._draw(rows.X, rows.weights, rows.columns, whole=False)
+        targets = self._make_targets(rows.y, rows.weights, whole=False, classes=classes)
+        sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, verbose=self.verbose)
+        self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))
         return self
 
-    def _can_add(self):
-        if getattr(self, "_solution", None) is not None and not hasattr(self, "normal_equations_"):
-            raise NotSolvedError(
-                f"This {type(self).__name__} instance was saved without its sums, so that rows cannot be added to it. "
-                "Save it with save(path, sums=True), or begin anew with initialize or fit."
-            )
+    def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, _Work]:
+        """What was fitted, and rows to be summed with its layer, by the method `what`; `adding` to its own sums."""
+        fitted = self._check_same_parameters(what)
+        if adding:
+            check_can_add(fitted, type(self).__name__)
+        rows = self._open(X, T, sample_weight)
+        targets = self._make_targets(rows.y, rows.weights, whole=False)
+        return fitted, _Work(fitted.layer, targets, rows.X, rows.y, rows.weights)
 
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
         Rows of HDF5 files are known by their content: those that the file counts already are left out, so that a call
-        that was killed, or made twice, adds what is missing. What is done is committed now and then. Rows of arrays
+        that was killed, or made twice, adds what is missing. Finished work is committed now and then. Rows of arrays
         in memory and of other dask arrays cannot be known again; they are added all at once.
 
         Parameters
@@ -246,33 +235,26 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
         FileWriteError
             The file cannot be written, or not locked.
         ClusterError
-            The cluster lost its workers or its scheduler; what is done is in the file, but for the last seconds.
+            The cluster lost its workers or its scheduler; finished work is in the file, but for the last seconds.
         """
         if into is not None:
             self._accumulate_into(into, X, T, rows, sample_weight, lock)
             return self
-        layer = self._need_layer("accumulate")
-        self._need_same_parameters("accumulate")
-        self._can_add()
-        X, y, weights = self._open(X, T, sample_weight, reset=False)
-        targets = self._make_targets(y, weights, whole=False)
-        # All rows are named, since those around the ones that are summed tell the table from others.
-        sums = accumulate(layer, targets, X, y, weights, ranges=[rows_between(X, rows)], verbose=self.verbose)
-        self._add(sums, targets, y)
+        fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
+        # All rows are given to the pass, since the rows around the range distinguish the table from others.
+        sums = accumulate(*work, ranges=[rows_between(work.X, rows)], verbose=self.verbose)
+        self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
         return self
 
     def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
         """Add rows to a file; the number of those that were not counted there before."""
-        layer = self._need_layer("accumulate")
-        self._need_same_parameters("accumulate")
-        X, y, weights = self._open(X, T, sample_weight, reset=False)
-        targets = self._make_targets(y, weights, whole=False)
-        return add_rows(into, layer, targets, X, y, weights, rows_between(X, rows), lock=lock, verbose=self.verbose)
+        _, work = self._work(X, T, sample_weight, "accumulate")
+        return add_rows(into, *work, rows_between(work.X, rows), lock=lock, verbose=self.verbose)
 
     def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
 
-        The layer with its scale of the inputs stays what it is.
+        The layer and its scale of the inputs do not change.
 
         Parameters
         ----------
@@ -299,20 +281,119 @@ class SumsEstimator(FitCallbacks, SolvingEstimator):
         DataError
             The rows read otherwise than when they were added.
         """
-        layer = self._need_layer("remove")
-        self._need_same_parameters("remove")
-        X, y, weights = self._open(X, T, sample_weight, reset=False)
-        targets = self._make_targets(y, weights, whole=False)
+        fitted, work = self._work(X, T, sample_weight, "remove")
+        start, stop = rows_between(work.X, rows)
         if sums is not None:
-            remove_rows(sums, layer, targets, X, y, weights, rows_between(X, rows), lock=lock, verbose=self.verbose)
+            remove_rows(sums, *work, (start, stop), lock=lock, verbose=self.verbose)
             return self
-        if not hasattr(self, "normal_equations_"):
+        if fitted.sums is None:
             raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
-        start, stop = rows_between(X, rows)
-        # What is counted has its name there, and is compared.
-        own, edges = self.normal_equations_.ledger, (start - 1, start, stop - 1, stop)
-        known = provenance_of(Table(X, y, weights, targets), own, edges) if isinstance(X, Hdf5Rows) else None
-        args = layer, targets, X, y, weights
-        gone = accumulate(*args, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
-        self.normal_equations_, self._solution = self.normal_equations_ - gone, None
+        # Rows that are counted are known by name in the ledger, and are compared.
+        own, edges = fitted.sums.ledger, (start - 1, start, stop - 1, stop)
+        in_files = source_of(work.X).files is not None
+        table = Table(work.X, work.y, work.weights, work.targets)
+        known = provenance_of(table, own, edges) if in_files else None
+        gone = accumulate(*work, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
+        self._fitted = replace(fitted, sums=fitted.sums - gone, solution=None)
         return self
+
+    def solve(self, sums=None) -> Self:
+        """Solve for the output weights with the present `alpha` and `fit_intercept`; needs no data.
+
+        Parameters
+        ----------
+        sums : NormalEquations, str, path-like, or list of these, optional
+            Sums, a sums file, several, or a glob; the model's own sums if not given.
+
+        Returns
+        -------
+        self
+            The solved estimator.
+
+        Raises
+        ------
+        NotSolvedError
+            There is no layer, no rows were added yet, or the model was saved without its sums.
+        IncompatibleSumsError
+            The sums are of another layer or other targets.
+        ParameterError
+            Another parameter than `alpha`, `fit_intercept` and `verbose` was changed since the layer was drawn.
+        """
+        self._fitted = self._solve("solve", sums)
+        return self
+
+    def _solve(self, what: str, sums=None) -> Fitted:
+        fitted = self._check_same_parameters(what)
+        sums = own_sums(fitted, what, type(self).__name__) if sums is None else read_sums(sums)
+        self._check_sums_match(sums)
+        return solve_with(fitted, sums, alpha=self.alpha, fit_intercept=self.fit_intercept)
+
+    def select(
+        self, sums=None, *, validation=None, n_neurons=None, ranking=None, alphas=None, cv=None, scoring=None
+    ) -> Self:
+        """Choose the penalty and the neurons from sums alone, and solve; needs no data.
+
+        Parameters of the estimator stay as they are: `alpha_` is the penalty chosen until `solve` is called, with
+        `alpha`, or rows are added. Where fewer neurons are chosen, the model has the smaller layer and its sums from
+        here on, and no longer takes sums of the full one: save it first, or to another file.
+
+        Parameters
+        ----------
+        sums : NormalEquations, str, path-like, or list of these, optional
+            Sums, a sums file, several, or a glob; the model's own sums if not given.
+        validation : the same, optional
+            Sums of other rows, made with the same model, that the grid is scored on; they are not solved with.
+        n_neurons : array-like of int of shape (n_sizes,), optional
+            Numbers of neurons to try: the first ones of the layer, all ``"lin"`` before the others and these in
+            proportion, or the best by `ranking`. All neurons if not given; with a ranking, about ten numbers.
+        ranking : {None, "omp", "lars", "mrsr"}, default=None
+            Order in which neurons are taken, by how much they explain of the targets, as in `ELMRegressorCV`; with
+            ``"files"``, each training part has its own.
+        alphas : array-like of shape (n_alphas,), optional
+            Penalties to try, in the units of HH; if not given, a grid as in `ELMRegressorCV`.
+        cv : {None, "files"}, default=None
+            Without validation: None is generalised cross-validation, ``"files"`` takes each of several sums as a
+            fold, scored by models of all the others.
+        scoring : {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}, optional
+            The score to maximise: r2 if not given. For a classifier it is the score of its outputs as
+            estimates of zeros and ones.
+
+        Returns
+        -------
+        self
+            The solved estimator, with `best_score_`, `cv_results_` and `n_neurons_`, and `ranking_` if asked for.
+
+        Raises
+        ------
+        NotSolvedError
+            There is no layer, no rows were added yet, or the model was saved without its sums.
+        IncompatibleSumsError
+            The sums are of another layer or other targets; rows are counted in sums and in validation.
+        ParameterError
+            A grid, `ranking`, `cv` or `scoring` that cannot be used; a parameter that was changed since the layer was
+            drawn.
+        DataError
+            Sums of too few rows.
+        InsufficientMemoryError
+            The sums of so many folds, or so large a grid, do not fit in this process.
+        """
+        fitted = self._check_same_parameters("select")
+        self._fitted = select_with(
+            fitted,
+            own_sums(fitted, "select", type(self).__name__) if sums is None else sums,
+            check=self._check_sums_match,
+            validation=validation,
+            alphas=alphas,
+            n_neurons=n_neurons,
+            ranking=ranking,
+            cv=cv,
+            scoring=scoring,
+            fit_intercept=self.fit_intercept,
+            verbose=self.verbose,
+        )
+        return self
+
+    def _check_sums_match(self, sums: NormalEquations, name: str = "sums") -> None:
+        """Refuse sums of another layer or other targets; `name` is the argument's."""
+        check_sums_match(self._check_is_drawn("solve"), sums, name)
+        self._check_sums(sums, name)

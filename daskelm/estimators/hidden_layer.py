@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Self
 
-from ..data.frames import check_dask_columns
-from ..data.inputs import check_distinct, lazily_together
-from .layer_estimator import LayerEstimator
-from .model_file import write_model
+from .base import BaseELM
+from .checking import open_rows
+from .state import write_model
 
 __all__ = ["HiddenLayer"]
 
 
-class HiddenLayer(LayerEstimator):
+class HiddenLayer(BaseELM):
     """A layer of random neurons as a transformer, X to H; nothing in it is trained.
 
     ``make_pipeline(HiddenLayer(...), Ridge(alpha))`` predicts what `ELMRegressor` does with the same parameters.
@@ -20,15 +19,15 @@ class HiddenLayer(LayerEstimator):
     Parameters
     ----------
     neurons : int, list, or None, default=None
-        An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
-        ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
-        all inputs passed through and 200 ``"tanh"``.
+        An int is that many ``"tanh"`` neurons. A list holds ready `Neurons` and pairs (number, function), where the
+        function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
+        of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
+        None is all inputs passed through and 200 ``"tanh"``.
     standardize : bool, default=True
-        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons, of which a column that
-        never varied enters none; given `Neurons` always see them as they are.
+        Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; a column that never
+        varied enters none of them. Given `Neurons` always act on the inputs as they are.
     dtype : {None, "float32", "float64"}, default=None
-        Of H; that of X if None.
+        dtype of H; that of X if None.
     random_state : int, RandomState or None, default=None
         Seed of the neurons.
 
@@ -71,7 +70,7 @@ class HiddenLayer(LayerEstimator):
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
-            Inputs; of many rows, up to 100,000 are looked at.
+            Inputs; the scale is taken from up to 100,000 of many rows.
         y : None
             Ignored; here for pipelines.
         sample_weight : array-like of shape (n_samples,), optional
@@ -87,12 +86,8 @@ class HiddenLayer(LayerEstimator):
         ScaleWarning
             Columns that never varied, which enter no drawn neuron.
         """
-        check_dask_columns(X, "X")
-        array, weights = lazily_together(X=X, sample_weight=sample_weight)
-        source = self._open_X(X, reset=True, array=array)
-        weights = self._open_weights(weights, source)
-        check_distinct(X=(X, source), sample_weight=(sample_weight, weights))
-        self._keep_layer(self._draw(source, weights))
+        rows = open_rows(X, None, sample_weight, type(self).__name__)
+        self._fitted = self._draw(rows.X, rows.weights, rows.columns)
         return self
 
     def save(self, path, overwrite: bool = False) -> None:
@@ -108,8 +103,9 @@ class HiddenLayer(LayerEstimator):
         Raises
         ------
         ParameterError
-            A parameter that the layer was drawn with was changed since, or is nothing that a file can hold.
+            A parameter that the layer was drawn with was changed since, or a file cannot hold it.
         FileWriteError
-            There is no model but something else, and no `overwrite`; or the disk takes no more.
+            The file is something else than a model, without `overwrite`; or the disk is full.
         """
-        write_model(path, self._state(), overwrite=overwrite)
+        fitted = None if self._fitted is None else self._check_same_parameters("save")
+        write_model(path, type(self).__name__, self.get_params(deep=False), fitted, overwrite=overwrite)

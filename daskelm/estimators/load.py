@@ -6,9 +6,9 @@ from ..exceptions import FileFormatError
 from .classifier import ELMClassifier
 from .classifier_cv import ELMClassifierCV
 from .hidden_layer import HiddenLayer
-from .model_file import read_model
 from .regressor import ELMRegressor
 from .regressor_cv import ELMRegressorCV
+from .state import read_model
 
 __all__ = ["load"]
 
@@ -33,7 +33,7 @@ def load(path) -> ELMClassifier | ELMClassifierCV | ELMRegressor | ELMRegressorC
     FileMissingError
         There is no such file.
     FileFormatError
-        It is not a model file, or truncated, altered, or of a newer version.
+        It is not a model file, or truncated, altered, or of another version of the format.
 
     Examples
     --------
@@ -45,10 +45,10 @@ def load(path) -> ELMClassifier | ELMClassifierCV | ELMRegressor | ELMRegressorC
     >>> bool((load("model.h5").predict(X) == model.predict(X)).all())
     True
     """
-    state = read_model(path)
-    if state["class"] not in _CLASSES:
+    saved = read_model(path)
+    if saved.class_name not in _CLASSES:
         raise FileFormatError(
-            f"{path} holds a model of class {state['class']!r}, which this daskelm does not have; it has "
+            f"{path} holds a model of class {saved.class_name!r}, which this daskelm does not have; it has "
             f"{', '.join(_CLASSES)}. Upgrade daskelm (pip install -U daskelm)."
         )
-    return _CLASSES[state["class"]]._from_state(state)
+    return _CLASSES[saved.class_name]._of(saved.params, saved.fitted)

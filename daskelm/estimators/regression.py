@@ -1,4 +1,4 @@
-"""What regressors share: targets that are numbers, predicted and scored by R2."""
+"""`RegressionMethods`: targets that are numbers, predicted and scored by R2."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ import os
 from dataclasses import replace
 from functools import partial
 from glob import has_magic
+from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
-from ..data.inputs import check_weights, in_memory, is_lazy, is_path, n_columns, open_input, plain_values
+from ..data.finite import check_weights
+from ..data.inputs import is_lazy, open_input, plain_values
+from ..data.source import in_memory, is_dask_array, is_path, n_columns
 from ..data.targets import RegressionTargets, check_targets
 from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
 from ..passes.outputs import numbers_of
 from ..passes.predict import UncertainOutput
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty
-from .table_estimator import TableEstimator
+from .fitted import Fitted
 
-__all__ = ["NumbersEstimator"]
+__all__ = ["RegressionMethods"]
 
 
-class NumbersEstimator(RegressorMixin, TableEstimator):
-    """An estimator that predicts numbers."""
+class RegressionMethods(RegressorMixin):
+    """Methods of an estimator that predicts numbers."""
+
+    # These come from the other classes of an estimator.
+    _fitted: Fitted | None
+    verbose: Any
+    _apply: Any
+    _output_dtype: Any
+    _outputs: Any
+    _score_inputs: Any
+    _solved: Any
+    _weights_of_score: Any
 
     def _read_y(self, y, X):
         _refuse_words(y, X)
@@ -63,14 +76,15 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
             s sqrt(1 + 1 / n + h~' (HH + alpha I)^-1 h~). Inputs are clipped, so that they do not grow without bound
             beyond the training range.
         overwrite : bool, default=False
-            Whether `out` may replace any regular file that is no input; without, only an earlier result of this kind,
-            or an empty file.
+            Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
+            empty file.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_targets), or str
-            In kind: lazy for dask arrays and files. With `out`, its path. With `return_std`, a pair of such arrays, of
-            the same shape and dtype: predictions and standard deviations; lazy ones share the hidden layer's outputs.
+            Lazy for dask arrays and files, else in memory. With `out`, its path. With `return_std`, a pair of such
+            arrays, of the same shape and dtype: predictions and standard deviations; lazy ones share the hidden layer's
+            outputs.
 
         Raises
         ------
@@ -79,7 +93,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         ParameterError
             `out` with `return_std`, which has two results; `out` that X is read from.
         FileWriteError
-            `out` has something else in it, and no `overwrite`; or the disk takes no more.
+            `out` holds something else, without `overwrite`; or the disk is full.
         DataError
             `return_std` of a model with as many degrees of freedom as rows.
         """
@@ -94,20 +108,19 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
         plain = replace(function, finish=numbers_of, tail=(len(function.coef),))
         both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict", overwrite=overwrite)
         mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
-        if isinstance(both, np.ndarray):
+        if not is_dask_array(both):
             mean, std = np.ascontiguousarray(mean), np.ascontiguousarray(std)
         return (mean, std) if function.tail else (mean[:, 0], std[:, 0])
 
     def _uncertainty(self) -> Uncertainty:
-        """Made at the first use; as large as the sums, so that it is no part of files and pickles."""
-        solution = self._solution
-        if not hasattr(self, "normal_equations_"):
+        """What standard deviations need, made at the first use; as large as the sums, so that files leave it out."""
+        solution, fitted = self._solved("predict"), self._fitted
+        if fitted is None or (sums := fitted.sums) is None:
             raise NotSolvedError(
                 f"This {type(self).__name__} instance was saved without its sums, and return_std needs them. Save it "
                 "with save(path, sums=True)."
             )
         if getattr(self, "_uncertain", (None,))[0] is not solution:
-            sums = self.normal_equations_
             error = sums.squared_error(solution.coef, solution.intercept)
             self._uncertain = solution, Uncertainty.of(sums.moments(centred=solution.centred), solution, error)
         return self._uncertain[1]
@@ -117,7 +130,8 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
 
     def _prediction(self, what):
         coef = self._solved(what).coef
-        vector = getattr(self, "_vector_target", len(coef) == 1)
+        known = None if self._fitted is None else self._fitted.vector_target
+        vector = len(coef) == 1 if known is None else known
         tail = () if vector else (len(coef),)
         return self._outputs(what, partial(numbers_of, vector=vector), tail, self._output_dtype())
 
@@ -151,7 +165,7 @@ class NumbersEstimator(RegressorMixin, TableEstimator):
             return super().score(X, y, sample_weight)
         true, predicted, weights = self._score_inputs(X, y, sample_weight)
         if predicted.shape[0] < 2:
-            # Undefined, which scikit-learn says by a warning.
+            # R2 of fewer than two rows is undefined, and scikit-learn warns of it.
             true, predicted, weights = in_memory(y=true, y_pred=predicted, sample_weight=weights)
             return r2_score(true.reshape(predicted.shape), predicted, sample_weight=weights)
         return r2(true, predicted, weights, self.verbose)
@@ -171,7 +185,7 @@ def _refuse_words(y, X):
 
 
 def _refuse_labels(y):
-    # Rows of different lengths are told by scikit-learn.
+    # scikit-learn reports rows of different lengths.
     with contextlib.suppress(ValueError):
         values = np.asarray(y)
         if values.dtype.kind in "USmM":

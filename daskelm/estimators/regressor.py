@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
-from .fitting import SumsEstimator
-from .regression import NumbersEstimator
+from .base import BaseELM
+from .checking import is_vector
+from .fitting import FittingMethods
+from .regression import RegressionMethods
+from .results import ResultMethods
 
 __all__ = ["ELMRegressor"]
 
 
-class ELMRegressor(NumbersEstimator, SumsEstimator):
+class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for regression: random neurons and a ridge regression, exact from one pass.
 
     Parameters
     ----------
     neurons : int, list, or None, default=None
-        An int is that many ``"tanh"`` neurons; a list holds pairs (number, kind), kind one of ``"lin"``, ``"sigm"``,
-        ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc of NumPy or scipy.special, and
-        ready `Neurons`. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them. None is
-        all inputs passed through and 200 ``"tanh"``.
+        An int is that many ``"tanh"`` neurons. A list holds ready `Neurons` and pairs (number, function), where the
+        function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
+        of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
+        None is all inputs passed through and 200 ``"tanh"``.
     alpha : float or "gcv", default="gcv"
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
         less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
@@ -29,11 +33,11 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     dtype : {None, "float32", "float64"}, default=None
-        Of the hidden layer; that of X if None. The solution is always float64.
+        dtype of the hidden layer; that of X if None. The solution is always float64.
     gram_dtype : {"float64", "float32"}, default="float64"
-        That products are summed in, "float32" only with a hidden layer in float32. Large fits are 1.6 times as fast,
-        but what is below 1e-7 of HH is rounded off: penalties too small for that are raised, with a warning (`alpha_`),
-        and smooth relations of few inputs lose accuracy.
+        dtype in which HH and HT are summed; "float32" needs a hidden layer in float32. Large fits are 1.6 times as
+        fast, but numbers below 1e-7 of HH are rounded off: penalties too small for that are raised, with a warning
+        (`alpha_`), and smooth relations of few inputs lose accuracy.
     tol : float or None, default=None
         If given, `fit` ends when more rows no longer help: when at all points of the learning curve since the rows
         last doubled, and at two at least, twice the rows changed R2 on rows not seen by less than `tol`. 1e-3 is a
@@ -55,17 +59,17 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where Cholesky was not
-        safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the 1-norm it is 1 to
-        n_neurons times that in the 2-norm.
+        Condition number of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where
+        Cholesky was not safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the
+        1-norm it is 1 to n_neurons times that in the 2-norm.
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
     normal_equations_ : NormalEquations
         The sums over all rows.
     best_score_ : float
-        After `select`: the score of what it chose.
+        After `select`: the score of its choice.
     cv_results_ : dict
-        After `select`: all scores, as of the estimators that end in CV.
+        After `select`: all scores, as those of `ELMRegressorCV` and `ELMClassifierCV`.
     n_neurons_ : int
         After `select`: the number of neurons chosen.
     ranking_ : ndarray of shape (n_neurons of the full layer,), int
@@ -125,9 +129,9 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
         Parameters
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
-            Inputs; of many rows, up to 100,000 are looked at.
+            Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_targets), optional
-            Targets: only whether they are one vector is looked at.
+            Targets; only their number of dimensions is used.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows in the scale.
 
@@ -147,9 +151,9 @@ class ELMRegressor(NumbersEstimator, SumsEstimator):
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
         """
-        with self._unchanged_on_error():
-            source, targets, weights = self._open_rows(X, y, sample_weight, reset=True)
-            self._start(self._draw(source, weights, whole=False), None, targets)
+        rows = self._open_rows(X, y, sample_weight, reset=True)
+        drawn = self._draw(rows.X, rows.weights, rows.columns, whole=False)
+        self._fitted = replace(drawn, vector_target=None if rows.y is None else is_vector(rows.y))
         return self
 
     def partial_fit(self, X, y, sample_weight=None) -> Self:

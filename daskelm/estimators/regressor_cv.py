@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .cross_validation import SelectingEstimator
-from .regression import NumbersEstimator
+from .base import BaseELM
+from .cross_validation import CrossValidationMethods
+from .regression import RegressionMethods
+from .results import ResultMethods
 
 __all__ = ["ELMRegressorCV"]
 
 
-class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
+class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for regression that chooses its penalty and number of neurons, from one pass.
 
     The sums of each fold are all that cross-validation needs: those of a training part are the sums of all rows
@@ -51,7 +53,7 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     dtype : {None, "float32", "float64"}, default=None
-        Of the hidden layer; that of X if None. Sums and solution are always float64.
+        dtype of the hidden layer; that of X if None. Sums and solution are always float64.
     random_state : int, RandomState or None, default=None
         Seed of the neurons.
     verbose : int, default=0
@@ -78,8 +80,8 @@ class ELMRegressorCV(NumbersEstimator, SelectingEstimator):
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
-        Of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in the 2-norm, of the
-        rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
+        Condition number of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in
+        the 2-norm, of the rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
     normal_equations_ : NormalEquations

@@ -14,16 +14,18 @@ from .remote import read_bytes
 __all__ = [
     "BLOCK",
     "MAGIC",
-    "VERSION",
+    "VERSIONS",
     "digest_of",
     "first_bytes",
     "next_generation",
     "parse_header",
     "read_generation",
     "sealed_format",
+    "version_of",
 ]
 
-VERSION = 1
+# Versions of the formats: a file of another version is refused.
+VERSIONS = {"model": 2}
 # The first bytes of a sealed file.
 MAGIC = b"daskelm file\n"
 # Size in bytes of the HDF5 user block. The header is one line of JSON in it, padded with spaces.
@@ -88,14 +90,26 @@ def parse_header(path, format: str | None, data: bytes) -> dict:
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise FileFormatError(f"{path}: the header of this daskelm file is damaged. Take it from a backup.") from None
-    if version > VERSION:
+    newest = version_of(found)
+    if version > newest:
         raise FileFormatError(
-            f"{path} was written in version {version} of the format; this daskelm reads up to {VERSION}. Upgrade "
+            f"{path} was written in version {version} of the format; this daskelm reads up to {newest}. Upgrade "
             "daskelm (pip install -U daskelm)."
+        )
+    if version < newest:
+        raise FileFormatError(
+            f"{path} was written in version {version} of the format of a {found}, which this daskelm no longer reads; "
+            f"it reads version {newest}. Fit the model again and save it, or load it with the older daskelm that wrote "
+            "it."
         )
     if format not in (None, found):
         raise FileFormatError(f"{path} is a daskelm {found} file; expected a {format} file.")
     return header
+
+
+def version_of(format: str) -> int:
+    """The version of a format that is written here."""
+    return VERSIONS.get(format, 1)
 
 
 def digest_of(header: dict, body) -> str:

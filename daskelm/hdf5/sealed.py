@@ -11,7 +11,7 @@ import numpy as np
 
 from ..exceptions import FileFormatError
 from .atomic import replacing, writing_to
-from .header import BLOCK, MAGIC, VERSION, digest_of, first_bytes, parse_header
+from .header import BLOCK, MAGIC, digest_of, first_bytes, parse_header, version_of
 
 __all__ = ["read_sealed", "write_sealed"]
 
@@ -35,11 +35,11 @@ def write_sealed(
                 file.create_dataset(name, data=value)
             else:
                 plain[name] = value
-        file.attrs["format"], file.attrs["version"] = format, VERSION
+        file.attrs["format"], file.attrs["version"] = format, version_of(format)
         text = np.frombuffer(json.dumps(plain, allow_nan=False).encode(), np.uint8)
         file.create_dataset("state", data=text)
     body = buffer.getbuffer()[BLOCK:]
-    header = {"format": format, "version": VERSION, "generation": generation, "length": BLOCK + len(body)}
+    header = {"format": format, "version": version_of(format), "generation": generation, "length": BLOCK + len(body)}
     header["sha256"] = digest_of(header, body)
     line = MAGIC + json.dumps(header).encode()
     with (
@@ -59,7 +59,7 @@ def read_sealed(path, format: str) -> dict:
     FileMissingError
         There is no such file.
     FileFormatError
-        It is not such a file, or it was truncated or altered, or was written by a newer version.
+        It is not such a file, or it was truncated or altered, or was written in another version of the format.
     """
     data = first_bytes(path)
     header = parse_header(path, format, data)

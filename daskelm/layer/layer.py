@@ -11,6 +11,7 @@ import numpy as np
 
 from ..blas import subtract_row
 from ..exceptions import DataError
+from .diagram import layer_html
 from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neurons
 
 __all__ = ["Layer", "Scale"]
@@ -254,6 +255,9 @@ class Layer:
         return (
             f"Layer({self.n_features} inputs, {neurons}, {self.dtype}, {scaled}, fingerprint={self.fingerprint[:12]})"
         )
+
+    def _repr_html_(self) -> str:
+        return layer_html(self)
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}

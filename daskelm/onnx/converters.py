@@ -53,7 +53,7 @@ def _set_type(operator, which: int, width: int):
 
 def layer_shapes(operator):
     """H (rows, n_neurons)."""
-    _set_type(operator, 0, operator.raw_operator._need_layer("to_onnx").n_neurons)
+    _set_type(operator, 0, operator.raw_operator._check_is_drawn("to_onnx").layer.n_neurons)
 
 
 def regressor_shapes(operator):
@@ -66,7 +66,7 @@ def classifier_shapes(operator):
     types, model = library("skl2onnx.common.data_types"), operator.raw_operator
     _set_type(operator, 1, len(model.classes_))
     shape = [operator.inputs[0].get_first_dimension()]
-    if isinstance(model._targets, IndicatorTargets):
+    if isinstance(model._known_targets(), IndicatorTargets):
         shape.append(len(model.classes_))
     labels = _labels(operator.scope_inst, model)
     operator.outputs[0].set_type(
@@ -120,7 +120,7 @@ def convert_classifier(scope, operator, container):
     """Nodes of a classifier: outputs, probabilities, and the label of the largest."""
     graph, model = Graph(scope, container), operator.raw_operator
     function = model._function("predict_proba", "to_onnx")
-    multi = isinstance(model._targets, IndicatorTargets)
+    multi = isinstance(model._known_targets(), IndicatorTargets)
     outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
     # Labels follow from the very numbers that are given as probabilities.
     p = graph.cast(_add_probabilities(graph, outputs, len(function.coef), multi), function.dtype)

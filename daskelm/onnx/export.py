@@ -9,10 +9,10 @@ from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from ..estimators.base import BaseELM
 from ..estimators.classifier import ELMClassifier
 from ..estimators.classifier_cv import ELMClassifierCV
 from ..estimators.hidden_layer import HiddenLayer
-from ..estimators.layer_estimator import LayerEstimator
 from ..estimators.regressor import ELMRegressor
 from ..estimators.regressor_cv import ELMRegressorCV
 from ..exceptions import ParameterError
@@ -91,9 +91,9 @@ def to_onnx(model, X=None, *, options: dict | None = None, **more) -> Any:
     """
     register_converters()
     _refuse_transforming(model)
-    if X is None and "initial_types" not in more and isinstance(model, LayerEstimator):
+    if X is None and "initial_types" not in more and isinstance(model, BaseELM):
         types = library("skl2onnx.common.data_types")
-        layer = model._need_layer("to_onnx")
+        layer = model._check_is_drawn("to_onnx").layer
         tensor = types.FloatTensorType if layer.dtype == np.float32 else types.DoubleTensorType
         more["initial_types"] = [("X", tensor([None, layer.n_features]))]
     if options is None and is_classifier(model):
@@ -149,7 +149,7 @@ def _refuse_transforming(model, name="model", transforms=False):
     elif isinstance(model, ColumnTransformer):
         for part_name, part, _ in getattr(model, "transformers_", []):
             _refuse_transforming(part, part_name, True)
-    elif transforms and isinstance(model, LayerEstimator) and not isinstance(model, HiddenLayer):
+    elif transforms and isinstance(model, BaseELM) and not isinstance(model, HiddenLayer):
         raise ParameterError(
             "model: what stands in the place of a transformer must be a HiddenLayer to be written as ONNX; got "
             f"{name!r} of class {type(model).__name__}. Use a HiddenLayer there, which gives the same outputs."

@@ -181,12 +181,11 @@ def test_files_are_found_among_several(numbers, tmp_path):
     assert [is_dask_array(value) for value in (numbers, rows, None, lazy, "x.h5")] == [False, False, False, True, False]
 
 
-# Modules that still ask for the types themselves.
-NOT_YET = ("estimators",)
 # Modules that ask for a type where it is no question of where rows come from.
 OTHER_QUESTIONS = {
     "data.refusals": "what a task gave in place of a chunk may be of any type",
     "data.to_hdf5": "only some of the values that users convert can lie in the file that is written",
+    "estimators.state": "a value of the state is an array or not",
     "hdf5.outputs": "goes through everything that a value holds",
     "hdf5.rows": "opens what may be open already",
     "hdf5.sealed": "a value in a file is an array or a text",
@@ -210,5 +209,4 @@ def test_only_one_module_tells_the_three_apart():
         found = types_asked_for(ast.parse(path.read_text(encoding="utf-8")))
         if any(names & {"ndarray", "Array", "Hdf5Rows"} for names in found):
             asking.add(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
-    allowed = {name for name in asking if name.startswith(NOT_YET)}
-    assert asking - allowed == {"data.source", *OTHER_QUESTIONS}
+    assert asking == {"data.source", *OTHER_QUESTIONS}

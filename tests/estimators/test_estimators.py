@@ -193,7 +193,7 @@ def test_parts_are_the_whole_and_are_solved_when_used():
     model = ELMRegressor(30, random_state=0).initialize(X)
     for rows in np.array_split(np.arange(400), 9):
         assert model.partial_fit(X[rows], Y[rows]) is model
-        assert model._solution is None
+        assert model._fitted.solution is None
     np.testing.assert_allclose(model.predict(X), whole.predict(X), atol=1e-8)
     assert model.normal_equations_.n_samples == 400
 

@@ -88,7 +88,7 @@ def test_solving_a_grid_counts_models(where, files, cv):
     sizes, alphas = [4, 10], [0.1, 1.0, 10.0]
     model = ELMRegressorCV(10, n_neurons=sizes, alphas=alphas, random_state=0, **cv)
     # Of a fit only callbacks are told, which versions of scikit-learn before 1.9 do not have.
-    model._told = lambda *rows: listening(heard)
+    model._reporting = lambda *rows: listening(heard)
     model.fit(*files[:2])
     n_models = (3 if cv["cv"] not in (None, "loo") else 1) * len(sizes) * len(alphas)
     labels = [("gram", N, "rows"), ("select", n_models, "models")]

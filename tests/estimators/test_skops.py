@@ -24,7 +24,7 @@ from daskelm import (
     NormalEquations,
     make_hdf5,
 )
-from daskelm.estimators.plain_state import from_plain, to_plain
+from daskelm.estimators.state import from_plain, to_plain
 from daskelm.exceptions import FileFormatError, ParameterError
 
 sio = pytest.importorskip("skops.io")
@@ -111,7 +111,7 @@ def test_predictions_are_the_same_to_the_last_bit(name, way):
     model = MODELS[name]()
     before = dict(model.__dict__)
     check_same(WAYS[way](model), model)
-    assert all(model.__dict__[name] is value for name, value in before.items() if name != "_solution")
+    assert all(model.__dict__[name] is value for name, value in before.items() if name != "_fitted")
 
 
 def test_no_plain_state_holds_a_class_of_ours():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from daskelm import ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.exceptions import FileFormatError, FileMissingError
 from daskelm.hdf5.atomic import replacing
-from daskelm.hdf5.header import VERSION, sealed_format
+from daskelm.hdf5.header import VERSIONS, sealed_format
 from daskelm.hdf5.sealed import read_sealed, write_sealed
 
 # More than 10,000 in all.
@@ -53,7 +53,7 @@ def test_a_state_comes_back_exactly(path):
 def test_other_tools_can_read_it(path):
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["matrix"], STATE["matrix"])
-        assert (file.attrs["format"], file.attrs["version"]) == ("model", VERSION)
+        assert (file.attrs["format"], file.attrs["version"]) == ("model", VERSIONS["model"])
 
 
 def every_kind_of_file(folder):
@@ -136,10 +136,21 @@ def test_the_format_is_told_from_the_header_alone(path, tmp_path):
 def test_a_newer_version_says_what_to_do(path):
     content = path.read_bytes()
     header = json.loads(content[13:512])
-    header["version"] = VERSION + 1
+    header["version"] = VERSIONS["model"] + 1
     path.write_bytes((b"daskelm file\n" + json.dumps(header).encode()).ljust(511) + b"\n" + content[512:])
     with pytest.raises(
-        FileFormatError, match=rf"version {VERSION + 1} of the format; this daskelm reads up to.*Upgrade"
+        FileFormatError, match=rf"version {VERSIONS['model'] + 1} of the format; this daskelm reads up to.*Upgrade"
+    ):
+        read_sealed(path, "model")
+
+
+def test_an_older_version_says_what_to_do(path):
+    content = path.read_bytes()
+    header = json.loads(content[13:512])
+    header["version"] = VERSIONS["model"] - 1
+    path.write_bytes((b"daskelm file\n" + json.dumps(header).encode()).ljust(511) + b"\n" + content[512:])
+    with pytest.raises(
+        FileFormatError, match=r"version 1 .* no longer reads; it reads version 2\. Fit the model again"
     ):
         read_sealed(path, "model")
 
@@ -152,7 +163,7 @@ def test_one_kind_is_not_the_other(tmp_path):
         load(tmp_path / "s.h5")
     with pytest.raises(FileFormatError, match="is a daskelm model file; expected a sums file"):
         NormalEquations.load(tmp_path / "m.h5")
-    state = {"class": "Oracle", "facts": {}, "params": {}}
+    state = {"class": "Oracle", "params": {}, "fitted": None}
     write_sealed(tmp_path / "o.h5", "model", state)
     with pytest.raises(FileFormatError, match="class 'Oracle', which this daskelm does not have"):
         load(tmp_path / "o.h5")

@@ -28,7 +28,7 @@ def peak_bytes():
 
 @contextlib.contextmanager
 def one_worker():
-    """Client of a worker that has loaded what it loads of a user's script, which it imports: scikit-learn and pandas."""
+    """Client of a worker that has loaded what a user's script imports, scikit-learn and pandas, as its workers do."""
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit="2GiB"

@@ -588,7 +588,8 @@ def test_a_fit_begins_anew(smaller):
     model, _ = smaller
     model.fit(X, Y)
     assert model.hidden_layer_.n_neurons == 24
-    assert not any(hasattr(model, name) for name in ("n_neurons_", "best_score_", "cv_results_", "_choice"))
+    assert not any(hasattr(model, name) for name in ("n_neurons_", "best_score_", "cv_results_"))
+    assert model._fitted.choice is None
     clone(model).fit(X, Y)
 
 

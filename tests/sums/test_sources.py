@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -306,12 +307,10 @@ def test_weights_of_zero_first_cost_no_digits(here):
 
 
 def test_nothing_of_too_large_a_layer_is_made(here):
-    model = ELMRegressor(10**6, random_state=0)
-    model.hidden_layer_ = None
     neurons = load("model.h5").hidden_layer_
     object.__setattr__(neurons, "n_neurons", 10**6)
     model = load("model.h5")
-    model.hidden_layer_ = neurons
+    model._fitted = replace(model._fitted, layer=neurons)
     with pytest.raises(InsufficientMemoryError, match="needs about"):
         model.accumulate("X.h5", "T.h5", rows=slice(0, 0), into="huge.h5")
 

@@ -1,0 +1,69 @@
+"""Private interfaces of scikit-learn, each with the versions that have it; no other module uses one.
+
+Checked with scikit-learn 1.6 to 1.9. Those without a fallback are there in all of these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# 1.2 on: what `set_output` asks for; public is only `set_output` itself.
+from sklearn.utils._set_output import _get_output_config as output_config
+
+# Checks of arrays: 0.22 on (`_check_sample_weight`, `_num_samples`), 1.0 on (`_check_feature_names_in`), and 1.6 on as
+# a function (`_check_n_features`). The public `validate_data` needs an array in memory for each of them.
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
+from sklearn.utils.validation import _check_n_features as check_n_features
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _num_samples as num_samples
+
+try:
+    # 1.9 on, public: without them there is no `set_callbacks`, and there are no callbacks to report to.
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """A mixin without methods."""
+
+    def with_callbacks(method):
+        """The method as it is."""
+        return method
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "FittedTable",
+    "callback_context",
+    "check_feature_names_in",
+    "check_n_features",
+    "check_sample_weight",
+    "has_callbacks",
+    "num_samples",
+    "output_config",
+    "with_callbacks",
+]
+
+
+def has_callbacks(estimator) -> bool:
+    """Whether `set_callbacks` (1.9 on) has given the estimator callbacks, in `_skl_callbacks`."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
+
+
+def callback_context(estimator, n_passes: int | None) -> Any:
+    """The context that callbacks are called through, by `_init_callback_context` (1.9 on) of the estimator."""
+    return estimator._init_callback_context(max_subtasks=n_passes)
+
+
+class FittedTable:
+    """Mixin: scikit-learn's diagram shows no fitted attributes of a model that is not solved yet.
+
+    `_get_fitted_attr_html` (1.9 on) reads all attributes, and reading `coef_` would solve the model.
+    """
+
+    _fitted: Any
+
+    def _get_fitted_attr_html(self, *args, **kwargs) -> Any:
+        fitted = self._fitted
+        if fitted is not None and fitted.sums is not None and fitted.solution is None:
+            return {}
+        return super()._get_fitted_attr_html(*args, **kwargs)  # type: ignore[misc]

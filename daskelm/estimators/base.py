@@ -1,0 +1,175 @@
+"""`BaseELM`: the base class of all estimators, with a hidden layer that transforms inputs."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from ..cluster.client import sharing
+from ..data.source import Source, is_dask_array, is_path
+from ..data.to_hdf5 import check_ending, make_hdf5, stream_hdf5
+from ..exceptions import InputTypeError, NotSolvedError, ParameterError
+from ..hdf5.atomic import check_replaceable
+from ..hdf5.outputs import check_not_an_input
+from ..hdf5.paths import refuse_written
+from ..layer.layer import Layer
+from ..passes.predict import LayerOutput, apply
+from ._sklearn_compat import FittedTable, check_feature_names_in, output_config
+from .checking import Columns, open_X
+from .drawing import draw_layer
+from .fitted import Fitted, made_with
+from .state import from_plain, to_plain
+
+__all__ = ["BaseELM"]
+
+
+class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
+    """Base class of all estimators: a hidden layer that is drawn, transforms inputs, and is pickled as plain values."""
+
+    neurons: Any
+    standardize: bool
+    dtype: Any
+    random_state: Any
+
+    # What was fitted, assigned last of all; attributes that end with an underscore are read from it.
+    _fitted: Fitted | None = None
+
+    @property
+    def hidden_layer_(self) -> Layer:
+        """The hidden layer: a function of blocks of X."""
+        return self._check_is_drawn("hidden_layer_").layer
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of inputs."""
+        return self._check_is_drawn("n_features_in_").columns.n_features
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the inputs, of shape (n_features,), if they had any."""
+        names = self._check_is_drawn("feature_names_in_").columns.names
+        if names is None:
+            raise AttributeError(
+                f"feature_names_in_: this {type(self).__name__} was fitted to inputs whose columns have no names. Fit "
+                "it to a data frame."
+            )
+        return np.array(names, dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted is not None
+
+    def _check_is_drawn(self, what: str) -> Fitted:
+        """What was fitted, which has a layer; without one, an error that says what `what` needs."""
+        if self._fitted is None:
+            first = "initialize or fit" if what in ("accumulate", "transform", "get_feature_names_out") else "fit"
+            raise NotSolvedError(
+                f"This {type(self).__name__} instance is not fitted yet: {what} needs the hidden layer. Call {first} "
+                "first, or load a saved model."
+            )
+        return self._fitted
+
+    def _check_same_parameters(self, what: str) -> Fitted:
+        """What was fitted, where parameters that layer and sums depend on are the same still."""
+        fitted = self._check_is_drawn(what)
+        fitted.check_parameters(self.get_params(deep=False), what)
+        return fitted
+
+    def _known_columns(self) -> Columns | None:
+        return None if self._fitted is None else self._fitted.columns
+
+    def _draw(self, X: Source, weights: Source | None, columns: Columns, *, whole: bool = True) -> Fitted:
+        """A new layer with the scale of X, and nothing else yet; `whole` when no other rows will follow."""
+        params = self.get_params(deep=False)
+        layer = draw_layer(params, X, weights, columns.names, whole=whole)
+        return Fitted(layer, columns, made_with(params))
+
+    def _apply(self, function, X, name, out=None, overwrite=False):
+        verbose, owner = getattr(self, "verbose", 0), type(self).__name__
+        if out is None:
+            if overwrite:
+                raise ParameterError(f"overwrite: it goes with out=, a file to write; got {overwrite!r} without one.")
+            return apply(function, open_X(X, owner, self._known_columns())[0], name, verbose)
+        refuse_written(out)
+        check_ending(out, "out")
+        source, _ = open_X(X, owner, self._known_columns())
+        # These checks come before the work, which may take hours.
+        check_not_an_input(out, X=[X, source] if is_path(X) else source)
+        check_replaceable(out, "data", overwrite)
+        if function.dtype.kind not in "fiub":
+            raise InputTypeError(
+                f"out: HDF5 files hold numbers here, and labels of type {function.dtype} are none. Write "
+                "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
+            )
+        result = apply(function, source, name, verbose)
+        if is_dask_array(result):
+            with sharing(function.layer.nbytes):
+                return stream_hdf5(result, out, overwrite=overwrite, verbose=verbose, label=name, trusted=True)
+        return make_hdf5(result, out, overwrite=overwrite, verbose=verbose)
+
+    def transform(self, X):
+        """Outputs of the hidden layer.
+
+        Parameters
+        ----------
+        X : array-like, dask array, or HDF5 path, of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or dask array of shape (n_samples, n_neurons)
+            H, of the layer's dtype; lazy for dask arrays and files. In memory, what `set_output` asks for.
+
+        Raises
+        ------
+        NotSolvedError
+            Before the layer was drawn.
+        ParameterError
+            Lazy X, where `set_output` asks for a data frame, which is in memory.
+        """
+        H = self._apply(LayerOutput(self._check_is_drawn("transform").layer), X, "transform")
+        frames = output_config("transform", self)["dense"]
+        if is_dask_array(H) and frames != "default":
+            raise ParameterError(
+                f"set_output: a data frame of {frames} is in memory, and H of lazy X is not loaded silently; "
+                f"got H of shape {H.shape}. Use set_output(transform='default'), and for a lazy frame "
+                "dask.dataframe.from_dask_array(H, columns=model.get_feature_names_out())."
+            )
+        return H
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names of the neurons: their function, and a number within those of the same function.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (n_features,), optional
+            Checked against the names seen in fit, if any.
+
+        Returns
+        -------
+        ndarray of shape (n_neurons,), object
+            Such as "lin0", "tanh0", "tanh1".
+        """
+        layer = self._check_is_drawn("get_feature_names_out").layer
+        check_feature_names_in(self, input_features)
+        return np.array(layer.feature_names_out, dtype=object)
+
+    def __getstate__(self) -> dict:
+        # Pickle, joblib, copy and skops all call this: the state needs no class of ours but the estimator's own.
+        return {name: to_plain(value) for name, value in super().__getstate__().items()}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__({name: from_plain(value) for name, value in state.items()})
+
+    @classmethod
+    def _of(cls, params: dict, fitted: Fitted | None) -> Self:
+        """An estimator with parameters and what was fitted, as a file holds them."""
+        model = cls(**params)
+        model._fitted = fitted
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,174 @@
+"""Checks of what estimators are given, as functions: X, y, weights of rows, and parameters that are True or False."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from ..data.finite import check_finite
+from ..data.frames import check_columns, check_dask_columns, columns_of
+from ..data.inputs import check_distinct, check_lengths, is_lazy, lazily_together, one_column, open_input
+from ..data.interop import header_of, to_supported
+from ..data.source import Source, in_memory, n_columns, source_of
+from ..exceptions import DataError, InputTypeError, ParameterError
+from ._sklearn_compat import check_n_features, check_sample_weight
+
+__all__ = ["Columns", "Rows", "check_bool", "is_vector", "open_X", "open_rows", "open_table", "open_weights"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Number of the columns of X, and their names if they have any."""
+
+    n_features: int
+    names: tuple[str, ...] | None = None
+
+
+class Rows(NamedTuple):
+    """X, y and weights of the same rows, checked, and the columns of X; y and weights may be None."""
+
+    X: Any
+    y: Any
+    weights: Any
+    columns: Columns
+
+
+def check_bool(value, name: str) -> bool:
+    """A parameter that is True or False, checked: a word such as "no" would count as True."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ParameterError(f"{name} must be True or False; got {value!r}.")
+
+
+def is_vector(y: Source) -> bool:
+    """Whether y is one target as a vector; of files, which are 2-D for the most part, one column is a vector."""
+    return y.ndim == 1 or (source_of(y).files is not None and n_columns(y) == 1)
+
+
+def open_X(X, owner: str, known: Columns | None = None, array=None) -> tuple[Source, Columns]:
+    """X checked and in a form that the work is done on, and its columns, which must be `known` if these are given.
+
+    `owner` is the name of the estimator's class, for scikit-learn's messages; `array` is X as `lazily_together` gives
+    it, where it was opened with others.
+    """
+    reset, checker = known is None, _checker(owner, known)
+    # A DataArray has names of columns, which its dask array has not.
+    header = header_of(X)
+    X = to_supported(X, "X")
+    check_columns(X, "X")
+    columns = columns_of(X)
+    if not is_lazy(X):
+        array = _array_of(X, checker, reset)
+        if columns is not None:
+            # Other arrays are checked block by block, with the number of the row; names of columns are known here only.
+            check_finite(array, "X", columns=columns)
+        return array, _columns_of(checker)
+    source = open_input(X if array is None else array, "X")
+    if source.ndim != 2:
+        in_files = source_of(source).files is not None
+        single = "from_hdf5(path)[:, None]" if in_files else "X.reshape(-1, 1)"
+        raise DataError(
+            f"X must be 2-D, (n_samples, n_features); got shape {source.shape}. Use {single} for a single feature."
+        )
+    if source.dtype.kind not in "fiub":
+        raise InputTypeError(f"X must hold numbers; got {source.dtype}. Drop or code text columns first.")
+    if columns is not None:
+        header = X._meta
+    if reset or header is not None:
+        names = np.empty((1, n_columns(source))) if header is None else header
+        validate_data(checker, names, reset=reset, skip_check_array=True)
+    else:
+        # Files and dask arrays cannot have names, so that there is no reason to warn that they have none.
+        check_n_features(checker, source, reset=False)
+    if not n_columns(source):
+        raise DataError(f"X must have at least one column; got shape {source.shape}.")
+    return source, _columns_of(checker)
+
+
+def _array_of(X, checker, reset):
+    try:
+        return validate_data(checker, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+    except ValueError as error:
+        if (text := re.search("could not convert string to float: (.*)", str(error))) is None:
+            raise
+        raise DataError(
+            f"X must hold numbers; got text, {text[1]} first. Drop columns of text, or code them as numbers "
+            "first, for example with pandas.get_dummies."
+        ) from None
+
+
+@cache
+def _checker_class(owner):
+    return type(owner, (BaseEstimator,), {})
+
+
+def _checker(owner: str, columns: Columns | None):
+    """An estimator of that name, whose columns scikit-learn may set; the real one is not changed by a check."""
+    checker = _checker_class(owner)()
+    if columns is not None:
+        checker.n_features_in_ = columns.n_features
+        if columns.names is not None:
+            checker.feature_names_in_ = np.array(columns.names, dtype=object)
+    return checker
+
+
+def _columns_of(checker) -> Columns:
+    names = getattr(checker, "feature_names_in_", None)
+    return Columns(int(checker.n_features_in_), None if names is None else tuple(map(str, names)))
+
+
+def open_weights(sample_weight, X: Source) -> Source | None:
+    """Weights of the rows of X, one number per row; None if there are none."""
+    if sample_weight is None:
+        return None
+    if not is_lazy(sample_weight):
+        sample_weight = one_column(to_supported(sample_weight, "sample_weight"))
+        if source_of(X).in_process:
+            return check_sample_weight(sample_weight, X, dtype=np.float64)
+        sample_weight = np.asarray(sample_weight, np.float64)
+        if sample_weight.ndim == 0:
+            sample_weight = np.full(X.shape[0], sample_weight)
+    weights = open_input(sample_weight, "sample_weight")
+    if weights.dtype.kind not in "fiub":
+        raise InputTypeError(f"sample_weight must hold numbers; got {weights.dtype}. Code them as numbers first.")
+    if weights.ndim not in (1, 2) or n_columns(weights) != 1:
+        in_files = source_of(weights).files is not None
+        remedy = " Name a dataset: from_hdf5(path, dataset=...)." if in_files else ""
+        raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.{remedy}")
+    check_lengths(X=X, sample_weight=weights)
+    return weights
+
+
+def open_rows(X, y, sample_weight, owner: str, known: Columns | None = None, read_y: Callable | None = None) -> Rows:
+    """X, y and weights of the same rows, opened together, so that columns of one dask frame are made together.
+
+    `read_y` makes y, given beside X, a source; other parameters are as for `open_X`.
+    """
+    check_dask_columns(X, "X")
+    array, labels, weights = lazily_together(X=X, y=y, sample_weight=sample_weight)
+    source, columns = open_X(X, owner, known, array)
+    targets = None if y is None or read_y is None else read_y(labels, X)
+    check_lengths(X=source, y=targets)
+    weights = open_weights(weights, source)
+    check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+    return Rows(source, targets, weights, columns)
+
+
+def open_table(X, y, sample_weight, owner: str, known: Columns | None, read_y: Callable) -> Rows:
+    """Rows to learn from, as `open_rows`, but y must be given, and y and weights are in memory where X is."""
+    if y is None:
+        raise ParameterError(f"y: This {owner} estimator requires y to be passed, but the target y is None.")
+    X, y, weights, columns = open_rows(X, y, sample_weight, owner, known, read_y)
+    if source_of(X).in_process:
+        vector = is_vector(y)
+        y, weights = in_memory(y=y, sample_weight=weights)
+        y = y.reshape(-1) if vector else y
+        weights = None if weights is None else weights.reshape(-1)
+    return Rows(X, y, weights, columns)
