@@ -116,8 +116,7 @@ def _generation_in_lock(path) -> int:
 
 def _read_newest(path, expected: int) -> dict | None:
     """The state of a sums file of at least this generation; None if there is no file and none is expected."""
-    wait = 0.05
-    begin = time.monotonic()
+    wait, begin, refreshed = 0.05, time.monotonic(), False
     while True:
         try:
             state = read_sealed(path, "sums")
@@ -126,12 +125,13 @@ def _read_newest(path, expected: int) -> dict | None:
         found = 0 if state is None else state["generation"]
         if found >= expected:
             return state
-        if time.monotonic() - begin > _STALE_SECONDS:
+        if refreshed and time.monotonic() - begin > _STALE_SECONDS:
             break
         # A change to the folder makes most network file systems refresh it. It may belong to another user, or be on a
         # read-only file system.
         with contextlib.suppress(OSError):
             os.utime(os.path.dirname(path))
+        refreshed = True
         time.sleep(wait)
         wait *= 2
     if state is None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
@@ -713,7 +712,8 @@ from daskelm.layer.layer import Layer
 quick = Layer.__call__
 def slow(self, X, **options):
     sys.stderr.write("working\\n")
-    time.sleep(60)
+    # Far longer than the test waits for the process to end.
+    time.sleep(600)
     return quick(self, X, **options)
 Layer.__call__ = slow
 """
@@ -724,10 +724,8 @@ def test_an_interrupt_ends_the_process_at_once(folder, model):
     before = Path("sums.h5").read_bytes()
     task = process("accumulate", model, "X.h5", "T.h5", "--into", "sums.h5", "--quiet", code=SLOW)
     assert task.stderr.readline() == "working\n"
-    begin = time.monotonic()
     task.send_signal(signal.SIGINT)
     status, out, err = finished(task)
-    assert time.monotonic() - begin < 30
     assert (status, out) == (130, "")
     assert err.strip() == "daskelm: interrupted; the same command goes on from what is in the files."
     assert Path("sums.h5").read_bytes() == before

@@ -82,7 +82,7 @@ def test_a_cluster_without_workers_is_no_place_to_wait_for_ever(here):
 
 
 def test_a_scheduler_that_ends(here):
-    with cluster_of(1) as cluster, Client(cluster.scheduler_address, timeout="5s") as client:
+    with cluster_of(1) as cluster, Client(cluster.scheduler_address, timeout="60s") as client:
         future = client.submit(pow, 2, 3)
         assert future.result() == 8
         cluster.close()

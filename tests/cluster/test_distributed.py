@@ -232,10 +232,11 @@ def test_workers_killed_three_times_in_one_fit(monkeypatch, tmp_path):
         advance(self, n_rows)
         if len(killed) < 3 and self.n > 12_000 * (len(killed) + 1):
             # Worker processes of the cluster below; their nannies start new ones, which may take a while.
-            pids = [pid for pid in client.run(os.getpid, on_error="ignore").values() if pid not in killed]
-            if pids:
-                os.kill(pids[0], signal.SIGKILL)
-                killed.append(pids[0])
+            end, pids = time.monotonic() + 120, []
+            while not pids and time.monotonic() < end:
+                pids = [pid for pid in client.run(os.getpid, on_error="ignore").values() if pid not in killed]
+            os.kill(pids[0], signal.SIGKILL)
+            killed.append(pids[0])
 
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as cluster,

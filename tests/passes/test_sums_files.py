@@ -622,11 +622,17 @@ def test_a_change_without_the_lock_is_noticed(here):
 
 def test_a_removed_lock_file_does_not_let_two_in(here):
     """A process that waits for a lock file which is removed meanwhile locks the new one."""
-    code = "from daskelm.sums.file import locked\nwith locked('sums.h5') as file: print('in', flush=True)"
+    code = """
+from daskelm.sums.file import locked
+print("begins", flush=True)
+with locked("sums.h5"):
+    print("in", flush=True)
+"""
     with locked("sums.h5"):
         waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert waiting.stdout.readline() == "begins\n"
         with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(timeout=4)
+            waiting.wait(timeout=1)
         os.remove("sums.h5.lock")
         (here / "sums.h5.lock").touch()
         with open("sums.h5.lock", "r+b") as new:
