@@ -1,3 +1,3 @@
-"""The only code that talks to Dask's schedulers: which one, reduce, gather, and what to say when it is lost."""
+"""The only code that talks to Dask's schedulers: it chooses one, reduces, gathers, and explains lost clusters."""
 
 __all__: list[str] = []

@@ -23,15 +23,11 @@ __all__ = [
     "n_local_threads",
     "runs_here",
     "sharing",
-    "sharing_leaves",
     "this_process",
     "workers_of",
 ]
 
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
-# Graph bytes allowed per leaf before Dask's warning of large graphs: 100,000 leaves, with 600 bytes to describe the
-# rows of each, are no mistake.
-_LEAF_BYTES = 1024
 
 
 def in_task() -> bool:
@@ -73,7 +69,7 @@ def _scheduler():
 
 
 def n_local_threads(in_process: bool = False) -> int:
-    """How many tasks the local scheduler runs at once; `in_process` as for `reduce_here`."""
+    """Number of tasks that the local scheduler runs at once; `in_process` as for `reduce_here`."""
     if local_get(in_process) is not dask.threaded.get:
         return 1
     from dask.system import CPU_COUNT
@@ -114,11 +110,11 @@ _allowing = threading.Lock()
 def sharing(n_bytes: int) -> Iterator[None]:
     """Context in which Dask does not warn of these bytes, which a graph holds once for all its tasks.
 
-    The configuration is as it was afterwards, also when several threads were in such contexts at once.
+    The configuration is restored afterwards, also when several threads were in such contexts at once.
     """
     if "distributed" not in sys.modules:
-        # Without a client there is no warning. Setting a key of distributed's before distributed brings its defaults
-        # would take all of these away when the key is taken back, and no client could be made any more.
+        # Without a client there is no warning. Setting a key of distributed's before distributed has set its defaults
+        # would remove all of these when the key is restored, and no client could be made any more.
         yield
         return
     context = object()
@@ -140,11 +136,6 @@ def _allow(context, n_bytes):
         more = max(_allowed.values(), default=None)
         threshold = _own_threshold if more is None else parse_bytes(_own_threshold) + 2 * more
         dask.config.set({_LARGE_GRAPH: threshold})
-
-
-def sharing_leaves(shared_bytes: int, n_leaves: int):
-    """The same for a graph of many leaves that share these bytes."""
-    return sharing(shared_bytes + _LEAF_BYTES * n_leaves)
 
 
 def runs_here(in_process: bool = False) -> bool:

@@ -87,6 +87,6 @@ def _lost(error, client) -> str | None:
 
 
 def compute(*collections) -> tuple:
-    """`dask.compute`, with the losses of a cluster as errors of this library."""
+    """Results of `dask.compute`, where a cluster's losses are errors of this library."""
     with cluster_errors():
         return dask.compute(*collections)

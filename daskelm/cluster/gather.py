@@ -1,4 +1,4 @@
-"""Values of tasks, wherever Dask says, with progress while they are computed; and values as they are, in graphs."""
+"""Values of tasks, computed wherever Dask runs them and with progress; and a wrapper of plain values in graphs."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ __all__ = ["Value", "gather_with_progress", "map_with_progress"]
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A value in a graph which Dask does not look into; called, as a task without arguments, it gives the value."""
+    """A value in a graph that Dask does not inspect; called, as a task without arguments, it returns the value."""
 
     value: Any
 
     def __call__(self):
-        """Give it."""
+        """Return the value."""
         return self.value
 
 
 def map_with_progress(
     function: Callable, arguments: Sequence[Sequence], sizes: Sequence[int], progress: RowProgress
 ) -> list:
-    """What the function gives for each of several arguments, in order; each is a task.
+    """Results of a function for each of several argument lists, in order; each is a task.
 
     Parameters
     ----------
     function : callable
-        Picklable. Tasks have the label of `progress` as first word of their names.
+        Function to call, picklable. The names of the tasks begin with the label of `progress`.
     arguments : sequence of sequences
-        Of each task; delayed ones among them are computed.
+        Arguments of each task; delayed ones among them are computed.
     sizes : sequence of int
-        What each task counts.
+        Amount that each task adds to the progress: rows, say.
     progress : RowProgress
-        Counts them.
+        Counts the sizes of finished tasks.
 
     Returns
     -------
@@ -61,14 +61,14 @@ def map_with_progress(
 
 
 def gather_with_progress(client, futures: Sequence, sizes: Sequence[int], progress: RowProgress) -> list[Any]:
-    """Values of futures, in order; if one fails, none of the others goes on.
+    """Values of futures, in order; if one fails, the others are cancelled.
 
     Parameters
     ----------
     client : distributed.Client
-        Theirs.
+        Client of the futures.
     futures : sequence of distributed.Future
-        Of the tasks.
+        Futures of the tasks.
     sizes, progress
         As for `map_with_progress`.
 

@@ -1,4 +1,4 @@
-"""Reductions without a cluster: in threads of this process, or by Dask's local scheduler. Knows nothing of ELM."""
+"""Reductions without a cluster, in threads of this process or by Dask's local scheduler; nothing of ELM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .client import local_get, n_local_threads
 from .errors import cluster_errors
 from .receiver import Receiver
 
-__all__ = ["reduce_here", "reduce_locally", "values_in_order"]
+__all__ = ["reduce_here", "reduce_locally"]
 
 
 def reduce_here(
@@ -30,14 +30,14 @@ def reduce_here(
 ) -> None:
     """Reduce calls in threads of this process, in order, so that the same work gives the same bits.
 
-    Dask's local scheduler, which would take the tasks in any order, says how many threads there are.
+    Dask's local scheduler would take the tasks in any order; only its number of threads is used.
 
     Parameters
     ----------
     segments : sequence of sequence of (int, callable)
-        Size and call of the leaves of each segment, none of which needs another.
+        Size and call of the leaves of each segment; no leaf needs another.
     merge : callable
-        Takes a list of values, gives their sum. Associative.
+        Takes a list of values and gives their sum; it is associative.
     receiver : Receiver
         Receives the sum of each segment.
     in_process : bool
@@ -46,7 +46,7 @@ def reduce_here(
     calls = [call for segment in segments for _, call in segment]
     leaves = [(i, size) for i, segment in enumerate(segments) for size, _ in segment]
     totals = _Totals(list(map(len, segments)), merge, receiver)
-    values = values_in_order(calls, min(n_local_threads(in_process), len(calls)))
+    values = _values_in_order(calls, min(n_local_threads(in_process), len(calls)))
     with receiver, contextlib.closing(values):
         for (i, size), value in zip(leaves, values, strict=True):
             if totals.add(i, size, value):
@@ -55,7 +55,7 @@ def reduce_here(
 
 
 class _Totals:
-    """Sums of segments from the values of their leaves, handed over in order; `left` counts the leaves to come."""
+    """Sums of segments from the values of their leaves, handed over in order; `left` counts leaves still to come."""
 
     def __init__(self, left: list[int], merge, receiver: Receiver):
         self.left, self.merge, self.receiver = left, merge, receiver
@@ -65,7 +65,7 @@ class _Totals:
 
     def add(self, i: int, size: int, value) -> bool:
         """Add the value of a leaf of segment i, of this size; True if the work is to end."""
-        # Added at once and forgotten, so that no more than one value per thread waits.
+        # A value is added at once and forgotten, so that no more than one per thread waits.
         self.sums[i] = [self.merge([*self.sums[i], value])] if self.sums[i] else [value]
         self.left[i] -= 1
         self.receiver.on_leaf_done(size)
@@ -84,8 +84,8 @@ class _Totals:
             self.receiver.submit(found.pop)
 
 
-def values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Generator[Any, None, None]:
-    """What the calls give, in order, from threads that are a few calls ahead; close it to leave out the rest."""
+def _values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Generator[Any, None, None]:
+    """Results of the calls, in order, from threads that are a few calls ahead; closing it leaves out the rest."""
     if n_threads <= 1:
         for call in calls:
             yield call()
@@ -95,7 +95,7 @@ def values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Gener
         running: deque = deque()
         try:
             for call in calls:
-                # One more than there are threads, so that none waits while a value is added.
+                # One call more than there are threads is running, so that no thread waits while a value is added.
                 if len(running) > n_threads:
                     yield running.popleft().result()
                 running.append(pool.submit(call))
@@ -107,7 +107,7 @@ def values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Gener
 
 
 class _Stop(Exception):
-    """Leaves Dask's local scheduler when no more is needed."""
+    """Raised to leave Dask's local scheduler when no more values are needed."""
 
 
 def reduce_locally(
@@ -141,15 +141,11 @@ def _in_order(graph, leaves, n_at_once):
     run, before = uuid4().hex, None
     for i, leaf in enumerate(leaves):
         if i >= n_at_once:
-            # Done with all leaves up to this one.
-            graph["done", run, i] = (_nothing, before, leaves[i - n_at_once])
+            # This task is done when all leaves up to this one are; their values, None by then, say nothing.
+            graph["done", run, i] = (_second, before, leaves[i - n_at_once])
             before = "done", run, i
             graph[leaf] = (_second, before, graph[leaf])
     return graph
-
-
-def _nothing(*values):
-    return None
 
 
 def _second(before, value):

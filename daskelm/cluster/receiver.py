@@ -1,4 +1,4 @@
-"""What a reduction hands its values to, as they become known."""
+"""The receiver of a reduction's values: prepares them in a thread, and delivers them in the caller's."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Receiver:
     Parameters
     ----------
     deliver : callable
-        Is given each value, in the caller's thread; if it returns True, the work ends there, and what is still under
-        way is cancelled.
+        Called with each value, in the caller's thread; if it returns True, the work ends there, and running tasks are
+        cancelled.
     prepare : callable, optional
-        Turns a value into what `deliver` is given. It runs in one background thread, while the work goes on.
+        Turns a value into the one that `deliver` is called with, in one background thread, while the work goes on.
     on_leaf_done : callable
         Called with the size of each finished leaf, in the caller's thread.
     should_flush : callable, optional
-        Asked after leaves finished whether their sum so far should be a value of its own, which later ones do not
-        contain. On a cluster, what is done when a leaf has failed becomes a value, too.
+        Called after leaves finished: whether their sum so far should be a value of its own, which later ones do not
+        contain. On a cluster, the sum of the finished leaves becomes a value, too, when a leaf has failed.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Receiver:
         return not self._running
 
     def submit(self, fetch: Callable[[], Any]) -> None:
-        """Receive one more value, which `fetch` gives, in the background thread if there is something to prepare."""
+        """Receive one more value, which `fetch` returns; it runs in the background thread if there is a `prepare`."""
         if self.prepare is None:
             self.stopped = bool(self.deliver(fetch())) or self.stopped
             return
@@ -73,7 +73,7 @@ class Receiver:
         return bool(self._running) and self._running[0].done()
 
     def poll(self) -> bool:
-        """Deliver what is prepared; True if the work is to end."""
+        """Deliver the prepared values; True if the work is to end."""
         while not self.stopped and self.ready():
             self.stopped = bool(self.deliver(self._running.popleft().result()))
         return self.stopped

@@ -56,7 +56,19 @@ DIALECT = (
     (r"\A(?:By|That|What|Which) [a-z]", "what the thing is, or a sentence with a subject"),
 )
 # Folders whose comments and docstrings are free of them.
-CLEAN = ("__init__", "__main__", "blas", "exceptions", "layer", "ridge", "selection", "sums")
+CLEAN = (
+    "__init__",
+    "__main__",
+    "blas",
+    "cluster",
+    "exceptions",
+    "layer",
+    "lazy",
+    "progress",
+    "ridge",
+    "selection",
+    "sums",
+)
 
 # Written so that they do not match themselves.
 MACHINE_PATH = re.compile(rb"(?<![\w.~)}\]-])/(?:home|root|work|opt|Users)/")
