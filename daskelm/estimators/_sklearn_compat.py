@@ -1,17 +1,17 @@
 """Private interfaces of scikit-learn, each with the versions that have it; no other module uses one.
 
-Checked with scikit-learn 1.6 to 1.9. Those without a fallback are there in all of these.
+Versions are those from 1.6 on, the oldest that daskelm allows: names without another version are in 1.6.1, 1.7.2, 1.8.0
+and 1.9.1.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# 1.2 on: what `set_output` asks for; public is only `set_output` itself.
+# What `set_output` asks for; public is only `set_output` itself.
 from sklearn.utils._set_output import _get_output_config as output_config
 
-# Checks of arrays: 0.22 on (`_check_sample_weight`, `_num_samples`), 1.0 on (`_check_feature_names_in`), and 1.6 on as
-# a function (`_check_n_features`). The public `validate_data` needs an array in memory for each of them.
+# Checks of names, lengths and weights: the public `validate_data` has no part that does one of them alone.
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
