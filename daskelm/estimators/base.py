@@ -17,9 +17,9 @@ from ..hdf5.paths import refuse_written
 from ..layer.layer import Layer
 from ..passes.predict import LayerOutput, apply
 from ._sklearn_compat import FittedTable, check_feature_names_in, output_config
-from .checking import Columns, open_X
+from .checking import open_X
 from .drawing import draw_layer
-from .fitted import Fitted, made_with
+from .fitted import Columns, Fitted, made_with
 from .state import from_plain, to_plain
 
 __all__ = ["BaseELM"]

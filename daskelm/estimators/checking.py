@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -19,16 +18,9 @@ from ..data.interop import header_of, to_supported
 from ..data.source import Source, in_memory, n_columns, source_of
 from ..exceptions import DataError, InputTypeError, ParameterError
 from ._sklearn_compat import check_n_features, check_sample_weight
+from .fitted import Columns
 
-__all__ = ["Columns", "Rows", "check_bool", "is_vector", "open_X", "open_rows", "open_table", "open_weights"]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Number of the columns of X, and their names if they have any."""
-
-    n_features: int
-    names: tuple[str, ...] | None = None
+__all__ = ["Rows", "check_bool", "is_vector", "open_X", "open_rows", "open_table", "open_weights"]
 
 
 class Rows(NamedTuple):

@@ -16,12 +16,19 @@ from ..passes.curve_pass import LearningCurve
 from ..ridge.solve import Solution
 from ..selection.select import Selected, results_of
 from ..sums.normal_equations import NormalEquations
-from .checking import Columns
 
-__all__ = ["Choice", "Fitted", "made_with"]
+__all__ = ["Choice", "Columns", "Fitted", "made_with"]
 
 # Parameters that the layer and its sums depend on: after a change of one of them, both must be made anew.
 _MADE_WITH = ("neurons", "standardize", "dtype", "random_state", "class_weight", "gram_dtype")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Number of the columns of X, and their names if they have any."""
+
+    n_features: int
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

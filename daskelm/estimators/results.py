@@ -15,8 +15,8 @@ from ..passes.predict import WeightedOutput, apply
 from ..ridge.solve import Solution
 from ..sums.normal_equations import NormalEquations
 from ._sklearn_compat import num_samples
-from .checking import Columns, Rows, open_rows, open_table, open_weights
-from .fitted import Choice, Fitted
+from .checking import Rows, open_rows, open_table, open_weights
+from .fitted import Choice, Columns, Fitted
 from .state import write_model
 
 __all__ = ["ResultMethods"]

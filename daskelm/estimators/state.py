@@ -20,8 +20,7 @@ from ..passes.curve_pass import LearningCurve
 from ..ridge.solve import Solution
 from ..selection.select import named
 from ..sums.normal_equations import NormalEquations
-from .checking import Columns
-from .fitted import Choice, Fitted, made_with
+from .fitted import Choice, Columns, Fitted, made_with
 
 __all__ = ["SavedModel", "from_plain", "read_model", "to_plain", "write_model"]
 
