@@ -40,6 +40,7 @@ def parse_classifier(scope, model, inputs, custom_parsers=None):
             "options: a ZipMap, which gives probabilities as dicts, takes them in float; got inputs in double. Give "
             "options={'zipmap': False}, or inputs in float32."
         )
+    # This function is private in skl2onnx, as of version 1.20.
     return library("skl2onnx._parse")._parse_sklearn_classifier(scope, model, inputs, custom_parsers)
 
 

@@ -35,18 +35,13 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None, verbose: i
     -------
     float
     """
-    if n_columns(y) != n_columns(predicted):
-        raise DataError(
-            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
-        )
     return r2_of(reduce(merge_squares, _over_chunks(squares_of, y, predicted, weights, verbose)))
 
 
 def r2_of(squares: tuple) -> float:
     """The coefficient of determination from what `squares_of` gave."""
     total, mean, about_mean, errors = squares
-    if not total:
-        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+    _check_total(total)
     ratio = varies(errors, total, mean).astype(float)
     np.divide(errors, about_mean, where=varies(about_mean, total, mean), out=ratio)
     return float(np.mean(1 - ratio))
@@ -70,20 +65,25 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verb
     -------
     float
     """
-    if n_columns(y) != n_columns(predicted):
-        raise DataError(
-            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
-        )
     right, total = np.sum(_over_chunks(_hits, y, predicted, weights, verbose), axis=0)
-    if not total:
-        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+    _check_total(total)
     return float(right / total)
 
 
 def _over_chunks(function, y, predicted, weights, verbose):
+    """Results of the function for each chunk of rows of y, predictions and weights, which are checked first."""
+    if n_columns(y) != n_columns(predicted):
+        raise DataError(
+            f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
+        )
     if not predicted.shape[0]:
         raise DataError("X must have at least one row to score; got 0.")
     return apply_to_rows(function, {"": predicted, "y": y, "sample_weight": weights}, verbose, "score")
+
+
+def _check_total(weight):
+    if not weight:
+        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
 
 
 def _weights(weights, n, first_row):
