@@ -80,10 +80,8 @@ def accumulate(
     """
     ranges = [(0, check_lengths(X=X, y=y, sample_weight=weights))] if ranges is None else ranges
     if provenance is None:
-        provenance = Provenance()
-        files = source_of(X).files
-        if files is not None and any(a < b for a, b in ranges):
-            provenance = provenance_of(Table(files, y, weights, targets))
+        some = any(a < b for a, b in ranges)
+        provenance = provenance_of(Table(X, y, weights, targets)) if some else Provenance()
     sums = run_pass(Pass(), layer, targets, X, y, weights, provenance.origins, ranges, verbose)
     return _nothing(layer, targets) if sums is None else check_sums(sums, layer, provenance)
 
