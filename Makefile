@@ -22,12 +22,12 @@ demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
 	$(BIN)/python examples/flights.py
 
 test: .venv/.dev  ## Run the tests, with few random examples each; with a real Slurm too, where one is installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	@if [ -z "$(WITHOUT_SLURM)" ] && PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
 	    $(BIN)/pytest -m cluster tests/real_clusters/test_slurm.py; fi
 
-campaign: .venv/.dev  ## Run the property tests, with many random examples each
-	DASKELM_CAMPAIGN=full $(BIN)/pytest -m campaign
+campaign: .venv/.dev  ## Run the property tests with many random examples each, and large tables of cases wholly
+	DASKELM_CAMPAIGN=full $(BIN)/pytest --numprocesses 2 -m "campaign or full"
 
 cluster: .venv/.dev .venv-docker/.done  ## Run the tests that need root and what .ci/packages installs, which `test` leaves out
 	@command -v ip > /dev/null || { echo "cluster: the command ip is missing; as root: .ci/packages" >&2; exit 1; }

@@ -554,25 +554,33 @@ def keys_on(client):
     return [key for key in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))]
 
 
+@pytest.fixture
 def settled(client):
-    for _ in range(100):
-        if not (keys := keys_on(client)):
-            return True
-        time.sleep(0.05)
-    return keys
+    """Whether the scheduler forgets all tasks that were added since; other tests' may still be on their way out."""
+    before = keys_on(client)
+
+    def settled():
+        end = time.monotonic() + 60
+        while left := set(keys_on(client)).difference(before):
+            if time.monotonic() > end:
+                return left
+            time.sleep(0.05)
+        return True
+
+    return settled
 
 
-def test_an_end_an_error_and_an_interrupt_leave_no_tasks_behind(client, files):
+def test_an_end_an_error_and_an_interrupt_leave_no_tasks_behind(settled, files):
     def interrupt(point):
         raise KeyboardInterrupt
 
     assert regressor().fit(*files["many"], callback=lambda point: True).stopped_early_
-    assert settled(client) is True
+    assert settled() is True
     with pytest.raises(KeyboardInterrupt):
         regressor().fit(*files["many"], callback=interrupt)
-    assert settled(client) is True
+    assert settled() is True
     curved(*files["many"])
-    assert settled(client) is True
+    assert settled() is True
 
 
 @pytest.mark.parametrize("where", ["threads", "client"])
@@ -583,12 +591,11 @@ def test_errors_of_tasks_are_raised_as_they_are(request, where):
         return block
 
     x = da.from_array(X, chunks=(100, D)).map_blocks(fail, dtype=float, meta=np.empty((0, 0)))
-    if where == "client":
-        client = request.getfixturevalue("client")
+    settled = request.getfixturevalue("settled") if where == "client" else None
     with pytest.raises(OSError, match="on fire"):
         ELMRegressor(L, standardize=False, tol=1e-3).fit(x, da.from_array(Y, chunks=100))
-    if where == "client":
-        assert settled(client) is True
+    if settled:
+        assert settled() is True
 
 
 # The tree in segments
@@ -634,19 +641,20 @@ def test_what_is_not_needed_is_not_done(request, tmp_path, where):
     seen = []
     receiver = Receiver(lambda value: seen.append(value) or len(seen) == 2, prepare=sorted)
     if where == "client":
-        client = request.getfixturevalue(where)
-        reduce_graph(*in_segments([2, 2, 200], leaf), concatenate, receiver, client=client)
-        assert settled(client) is True
+        client, settled = request.getfixturevalue(where), request.getfixturevalue("settled")
+        reduce_graph(*in_segments([2, 2, 2000], leaf), concatenate, receiver, client=client)
+        assert settled() is True
     elif where == "threads":
         with dask.config.set(scheduler="threads", num_workers=2):
-            reduce_graph(*in_segments([2, 2, 200], leaf), concatenate, receiver)
+            reduce_graph(*in_segments([2, 2, 2000], leaf), concatenate, receiver)
     else:
         with dask.config.set(scheduler="threads", num_workers=2):
-            calls = [[(10, lambda i=i: leaf(i)) for i in part] for part in ([0, 1], [2, 3], range(4, 200))]
+            calls = [[(10, lambda i=i: leaf(i)) for i in part] for part in ([0, 1], [2, 3], range(4, 2000))]
             reduce_here(calls, concatenate, receiver)
     assert seen == [[0, 1], [2, 3]]
     time.sleep(0.1)
-    assert len(list(tmp_path.iterdir())) < 60
+    # Leaves of 20 ms go on until the second value is taken; on a busy machine this may last ten seconds, not twenty.
+    assert len(list(tmp_path.iterdir())) < 1000
 
 
 def test_work_goes_on_while_a_value_is_taken(no_client):
