@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from sklearn.utils import metadata_routing
 
-from ..data.inputs import rows_between
 from ..data.source import source_of
 from ..data.targets import Targets
 from ..exceptions import NotSolvedError, ParameterError
@@ -242,14 +241,14 @@ class FittingMethods(FitCallbacks):
             return self
         fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
         # All rows are given to the pass, since the rows around the range distinguish the table from others.
-        sums = accumulate(*work, ranges=[rows_between(work.X, rows)], verbose=self.verbose)
+        sums = accumulate(*work, ranges=[source_of(work.X).row_range(rows)], verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
         return self
 
     def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
         """Add rows to a file; the number of those that were not counted there before."""
         _, work = self._work(X, T, sample_weight, "accumulate")
-        return add_rows(into, *work, rows_between(work.X, rows), lock=lock, verbose=self.verbose)
+        return add_rows(into, *work, source_of(work.X).row_range(rows), lock=lock, verbose=self.verbose)
 
     def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
@@ -282,7 +281,7 @@ class FittingMethods(FitCallbacks):
             The rows read otherwise than when they were added.
         """
         fitted, work = self._work(X, T, sample_weight, "remove")
-        start, stop = rows_between(work.X, rows)
+        start, stop = source_of(work.X).row_range(rows)
         if sums is not None:
             remove_rows(sums, *work, (start, stop), lock=lock, verbose=self.verbose)
             return self

@@ -230,7 +230,7 @@ def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tu
             for j, side in enumerate(sides):
                 grid[np.ix_(rows, side)] += 1 if i == j else -1
     covered = (grid.cumsum(0).cumsum(1)[:-1, :-1] > 0).all(axis=1)
-    return union((int(row_edges[i]), int(row_edges[i + 1])) for i in np.flatnonzero(~covered))
+    return union((row_edges[i], row_edges[i + 1]) for i in np.flatnonzero(~covered))
 
 
 def _edges(runs, end):
@@ -296,9 +296,9 @@ def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
 
 
 def union(runs) -> list[tuple[int, int]]:
-    """Runs of rows merged where they overlap or touch, in order."""
+    """Runs of rows without the empty ones, merged where they overlap or touch, in order."""
     out: list[tuple[int, int]] = []
-    for first, last in sorted(runs):
+    for first, last in sorted((int(a), int(b)) for a, b in runs if a < b):
         if out and first <= out[-1][1]:
             out[-1] = out[-1][0], max(last, out[-1][1])
         else:

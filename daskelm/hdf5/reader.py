@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from .dataset import OpenPart, Part
+from .dataset import OpenPart
 
-__all__ = ["Hdf5Reader", "RowsOfParts"]
-
-
-class RowsOfParts(Protocol):
-    """Rows to read: those of several datasets, one after the other."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n_rows, n_columns), or (n_rows,) of 1-D datasets."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the numbers that are read."""
-
-    def ranges(self) -> Sequence[tuple[Part, int, int]]:
-        """(part, first, last + 1), in rows of that part."""
+__all__ = ["Hdf5Reader"]
 
 
 class Hdf5Reader:
-    """Reads blocks of rows, and keeps the file of the last block open, with its cache of chunks.
+    """Reads blocks of `Hdf5Rows`, and keeps the file of the last block open, with its cache of chunks.
 
     With `reuse`, each read overwrites the block that the previous one returned.
     """
 
-    def __init__(self, source: RowsOfParts, reuse: bool = False):
+    def __init__(self, source: Any, reuse: bool = False):
         self.source, self._ranges = source, source.ranges()
         self._row_shape, self._dtype = source.shape[1:], source.dtype
         # The system zeroes new memory page by page, and Dask's workers give it back as soon as it is freed. Reading

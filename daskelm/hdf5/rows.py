@@ -299,7 +299,6 @@ def _found(file, path, name):
 
 def _description(dataset, path, version, now):
     missing = missing_values(dataset)
-    survey = surveyed(dataset, path, missing)
     part = Part(
         path,
         dataset.name,
@@ -307,13 +306,10 @@ def _description(dataset, path, version, now):
         dataset.chunks[0] if dataset.chunks else 1,
         size=version[0],
         modified=version[1],
-        cache_bytes=survey.cache_bytes,
         fetched_bytes=fetched_bytes(dataset) if is_url(path) else 0,
         missing=missing,
-        unpacking_bytes=survey.unpacking_bytes,
-        holes=tuple(survey.holes),
-        sources=tuple(survey.versions),
         described_at=now,
+        **surveyed(dataset, path, missing),
     )
     return part, dataset.shape, dataset.dtype.newbyteorder("=")
 

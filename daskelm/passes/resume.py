@@ -1,4 +1,4 @@
-"""Rows into a sums file: only those that are missing there, committed as the work goes on."""
+"""Rows that are added to a sums file, if they are missing there, and committed as the work goes on; or taken out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from ..data.targets import Targets
 from ..exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
 from ..hdf5.paths import refuse_added
 from ..layer.layer import Layer
+from ..progress import RowProgress
 from ..sums.file import add_to_file, locked, read_current, subtract_from_file
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
-from .accumulate import accumulate, accumulate_in_parts
+from .accumulate import accumulate, check_sums, run_in_segments
+from .tasks import Pass, n_rows_of
 
 __all__ = ["accumulate_with_checkpoint", "add_rows", "remove_rows"]
 
-# A commit comes this many times what the last one took after it, and not before these seconds: at most 5 % of the time
-# goes into commits.
+# The next commit comes after this many times the seconds that the last one took, and after these seconds at least, so
+# that at most 5 % of the time goes into commits.
 _COMMIT_SHARE, _COMMIT_SECONDS = 20, 10.0
 
 
@@ -38,17 +40,17 @@ class _Job:
     stop: int
 
     def provenance(self, ledger: Ledger) -> Provenance:
-        """Where the rows of X come from: files, or nowhere."""
+        """Where the rows of X come from: files, or memory."""
         edges = (self.start - 1, self.start, self.stop - 1, self.stop)
         return provenance_of(Table(self.X, self.y, self.weights, self.targets), ledger, edges)
 
     def missing(self, origins: Sequence[Origin]) -> list[tuple[int, int]]:
-        """Ranges of rows of X that are not counted: all of them where they come from nowhere."""
+        """Ranges of rows of X that are not counted: all rows where X is in no file."""
         if not origins:
             return [(self.start, self.stop)] if self.start < self.stop else []
         out: list[tuple[int, int]] = []
         for a, b in (rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()):
-            # One range from file to file: tasks are cut from ranges.
+            # Ranges are joined across files, since no task crosses the end of a range.
             if out and out[-1][1] == a:
                 a = out.pop()[0]
             out.append((a, b))
@@ -60,11 +62,20 @@ class _Job:
         return accumulate(*data, provenance=provenance, ranges=ranges, verbose=verbose)
 
     def sum_into(self, commits: _Commits, provenance, ranges, verbose) -> None:
-        """Commit the sums of these ranges of rows of X."""
-        data = self.layer, self.targets, self.X, self.y, self.weights
-        # Rows from memory cannot be known again, so all of them are added or none.
-        due = commits.due if provenance.origins else None
-        accumulate_in_parts(commits.flush, due, *data, provenance=provenance, ranges=ranges, verbose=verbose)
+        """Commit the sums of these ranges of rows of X, in parts that have no row in common."""
+        run_in_segments(
+            Pass(),
+            self.layer,
+            self.targets,
+            (self.X, self.y, self.weights),
+            provenance.origins,
+            ranges,
+            RowProgress(n_rows_of(ranges), verbose, Pass.name),
+            lambda done: None,
+            prepare=lambda sums: commits.flush(check_sums(sums, self.layer, provenance)),
+            # Rows from memory cannot be recognised later, so all of them are added or none.
+            should_flush=commits.due if provenance.origins else None,
+        )
 
 
 def add_rows(
@@ -79,7 +90,7 @@ def add_rows(
     lock: bool = True,
     verbose: int | bool = 0,
 ) -> int:
-    """Add rows to a sums file, but those that it counts already; what is done is committed now and then.
+    """Add rows to a sums file, except those that it counts already; finished work is committed at intervals.
 
     Parameters
     ----------
@@ -90,7 +101,7 @@ def add_rows(
     rows : (start, stop), optional
         Which rows; all if not given.
     lock : bool, default=True
-        Whether to hold the lock of the file; without, nobody else may write to it.
+        Whether to hold the lock of the file; without it, no other process may write to the file.
     verbose : int, default=0
         Whether to show progress.
 
@@ -112,7 +123,7 @@ def add_rows(
     job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
     n_added, seen = 0, None
     while True:
-        # Before any work: whether the file can be locked, is one, and of this layer.
+        # This is checked before any work: the file can be locked, holds sums, and is of this layer.
         with locked(path, lock) as file:
             held = file.read()
             if held is not None:
@@ -133,14 +144,14 @@ def add_rows(
             n_added += commits.n_rows
             if ledger == seen:
                 raise
-            # Somebody else added some of these rows meanwhile: see again what is missing.
+            # Another process added some of these rows meanwhile: find again which are missing.
             seen = ledger
 
 
 def accumulate_with_checkpoint(
     path, layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None, *, verbose: int | bool = 0
 ) -> NormalEquations:
-    """The sums of all rows, through a file that holds what is done so far: a call that was killed can go on there.
+    """The sums of all rows, by way of a file that holds the finished work, so that a killed call can be continued.
 
     Parameters
     ----------
@@ -176,7 +187,7 @@ def accumulate_with_checkpoint(
 
 
 class _Commits:
-    """Adds sums to the file, and says when the next ones are due."""
+    """Adds sums to the file, and decides when the next commit is due."""
 
     def __init__(self, path, lock: bool):
         self.path, self.lock, self.n_rows = path, lock, 0
@@ -205,7 +216,7 @@ def remove_rows(
     lock: bool = True,
     verbose: int | bool = 0,
 ) -> int:
-    """Take rows out of a sums file again, all at once.
+    """Take rows out of a sums file, all at once.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
 from ..layer.sublayer import nested_order
+from ..ridge.eigen import GCV_GRID
 from ..ridge.moments import varies
 from ..ridge.path import default_alphas
 from ..ridge.solve import check_alpha
@@ -50,7 +51,10 @@ class Grid:
                 )
             alphas = np.array(given, np.float64)
         if n_neurons is None:
-            return cls(alphas, [layer.n_neurons] if ranking is None else _default_sizes(layer.n_neurons))
+            L = layer.n_neurons
+            # With a ranking, about ten sizes in geometric steps, from a hundredth of the neurons to all.
+            steps = [L] if ranking is None else np.geomspace(max(L / 100, 1), L, 10).round()
+            return cls(alphas, np.unique(steps).astype(int).tolist())
         sizes = np.atleast_1d(np.asarray(n_neurons, object)).ravel().tolist()
         whole = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
         if not sizes or not whole or not all(1 <= size <= layer.n_neurons for size in sizes):
@@ -59,6 +63,11 @@ class Grid:
                 f"of them; got {n_neurons!r}. The full layer is the parameter neurons."
             )
         return cls(alphas, [int(size) for size in sizes])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_alphas, n_sizes); the most that it can be as long as the penalties depend on the sums."""
+        return len(GCV_GRID if self.alphas is None else self.alphas), len(self.sizes)
 
     def with_alphas(self, HH: np.ndarray) -> Grid:
         """The grid with default penalties for this HH (centred, over all rows), if none were given."""
@@ -140,11 +149,6 @@ class Criterion(Protocol):
 def default_score(targets: Targets) -> str:
     """Default of `scoring` where rows are scored: r2, or accuracy for classes."""
     return "r2" if targets.meaning == "numbers" else "accuracy"
-
-
-def _default_sizes(n_neurons):
-    """About ten numbers of neurons in geometric steps, from a hundredth of them to all."""
-    return np.unique(np.geomspace(max(n_neurons / 100, 1), n_neurons, 10).round().astype(int)).tolist()
 
 
 def score_of(scoring, problem: Problem) -> str | RowScore:

@@ -22,7 +22,7 @@ from ..sums.provenance import Provenance, Table, provenance_of
 from ..sums.row_notes import RowLog
 from .folds import Folds
 
-__all__ = ["FoldSums", "accumulate_folds", "fold_need"]
+__all__ = ["FoldSums", "PassOfFolds", "accumulate_folds", "fold_need"]
 
 # A product of fewer rows than these is slower per row.
 _LEAST_ROWS = 512
@@ -96,17 +96,24 @@ def accumulate_folds(
     return FoldSums(parts, provenance.describe(found.ledger))
 
 
-class _FoldPass(Pass):
-    def __init__(self, folds, in_runs):
-        self.folds, self.in_runs, self.n_parts = folds, in_runs, folds.n_parts
+class PassOfFolds(Pass):
+    """A pass whose tasks need the test part of each of their rows."""
+
+    folds: Folds
 
     def __getstate__(self):
         # Each task gets the folds of its own rows through `part`.
-        return {"folds": None, "in_runs": self.in_runs, "n_parts": self.n_parts}
+        return self.__dict__ | {"folds": None}
 
     def part(self, runs):
+        """The test part of the rows, or of each of them."""
         [(start, stop)] = runs
         return self.folds.between(start, stop)
+
+
+class _FoldPass(PassOfFolds):
+    def __init__(self, folds, in_runs):
+        self.folds, self.in_runs, self.n_parts = folds, in_runs, folds.n_parts
 
     def begin(self, layer, targets, origins, part):
         return _Collector(layer, targets, origins, part, self.n_parts)

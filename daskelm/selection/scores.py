@@ -144,10 +144,6 @@ class _OfLabels:
     def truth(self, y):
         return self.targets.indices(y) if isinstance(self.targets, ClassTargets) else self.targets.encode(y) > 0.5
 
-    @property
-    def n_classes(self):
-        return len(self.targets.classes) if isinstance(self.targets, ClassTargets) else self.targets.n_targets
-
     def counts(self, outputs, truth, weights):
         m, total = outputs.shape[1], weights.sum()
         if isinstance(self.targets, IndicatorTargets):
@@ -156,7 +152,7 @@ class _OfLabels:
             both = np.tensordot(weights, predicted & truth[:, None, :], 1)
             of_predicted, of_true = np.tensordot(weights, predicted, 1), np.tile(weights @ truth, (m, 1))
         else:
-            n, predicted = self.n_classes, self._predicted(outputs)
+            n, predicted = len(self.targets.classes), self._predicted(outputs)
             hit = predicted == truth[:, None]
             right = weights @ hit
             if self.name == "accuracy":

@@ -64,6 +64,7 @@ CLEAN = (
     "exceptions",
     "layer",
     "lazy",
+    "passes",
     "progress",
     "ridge",
     "selection",

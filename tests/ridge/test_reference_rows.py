@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import as_given
 from scipy.linalg import solve_triangular
 
 from daskelm import ELMRegressor, Neurons, NormalEquations
 from daskelm.blas import add_outer, add_outer_packed, subtract_row
 from daskelm.layer.layer import Layer
 from daskelm.layer.neurons import KINDS
-from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH, Accumulator
-from daskelm.passes.gram import DoubleGram, LongSum, SingleGram
+from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH, Accumulator, DoubleGram, LongSum, SingleGram
 from daskelm.ridge.packed import move_transposed, pack_in_place, unpack
 from daskelm.sums.ledger import Ledger
 
@@ -47,7 +47,7 @@ def summed(H, T, weights=None, block=500, dtype=np.float64):
     accumulator = Accumulator("f", H.shape[1], T.shape[1], dtype=dtype)
     for start in range(0, len(H), block):
         rows = slice(start, start + block)
-        accumulator.add(H[rows], T[rows], None if weights is None else weights[rows])
+        accumulator.add(as_given, H[rows], T[rows], None if weights is None else weights[rows])
     return accumulator.result("float64", Ledger(n_unknown=len(H)))
 
 
@@ -157,9 +157,9 @@ def test_neurons_that_few_rows_excite(merged):
         total = sum(parts)
     else:
         accumulator = Accumulator("f", 2, 1)
-        accumulator.add(H, T)
+        accumulator.add(as_given, H, T)
         for _ in range(n_rest):
-            accumulator.add(rest, np.zeros((len(rest), 1)))
+            accumulator.add(as_given, rest, np.zeros((len(rest), 1)))
         total = accumulator.result("float64", Ledger())
     assert abs(total.HH[0, 0] / exact - 1) < 5e-13
     assert total.HH[1, 1] == 0
@@ -241,7 +241,7 @@ def test_a_hundred_million_rows_of_one_task():
     T = np.stack([np.full(n, 0.3), H[:, 3] + rng.normal(size=n)], axis=1)
     accumulator = Accumulator("f", 7, 2)
     for _ in range(times):
-        accumulator.add(H, T)
+        accumulator.add(as_given, H, T)
     sums = accumulator.result("float64", Ledger())
     h, t = H.astype(np.longdouble), T.astype(np.longdouble)
     HH, HT, TT = ((times * (a.T @ b)).astype(float) for a, b in ((h, h), (h, t), (t, t)))

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from layers import as_given
 from sklearn.linear_model import Ridge, RidgeCV
 
 from daskelm.blas import factorise
@@ -23,7 +24,7 @@ T = H @ RNG.standard_normal((8, 2)) + RNG.standard_normal((200, 2)) + 3
 
 def sums(H=H, T=T, weights=None):
     accumulator = Accumulator("f", H.shape[1], T.shape[1])
-    accumulator.add(H.copy(), T.copy(), weights)
+    accumulator.add(as_given, H.copy(), T.copy(), weights)
     return accumulator.result("float64", None)
 
 

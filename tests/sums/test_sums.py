@@ -9,6 +9,7 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import as_given
 
 from daskelm import NormalEquations
 from daskelm.blas import add_gram
@@ -28,7 +29,7 @@ def sums(rows=slice(None), weights=None, fingerprint="f", ledger=None, blocks=1,
     h, t = H[rows], T[rows]
     w = None if weights is None else weights[rows]
     for part in np.array_split(np.arange(len(h)), blocks):
-        accumulator.add(h[part].copy(), t[part].copy(), None if w is None else w[part])
+        accumulator.add(as_given, h[part].copy(), t[part].copy(), None if w is None else w[part])
     return accumulator.result("float64", Ledger(n_unknown=len(h)) if ledger is None else ledger)
 
 
@@ -154,7 +155,7 @@ def test_merging_about_different_references_keeps_small_residuals():
     parts = []
     for rows in (slice(0, 50), slice(50, N)):
         accumulator = Accumulator("f", 2, 1)
-        accumulator.add(h[rows].copy(), t[rows, None].copy())
+        accumulator.add(as_given, h[rows].copy(), t[rows, None].copy())
         parts.append(accumulator.result("float64", Ledger()))
     m = (parts[0] + parts[1]).moments(centred=True)
     exact_t = [Fraction(float(v)) for v in t]
