@@ -134,7 +134,7 @@ def _filter(name):
     help="NUMBER:KIND with commas between, such as 10:lin,5:tanh,15:sigm, or a number of tanh neurons. Kinds: lin, "
     "sigm, tanh, relu, rbf_l1, rbf_l2, rbf_linf, functions such as numpy.sin. All inputs and 200 tanh if not given.",
 )
-@click.option("--alpha", metavar="gcv|FLOAT", type=ALPHA, default="gcv", show_default=True, help="Penalty.")
+@click.option("--alpha", metavar="auto|gcv|FLOAT", type=ALPHA, default="auto", show_default=True, help="Penalty.")
 @click.option("--classifier/--regressor", default=None, help="A classifier if there are classes, else a regressor.")
 @click.option("--classes", metavar="0,1,...", type=CLASSES, help="All labels that will come.")
 @click.option("--labels", metavar="T", type=DATA, help="Data file to take the classes from.")

@@ -114,7 +114,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         self,
         neurons=None,
         *,
-        alpha="gcv",
+        alpha="auto",
         standardize=True,
         fit_intercept=True,
         class_weight=None,

@@ -16,15 +16,17 @@ from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
 from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
-from ..ridge.solve import solve
+from ..ridge.solve import Solution, is_auto
+from ..sums.content import n_folds
 from ..sums.file import read_sums
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Table, provenance_of
+from ..sums.solved import solve_sums
 from ._sklearn_compat import with_callbacks
 from .callbacks import FitCallbacks
-from .checking import is_vector
+from .checking import check_bool, is_vector
 from .fitted import Fitted
-from .solving import check_can_add, check_sums_match, own_sums, select_with, solve_with
+from .solving import check_can_add, check_sums_match, own_sums, select_with
 
 __all__ = ["FittingMethods"]
 
@@ -130,24 +132,39 @@ class FittingMethods(FitCallbacks):
             work = _Work(drawn.layer, targets, rows.X, rows.y, rows.weights)
             sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
             # 4. The output weights B from HH and HT.
-            solution = solve(sums.moments(centred=self.fit_intercept), self.alpha)
+            solution = self._solution(sums)
             # 5. All of it is kept, last and at once.
             vector = is_vector(rows.y)
             self._fitted = drawn.solved(sums, solution, targets=targets, curve=curve, vector_target=vector)
         return self
 
+    def _n_folds(self, n_neurons: int, sums: NormalEquations | None = None) -> int:
+        """Folds that rows are divided into, for sums of their own or to be added to `sums`; 1 for none."""
+        if sums is not None and sums.n_samples:
+            return max(len(sums.folds), 1)
+        return n_folds(n_neurons) if is_auto(self.alpha) else 1
+
+    def _solution(self, sums: NormalEquations) -> Solution:
+        centred = check_bool(self.fit_intercept, "fit_intercept")
+        return solve_sums(sums, self.alpha, fit_intercept=centred, per_target=self._per_target())
+
+    def _per_target(self) -> bool:
+        """Whether each target gets a penalty of its own, where it is chosen."""
+        return False
+
     def _sum(self, work, checkpoint, curved, callbacks, tol) -> tuple[NormalEquations, LearningCurve | None]:
+        folds = self._n_folds(work.layer.n_neurons)
         if curved:
             options = {"alpha": self.alpha, "fit_intercept": self.fit_intercept, "callbacks": callbacks, "tol": tol}
-            return accumulate_with_curve(*work, verbose=self.verbose, **options)
+            return accumulate_with_curve(*work, n_folds=folds, verbose=self.verbose, **options)
         if checkpoint is None:
-            return accumulate(*work, verbose=self.verbose), None
+            return accumulate(*work, n_folds=folds, verbose=self.verbose), None
         if not isinstance(self.random_state, int | np.integer):
             raise ParameterError(
                 "checkpoint: random_state must be an int, since the call that goes on must draw the same "
                 f"layer; got {self.random_state!r}."
             )
-        return accumulate_with_checkpoint(checkpoint, *work, verbose=self.verbose), None
+        return accumulate_with_checkpoint(checkpoint, *work, n_folds=folds, verbose=self.verbose), None
 
     @property
     def learning_curve_(self) -> dict:
@@ -180,7 +197,8 @@ class FittingMethods(FitCallbacks):
         if fitted is None:
             fitted = self._draw(rows.X, rows.weights, rows.columns, whole=False)
         targets = self._make_targets(rows.y, rows.weights, whole=False, classes=classes)
-        sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, verbose=self.verbose)
+        folds = self._n_folds(fitted.layer.n_neurons, fitted.sums)
+        sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, n_folds=folds, verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))
         return self
 
@@ -241,14 +259,17 @@ class FittingMethods(FitCallbacks):
             return self
         fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
         # All rows are given to the pass, since the rows around the range distinguish the table from others.
-        sums = accumulate(*work, ranges=[source_of(work.X).row_range(rows)], verbose=self.verbose)
+        folds, ranges = self._n_folds(work.layer.n_neurons, fitted.sums), [source_of(work.X).row_range(rows)]
+        sums = accumulate(*work, ranges=ranges, n_folds=folds, verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
         return self
 
     def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
         """Add rows to a file; the number of those that were not counted there before."""
         _, work = self._work(X, T, sample_weight, "accumulate")
-        return add_rows(into, *work, source_of(work.X).row_range(rows), lock=lock, verbose=self.verbose)
+        folds = self._n_folds(work.layer.n_neurons)
+        rows = source_of(work.X).row_range(rows)
+        return add_rows(into, *work, rows, n_folds=folds, lock=lock, verbose=self.verbose)
 
     def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
@@ -292,7 +313,8 @@ class FittingMethods(FitCallbacks):
         in_files = source_of(work.X).files is not None
         table = Table(work.X, work.y, work.weights, work.targets)
         known = provenance_of(table, own, edges) if in_files else None
-        gone = accumulate(*work, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
+        folds = self._n_folds(work.layer.n_neurons, fitted.sums)
+        gone = accumulate(*work, provenance=known, ranges=[(start, stop)], n_folds=folds, verbose=self.verbose)
         self._fitted = replace(fitted, sums=fitted.sums - gone, solution=None)
         return self
 
@@ -325,7 +347,7 @@ class FittingMethods(FitCallbacks):
         fitted = self._check_same_parameters(what)
         sums = own_sums(fitted, what, type(self).__name__) if sums is None else read_sums(sums)
         self._check_sums_match(sums)
-        return solve_with(fitted, sums, alpha=self.alpha, fit_intercept=self.fit_intercept)
+        return fitted.solved(sums, self._solution(sums))
 
     def select(
         self, sums=None, *, validation=None, n_neurons=None, ranking=None, alphas=None, cv=None, scoring=None

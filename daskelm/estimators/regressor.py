@@ -104,7 +104,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         self,
         neurons=None,
         *,
-        alpha="gcv",
+        alpha="auto",
         standardize=True,
         fit_intercept=True,
         dtype=None,

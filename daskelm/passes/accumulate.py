@@ -26,6 +26,8 @@ from ..data.targets import Targets
 from ..exceptions import DataError
 from ..layer.layer import Layer
 from ..progress import RowProgress
+from ..sums.content import n_folds as n_folds_of
+from ..sums.fold_sums import FoldSums
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
 from ..sums.row_cells import merge_ranges
@@ -47,6 +49,7 @@ def accumulate(
     *,
     provenance: Provenance | None = None,
     ranges: Runs | None = None,
+    n_folds: int = 1,
     verbose: int | bool = 0,
 ) -> NormalEquations:
     """The sums of rows, wherever Dask says; arrays in memory are worked on here.
@@ -67,6 +70,8 @@ def accumulate(
         Where the rows of X in files come from, if that is known already.
     ranges : sequence of (start, stop), optional
         Which rows of X; all if not given.
+    n_folds : int, default=1
+        Folds that the rows are divided into, by their content; 1 for sums without folds.
     verbose : int, default=0
         Whether to show progress.
 
@@ -78,10 +83,11 @@ def accumulate(
     if provenance is None:
         has_rows = any(a < b for a, b in ranges)
         provenance = provenance_of(Table(X, y, weights, targets)) if has_rows else Provenance()
-    sums = run_pass(Pass(), layer, targets, X, y, weights, provenance.origins, ranges, verbose)
+    sums = run_pass(Pass(n_folds), layer, targets, X, y, weights, provenance.origins, ranges, verbose)
     if sums is None:
         nothing = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
-        return replace(nothing, target_dtype=targets.dtype)
+        nothing = replace(nothing, target_dtype=targets.dtype)
+        return replace(nothing, folds=(nothing,) * n_folds if n_folds > 1 else ())
     return check_sums(sums, layer, provenance)
 
 
@@ -253,8 +259,10 @@ def _merge(values: Sequence) -> Any:
     return reduce(add, values)
 
 
-def check_sums(sums: NormalEquations, layer: Layer, provenance: Provenance) -> NormalEquations:
+def check_sums(sums: NormalEquations | FoldSums, layer: Layer, provenance: Provenance) -> NormalEquations:
     """The sums, which must be finite and resolved, with what the sources of their rows are found by."""
+    if isinstance(sums, FoldSums):
+        sums = sums.with_folds(n_folds_of(layer.n_neurons))
     if not np.isfinite(sums.sum_H).all() or not np.isfinite(sums.packed).all():
         bad = layer.feature_names_out[int(np.argmin(np.isfinite(sums.sum_H)))]
         raise DataError(

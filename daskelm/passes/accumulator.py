@@ -11,6 +11,8 @@ import numpy as np
 
 from ..blas import add_gram, add_outer, add_outer_packed
 from ..ridge.packed import add_triangle, crop_packed, move_transposed, pack_in_place
+from ..sums.content import folds_of, row_hashes, smallest
+from ..sums.fold_sums import FoldSums
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from .memory import is_joined
@@ -165,11 +167,98 @@ class SingleGram(DoubleGram):
         return crop_packed(triangle, self.width, n)
 
 
+class _Part:
+    """Sums of one fold of the rows: the Gram matrix of [H, 1, T], and what stands beside it."""
+
+    def __init__(self, width: int, n_neurons: int, n_targets: int, joined: bool, single: bool):
+        L, c = n_neurons, n_targets
+        self.n_neurons, self.n_targets, self.joined = L, c, joined
+        self.gram = SingleGram(width) if single else DoubleGram(width)
+        # Sums that are not read from the Gram matrix: HT where T is beside it, and squares of T that must be in double.
+        self.cross = None if joined else LongSum(L, c)
+        self.of_T = None if joined and not single else LongSum(2, c)
+        self.n_samples, self.n_counted, self.weights = 0, 0, LongSum(2)
+        self.least_T, self.most_T = np.full(c, np.inf), np.full(c, -np.inf)
+        self.distinct = np.zeros(0, np.uint64)
+        # Weight of the rows so far.
+        self.weight = 0.0
+
+    def add(self, block: np.ndarray, T: np.ndarray, weight: float) -> None:
+        """Add rows of [H, 1, T] and of T about the reference, times the roots of their weights, which sum to weight."""
+        L = self.n_neurons
+        self.weight += weight
+        self.gram.add(block)
+        if self.cross is not None:
+            self.cross.add(block[:, :L].T @ T.astype(block.dtype, copy=False))
+        if self.of_T is not None:
+            self.of_T.add([block[:, L] @ T, np.einsum("ij,ij->j", T, T)])
+
+    def count(self, T: np.ndarray, weight: float, counts: float) -> None:
+        """Count rows of T as given, whose weights sum to `weight`, and to `counts` without class weights."""
+        self.n_samples += len(T)
+        self.n_counted += len(T)
+        self.weights.add([weight, counts])
+        self.least_T = np.minimum(self.least_T, T.min(axis=0))
+        self.most_T = np.maximum(self.most_T, T.max(axis=0))
+
+    def ones(self) -> np.ndarray:
+        """The column of the Gram matrix for the column of ones: sums of H, of 1 and, if it is there, of T."""
+        return self.gram.column(self.n_neurons)
+
+    def sum_T(self, ones: np.ndarray) -> np.ndarray:
+        """Sums of T about the reference."""
+        return ones[self.n_neurons + 1 :] if self.of_T is None else self.of_T.value[0]
+
+    def shift(self, ones: np.ndarray, shift_H: np.ndarray, shift_T: np.ndarray) -> None:
+        """Add a shift to all rows so far; `ones` as of the method."""
+        L = self.n_neurons
+        shift = np.zeros(len(ones))
+        shift[:L] = shift_H
+        if self.joined:
+            shift[L + 1 :] = shift_T
+        self.gram.add_outer(shift, ones + ones[L] / 2 * shift)
+        if self.of_T is not None:
+            sum_T, sum_TT = self.of_T.value
+            n = self.weight
+            self.of_T.value = [sum_T + n * shift_T, sum_TT + shift_T * (2 * sum_T + n * shift_T)]
+            if self.cross is not None:
+                self.cross.value = (
+                    self.cross.value + np.outer(shift_H, sum_T + n * shift_T) + np.outer(ones[:L], shift_T)
+                )
+
+    def fields(self) -> dict:
+        """The sums by field name; the part is used up."""
+        L, gram = self.n_neurons, self.gram
+        last = gram.columns(L, L + 1 + (self.n_targets if self.joined else 0))
+        cross = last[:L, 1:].copy() if self.cross is None else self.cross.value
+        if self.of_T is None:
+            sum_T, sum_TT = last[L, 1:].copy(), np.diag(last[L + 1 :, 1:]).copy()
+        else:
+            sum_T, sum_TT = self.of_T.value
+        sum_weights, sum_counts = self.weights.value.tolist()
+        del self.gram, self.cross
+        return {
+            "packed": gram.packed(L),
+            "cross": cross,
+            "sum_H": last[:L, 0].copy(),
+            "sum_T": sum_T,
+            "sum_TT": sum_TT,
+            "n_samples": self.n_samples,
+            "sum_weights": sum_weights,
+            "sum_counts": sum_counts,
+            "precision": gram.dtype.name,
+            "n_counted": self.n_counted,
+            "least_T": self.least_T,
+            "most_T": self.most_T,
+            "distinct": self.distinct,
+        }
+
+
 class Accumulator:
-    """Adds blocks of rows into one Gram matrix of [H, 1, T] in place; `result` ends it.
+    """Adds blocks of rows into one Gram matrix of [H, 1, T] per fold, in place; `result` ends it.
 
     All columns are summed about a reference row, which is near their means: a column that varies by a part of 1e-4
-    about a mean of one would lose eight digits about zero.
+    about a mean of one would lose eight digits about zero. All folds have the same one.
 
     Parameters
     ----------
@@ -183,23 +272,29 @@ class Accumulator:
         Meaning of the targets; sums of different meanings never add.
     dtype : dtype
         Type of the Gram matrix: float64, or float32, in which case the squares of T are still in double.
+    n_folds : int
+        Number of folds that the rows are divided into, by their content.
     """
 
-    def __init__(self, fingerprint: str, n_neurons: int, n_targets: int, targets: str = "numbers", dtype=np.float64):
+    def __init__(
+        self,
+        fingerprint: str,
+        n_neurons: int,
+        n_targets: int,
+        targets: str = "numbers",
+        dtype=np.float64,
+        n_folds: int = 1,
+    ):
         L, c = n_neurons, n_targets
         self.fingerprint, self.targets = fingerprint, targets
         self.n_neurons, self.n_targets, self.joined = L, c, is_joined(L, c)
         width = L + 1 + (c if self.joined else 0)
-        self.single = np.dtype(dtype) == np.float32
-        self.gram = SingleGram(width) if self.single else DoubleGram(width)
-        # Sums that are not read from the Gram matrix: HT where T is beside it, and squares of T that must be in double.
-        self.cross = None if self.joined else LongSum(L, c)
-        self.of_T = None if self.joined and not self.single else LongSum(2, c)
+        single = np.dtype(dtype) == np.float32
+        self.parts = [_Part(width, L, c, self.joined, single) for _ in range(n_folds)]
         self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
-        self.n_samples, self.weights = 0, LongSum(2)
         # Weight of the rows so far, and of those whose mean the reference is.
         self._weight = self._weight_of_reference = 0.0
-        self._block = np.empty((0, width), self.gram.dtype)
+        self._block = np.empty((0, width), np.dtype(dtype))
 
     def add(
         self,
@@ -207,35 +302,60 @@ class Accumulator:
         X: np.ndarray,
         T: np.ndarray,
         weights: np.ndarray | None = None,
-        counts: float | None = None,
+        sample_weights: np.ndarray | None = None,
     ) -> None:
         """Add rows: H = layer(X) (rows, n_neurons), T (rows, n_targets), weights (rows,).
 
         H is written where it is summed: `layer` takes `out` and `minus`, which is subtracted from each row, as `Layer`
-        does. `counts` is how many rows they count for, if that is not the sum of the weights.
+        does. `sample_weights` (rows,) are how many rows each counts for, if those are not the weights.
         """
-        self.n_samples += len(X)
+        n_rows, of_rows = len(X), weights if sample_weights is None else sample_weights
+        counts = _total(of_rows, X)
         if weights is not None and not weights.all():
             # Rows of weight zero may hold anything: fill values squared would swamp the sums of all others.
             counted = weights > 0
             X, T, weights = X[counted], T[counted], weights[counted]
+            of_rows = None if of_rows is None else of_rows[counted]
+        self.parts[0].n_samples += n_rows - len(X)
         if not len(X):
             return
-        added = float(len(X)) if weights is None else float(weights.sum())
-        start, left = 0, added
+        edges = [0, len(X)]
+        if len(self.parts) > 1:
+            order, edges = self._divide(X, T)
+            X, T = X[order], T[order]
+            weights, of_rows = (None if given is None else given[order] for given in (weights, of_rows))
+        start, left = 0, _total(weights, X)
         while start < len(X):
             moves = self._weight + left > _GROWTH * self._weight_of_reference
             stop = min(start + _FIRST_ROWS, len(X)) if moves else len(X)
             rows = slice(start, stop)
-            left -= self._add(layer, X[rows], T[rows], None if weights is None else weights[rows], moves)
+            inner = [min(max(edge - start, 0), stop - start) for edge in edges]
+            left -= self._add(layer, X[rows], T[rows], None if weights is None else weights[rows], moves, inner)
             start = stop
-        self.weights.add([added, added if counts is None else counts])
+        for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
+            if a < b:
+                weight = _total(None if weights is None else weights[a:b], X[a:b])
+                of_part = counts if len(self.parts) == 1 else _total(None if of_rows is None else of_rows[a:b], X[a:b])
+                part.count(T[a:b], weight, of_part)
 
-    def _add(self, layer, X, T, weights, moves):
-        """Add rows about the reference, which is moved first if `moves`; returns their weight."""
+    def _divide(self, X, T):
+        """An order of the rows in which those of a fold come together, and the edges of the folds in it."""
+        hashes = row_hashes(X, T)
+        folds = folds_of(hashes, len(self.parts))
+        order = np.argsort(folds, kind="stable")
+        edges = np.searchsorted(folds[order], np.arange(len(self.parts) + 1)).tolist()
+        for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
+            part.distinct = smallest(np.concatenate([part.distinct, hashes[order[a:b]]]))
+        return order, edges
+
+    def _add(self, layer, X, T, weights, moves, edges):
+        """Add rows about the reference, which is moved first if `moves`; returns their weight.
+
+        The rows of each fold are between two of the edges.
+        """
         L, first = self.n_neurons, not self._weight
         if len(self._block) < len(X):
-            self._block = np.empty((len(X), self._block.shape[1]), self.gram.dtype)
+            self._block = np.empty((len(X), self._block.shape[1]), self._block.dtype)
         block = self._block[: len(X)]
         H = block[:, :L]
         # Infinite outputs become NaN, which is found in the sums.
@@ -248,7 +368,7 @@ class Accumulator:
                 self.reference_H[:], self.reference_T[:] = H[row], T[row]
                 H -= H[row].copy()
             T = T - self.reference_T
-            added = float(len(X)) if weights is None else float(weights.sum())
+            added = _total(weights, X)
             if moves:
                 T -= self._move_reference(H, T, np.ones(len(X)) if weights is None else weights, added)
         block[:, L] = 1
@@ -259,72 +379,52 @@ class Accumulator:
             block *= root
             T = T * root
         self._weight += added
-        self.gram.add(block)
-        if self.cross is not None:
-            self.cross.add(H.T @ T.astype(H.dtype, copy=False))
-        if self.of_T is not None:
-            self.of_T.add([block[:, L] @ T, np.einsum("ij,ij->j", T, T)])
+        for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
+            if a < b:
+                part.add(block[a:b], T[a:b], _total(None if weights is None else weights[a:b], X[a:b]))
         return added
 
     def _move_reference(self, H, T, weights, added):
         """Move the reference to the mean of the rows so far and these, which are about it; returns the step of T."""
         L, total = self.n_neurons, self._weight + added
-        ones = self.gram.column(L)
-        of_T = ones[L + 1 :] if self.of_T is None else self.of_T.value[0]
-        new_H = self.reference_H + (ones[:L] + weights.astype(H.dtype, copy=False) @ H) / total
+        of_parts = [(part, part.ones()) for part in self.parts]
+        sum_H = sum(ones[:L] for _, ones in of_parts)
+        sum_T = sum(part.sum_T(ones) for part, ones in of_parts)
+        new_H = self.reference_H + (sum_H + weights.astype(H.dtype, copy=False) @ H) / total
         # In single precision H is exact about a reference that is a row of single numbers.
         new_H = new_H.astype(H.dtype).astype(np.float64)
-        new_T = self.reference_T + (of_T + weights @ T) / total
+        new_T = self.reference_T + (sum_T + weights @ T) / total
         step_H, step_T = new_H - self.reference_H, new_T - self.reference_T
-        if self._weight:
-            self._shift(ones, -step_H, -step_T)
+        for part, ones in of_parts:
+            if part.weight:
+                part.shift(ones, -step_H, -step_T)
         self.reference_H, self.reference_T = new_H, new_T
         self._weight_of_reference = total
         H -= step_H.astype(H.dtype, copy=False)
         return step_T
 
-    def _shift(self, ones, shift_H, shift_T):
-        """Add a shift to all rows so far; `ones` is the column of the Gram matrix for the column of ones."""
-        L = self.n_neurons
-        shift = np.zeros(len(ones))
-        shift[:L] = shift_H
-        if self.joined:
-            shift[L + 1 :] = shift_T
-        self.gram.add_outer(shift, ones + ones[L] / 2 * shift)
-        if self.of_T is not None:
-            sum_T, sum_TT = self.of_T.value
-            n = self._weight
-            self.of_T.value = [sum_T + n * shift_T, sum_TT + shift_T * (2 * sum_T + n * shift_T)]
-            if self.cross is not None:
-                self.cross.value = (
-                    self.cross.value + np.outer(shift_H, sum_T + n * shift_T) + np.outer(ones[:L], shift_T)
-                )
+    def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations | FoldSums:
+        """The sums, or those of each fold; the accumulator is used up."""
+        shared = {
+            "reference_H": self.reference_H,
+            "reference_T": self.reference_T,
+            "fingerprint": self.fingerprint,
+            "targets": self.targets,
+            "target_dtype": target_dtype,
+        }
+        del self._block
+        if len(self.parts) == 1:
+            return NormalEquations(**shared, **self.parts.pop().fields(), ledger=ledger)
+        # One after the other, so that no more than one triangle is held twice.
+        folds = {k: NormalEquations(**shared, **part.fields(), ledger=Ledger()) for k, part in self._used_up()}
+        return FoldSums(folds, ledger)
 
-    def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations:
-        """The sums; the accumulator is used up."""
-        L, gram = self.n_neurons, self.gram
-        last = gram.columns(L, L + 1 + (self.n_targets if self.joined else 0))
-        cross = last[:L, 1:].copy() if self.cross is None else self.cross.value
-        if self.of_T is None:
-            sum_T, sum_TT = last[L, 1:].copy(), np.diag(last[L + 1 :, 1:]).copy()
-        else:
-            sum_T, sum_TT = self.of_T.value
-        sum_weights, sum_counts = self.weights.value.tolist()
-        del self.gram, self.cross, self._block
-        return NormalEquations(
-            gram.packed(L),
-            cross,
-            last[:L, 0].copy(),
-            sum_T,
-            sum_TT,
-            self.reference_H,
-            self.reference_T,
-            self.n_samples,
-            sum_weights,
-            sum_counts,
-            self.fingerprint,
-            self.targets,
-            target_dtype,
-            ledger,
-            gram.dtype.name,
-        )
+    def _used_up(self):
+        for k in range(len(self.parts)):
+            part, self.parts[k] = self.parts[k], None
+            yield k, part
+
+
+def _total(weights, rows) -> float:
+    """Sum of the weights, which are 1 if not given."""
+    return float(len(rows)) if weights is None else float(weights.sum())

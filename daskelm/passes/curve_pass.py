@@ -50,6 +50,7 @@ def accumulate_with_curve(
     fit_intercept: bool,
     callbacks: Sequence[Callable[[LearningCurvePoint], object]] = (),
     tol: float | None = None,
+    n_folds: int = 1,
     verbose: int | bool = 0,
 ) -> tuple[NormalEquations, LearningCurve]:
     """The sums of rows, as `accumulate` makes them, with a learning curve; of part of the rows, if that is enough.
@@ -67,6 +68,8 @@ def accumulate_with_curve(
         Each is called with every point, in this thread; if one returns True, the pass ends.
     tol : float, optional
         The pass ends when twice the rows gain less than this in R2 (`EarlyStop`).
+    n_folds : int, default=1
+        As for `accumulate`.
     verbose : int, default=0
         Whether to show progress.
 
@@ -89,7 +92,7 @@ def accumulate_with_curve(
     unit = unit_rows(n_samples, fractions, rows_per_task(n_samples, L, d, 1))
     here = source_of(X).client() is None
     run_in_segments(
-        _CurvePass(fractions, unit, here),
+        _CurvePass(fractions, unit, here, n_folds),
         layer,
         targets,
         (X, y, weights),
@@ -143,14 +146,17 @@ class _CurvePass(Pass):
     Segments consist of units of `unit` rows, or of chunks, and are the same for any number of threads.
     """
 
-    def __init__(self, fractions: np.ndarray, unit: int, here: bool):
+    def __init__(self, fractions: np.ndarray, unit: int, here: bool, n_folds: int):
+        super().__init__(n_folds)
         self.fractions, self.unit, self.here = fractions, unit, here
 
     def needs(self, sizes):
         """Memory of plain gram tasks, of sums of segments that wait for their point, and of a point made here."""
-        plain = sizes.need
-        point = 8 * _MATRICES_OF_A_POINT * sizes.n_neurons**2
-        more = {"segments": len(self.fractions) * sizes.partial, "point": self.here * point}
+        plain = sizes.need_of(self.n_folds)
+        # A point by folds takes two squares of each, and a factor.
+        point = 8 * max(_MATRICES_OF_A_POINT, 2 * self.n_folds + 3) * sizes.n_neurons**2
+        sums = (self.n_folds + (self.n_folds > 1)) * sizes.partial
+        more = {"segments": len(self.fractions) * sums, "point": self.here * point}
         return [replace(plain, parts={**plain.parts, **more})]
 
     def cut_rows(self, X, ranges, step, most):

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..exceptions import ParameterError
 from ..ridge.moments import varies
-from ..ridge.solve import Solution, check_alpha, solve
+from ..ridge.solve import Solution, check_alpha
 from ..sums.normal_equations import NormalEquations
+from ..sums.solved import solve_sums
 
 __all__ = ["CurveMaker", "EarlyStop", "LearningCurvePoint", "Step", "check_callbacks", "check_tol"]
 
@@ -100,7 +101,7 @@ class CurveMaker:
         if before is None or before.sum_weights <= 0 or before.sum_counts < 2 or sums.sum_weights <= 0:
             return Step(self.total)
         # A warning of an ill-conditioned point is left to the solution of all rows, which may be well conditioned.
-        solution = solve(before.moments(centred=self.fit_intercept), self.alpha, warn=False)
+        solution = solve_sums(before, self.alpha, fit_intercept=self.fit_intercept, warn=False)
         scores, gain = _r2_of_targets(sums, solution), None
         if earlier := [model for n, model in self.models if n <= before.n_samples / 2 * _NEARLY]:
             # The mean is over targets that vary here: one that cannot gain must not make the gain of others seem small.

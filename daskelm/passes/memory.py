@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..cluster.client import this_process, workers_of
 from ..data.source import Source, files_of
@@ -156,6 +156,10 @@ class PassSizes:
     @property
     def need(self) -> Need:
         """Memory of plain gram tasks, which pack their sums in place."""
+        return self.need_of(1)
+
+    def need_of(self, n_folds: int) -> Need:
+        """Memory of gram tasks with so many folds, each with a Gram matrix of its own."""
         remedy = (
             "fewer neurons, fewer threads per worker (each runs a task with a sum of its own; without a cluster "
             "DASK_NUM_WORKERS says how many), smaller chunks of dask arrays, or workers with more memory."
@@ -166,6 +170,13 @@ class PassSizes:
                 "that large, to_hdf5(from_hdf5(path), new_path) where there is more memory."
             )
         parts = {"process": BASE_BYTES, "tasks": self.n_tasks * self.per_task, "waiting": self.waiting * self.partial}
+        if n_folds > 1:
+            one = replace(self, block=0, input_bytes=0).per_task
+            # The rows of a block are put in the order of their folds, X and T.
+            sorted_rows = 8 * self.block * (self.n_features + self.n_targets + 2)
+            of_tasks = self.n_tasks * ((n_folds - 1) * one + sorted_rows)
+            parts["folds"] = of_tasks + (n_folds - 1) * self.waiting * self.partial
+            remedy = "alpha='gcv' or a number, for which there is one sum and not one per fold, " + remedy
         return Need(f"for {self.n_neurons} neurons and {self.n_tasks} gram task(s) at once", parts, remedy)
 
 

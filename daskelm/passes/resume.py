@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..data.inputs import check_lengths
 from ..data.source import Source, files_of
@@ -38,6 +38,7 @@ class _Job:
     weights: Source | None
     start: int
     stop: int
+    n_folds: int = 1
 
     def provenance(self, ledger: Ledger) -> Provenance:
         """Where the rows of X come from: files, or memory."""
@@ -59,12 +60,12 @@ class _Job:
     def sums(self, provenance, ranges, verbose) -> NormalEquations:
         """Sums of these ranges of rows of X."""
         data = self.layer, self.targets, self.X, self.y, self.weights
-        return accumulate(*data, provenance=provenance, ranges=ranges, verbose=verbose)
+        return accumulate(*data, provenance=provenance, ranges=ranges, n_folds=self.n_folds, verbose=verbose)
 
     def sum_into(self, commits: _Commits, provenance, ranges, verbose) -> None:
         """Commit the sums of these ranges of rows of X, in parts that have no row in common."""
         run_in_segments(
-            Pass(),
+            Pass(self.n_folds),
             self.layer,
             self.targets,
             (self.X, self.y, self.weights),
@@ -87,6 +88,7 @@ def add_rows(
     weights: Source | None,
     rows: tuple[int, int] | None = None,
     *,
+    n_folds: int = 1,
     lock: bool = True,
     verbose: int | bool = 0,
 ) -> int:
@@ -100,6 +102,8 @@ def add_rows(
         As for `accumulate`.
     rows : (start, stop), optional
         Which rows; all if not given.
+    n_folds : int, default=1
+        Folds of a new file, as for `accumulate`; a file that exists keeps to those that it has.
     lock : bool, default=True
         Whether to hold the lock of the file; without it, no other process may write to the file.
     verbose : int, default=0
@@ -120,13 +124,14 @@ def add_rows(
         The file cannot be written or locked.
     """
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)), n_folds)
     n_added, seen = 0, None
     while True:
         # This is checked before any work: the file can be locked, holds sums, and is of this layer.
         with locked(path, lock) as file:
             held = file.read()
             if held is not None:
+                job = replace(job, n_folds=max(len(held.folds), 1))
                 held += job.sums(Provenance(), [], 0)
             elif job.start == job.stop:
                 file.write(job.sums(Provenance(), [], 0))
@@ -149,7 +154,15 @@ def add_rows(
 
 
 def accumulate_with_checkpoint(
-    path, layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None, *, verbose: int | bool = 0
+    path,
+    layer: Layer,
+    targets: Targets,
+    X: Source,
+    y: Source,
+    weights: Source | None,
+    *,
+    n_folds: int = 1,
+    verbose: int | bool = 0,
 ) -> NormalEquations:
     """The sums of all rows, by way of a file that holds the finished work, so that a killed call can be continued.
 
@@ -157,7 +170,7 @@ def accumulate_with_checkpoint(
     ----------
     path : str or path-like
         The sums file, of these rows alone.
-    layer, targets, X, y, weights, verbose
+    layer, targets, X, y, weights, n_folds, verbose
         As for `add_rows`.
 
     Returns
@@ -176,7 +189,7 @@ def accumulate_with_checkpoint(
             "checkpoint: only rows of HDF5 files are known again when the same call is made once more; got X of type "
             f"{type(X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
         )
-    add_rows(path, layer, targets, X, y, weights, verbose=verbose)
+    add_rows(path, layer, targets, X, y, weights, n_folds=n_folds, verbose=verbose)
     sums = read_current(path)
     if more := sums.n_samples - X.shape[0]:
         raise IncompatibleSumsError(
@@ -241,6 +254,7 @@ def remove_rows(
     job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
     refuse_added(path)
     held = read_current(path)
+    job = replace(job, n_folds=max(len(held.folds), 1))
     provenance = job.provenance(held.ledger)
     missing = job.missing(provenance.origins)
     if provenance.origins and missing:

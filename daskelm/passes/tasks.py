@@ -102,17 +102,22 @@ class Pass:
 
     name = "gram"
     nbytes = 0
+    # Folds that the rows are divided into, by their content; 1 for sums without folds.
+    n_folds = 1
+
+    def __init__(self, n_folds: int = 1):
+        self.n_folds = n_folds
 
     def part(self, runs: Runs) -> Any:
         """Data that only the task of these rows needs."""
 
     def begin(self, layer: Layer, targets: Targets, origins: Sequence[Origin], part: Any) -> Collector:
         """An empty collector for the rows of one task."""
-        return _Gram(layer, targets, origins)
+        return _Gram(layer, targets, origins, self.n_folds)
 
     def needs(self, sizes: PassSizes) -> Iterable[Need]:
         """Projected memory of one process, which is checked before the pass."""
-        return [sizes.need]
+        return [sizes.need_of(self.n_folds)]
 
     def cut_rows(self, X: Source, ranges: Runs, step: int, most: int) -> list[list[Runs]]:
         """Runs of rows of each task of each segment, for rows that tasks read themselves.
@@ -128,9 +133,9 @@ class Pass:
 
 
 class _Gram:
-    def __init__(self, layer, targets, origins):
+    def __init__(self, layer, targets, origins, n_folds):
         self.layer, self.targets, self.log = layer, targets, RowLog(origins)
-        self.sums = accumulator_for(layer, targets)
+        self.sums = accumulator_for(layer, targets, n_folds)
 
     def add(self, runs, X, y, weights):
         self.log.add(runs, X, self.targets.content(y), weights)
@@ -140,9 +145,10 @@ class _Gram:
         return self.sums.result(self.targets.dtype, self.log.ledger(self.layer.n_features))
 
 
-def accumulator_for(layer: Layer, targets: Targets) -> Accumulator:
-    """Empty sums of this layer and these targets."""
-    return Accumulator(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype)
+def accumulator_for(layer: Layer, targets: Targets, n_folds: int = 1) -> Accumulator:
+    """Empty sums of this layer and these targets, of rows in so many folds."""
+    sizes = layer.n_neurons, targets.n_targets
+    return Accumulator(layer.fingerprint, *sizes, targets.meaning, layer.gram_dtype, n_folds)
 
 
 def add_block(
@@ -150,7 +156,7 @@ def add_block(
 ) -> None:
     """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
     # Class weights say how much a row matters, not how many rows it stands for.
-    counts = float(len(X)) if weights is None else float(weights.sum())
+    counts = np.ones(len(X)) if weights is None else weights
     sums.add(layer, X, targets.encode(y), targets.row_weights(y, weights), counts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -28,7 +28,7 @@ class Moments:
     mean_H : ndarray of shape (n_neurons,), means of the outputs; 0 without an intercept
     mean_T : ndarray of shape (n_targets,), means of the targets; 0 without an intercept
     n : float, effective number of rows: the sum of sample weights, without class weights
-    n_samples : int, number of rows
+    n_samples : int, number of rows of positive weight
     weight : float, sum of all weights
     informative : ndarray of shape (n_targets,), bool, mask of the targets that vary
     centred : bool, whether the sums are about the means
@@ -48,6 +48,16 @@ class Moments:
     centred: bool
     unresolved: float = UNRESOLVED["float64"]
     least_alpha: float = 0.0
+
+    def of_targets(self, targets: np.ndarray) -> Moments:
+        """Moments of some of the targets."""
+        parts = {name: getattr(self, name)[targets] for name in ("TT", "mean_T", "informative")}
+        return replace(self, HT=self.HT[:, targets], **parts)
+
+    def of_neurons(self, neurons: np.ndarray) -> Moments:
+        """Moments of some of the neurons."""
+        HH = self.HH if len(neurons) == len(self.HH) else self.HH[np.ix_(neurons, neurons)]
+        return replace(self, HH=HH, HT=self.HT[neurons], mean_H=self.mean_H[neurons])
 
 
 def varies(squares, weight: float, mean) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +94,7 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
         return Penalty(1.0, "folds")
     grid = GCV_GRID * trace / L
     few = np.unique(np.linspace(0, L - 1, min(L, _ALL_CANDIDATES)).round().astype(int))
-    small = [HeldOut(_of(fold.train, few), _of(fold.test, few)) for fold in folds]
+    small = [HeldOut(fold.train.of_neurons(few), fold.test.of_neurons(few)) for fold in folds]
     # The same prior of the function means a penalty in proportion to the number of neurons.
     scale = len(few) / L
     errors = _total_errors(small, grid * scale, _errors_by_eigen)
@@ -113,14 +113,6 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
     alphas = np.full(len(total.TT), grid[best.max()])
     alphas[total.informative] = grid[best]
     return Penalty(alphas, "folds", edge)
-
-
-def _of(moments: Moments, neurons: np.ndarray) -> Moments:
-    """Moments of some of the neurons."""
-    from dataclasses import replace
-
-    HH = moments.HH if len(neurons) == len(moments.HH) else moments.HH[np.ix_(neurons, neurons)]
-    return replace(moments, HH=HH, HT=moments.HT[neurons], mean_H=moments.mean_H[neurons])
 
 
 def _best(scores: np.ndarray) -> np.ndarray:
@@ -196,9 +188,36 @@ def _safe_candidate(total: Moments, grid: np.ndarray, first: int) -> int:
     return len(grid) - 1
 
 
-def penalty_by_sums(total: Moments, factor: EigenFactor) -> Penalty:
-    """The larger of the penalties by generalised cross-validation and by the marginal likelihood."""
-    by_gcv, by_evidence = factor.gcv(total), evidence(total, factor)
+def penalty_by_sums(total: Moments, factor: EigenFactor, *, gcv: bool, per_target: bool) -> Penalty:
+    """The penalty by generalised cross-validation, or the larger of it and that by the marginal likelihood.
+
+    Parameters
+    ----------
+    total : Moments
+        Sums over all rows.
+    factor : EigenFactor
+        Of their HH.
+    gcv : bool
+        Whether generalised cross-validation decides alone, with the sum of weights as the number of rows where that is
+        smaller; otherwise the scale of the weights does not matter.
+    per_target : bool
+        Whether each target gets a penalty of its own.
+
+    Returns
+    -------
+    Penalty
+    """
+    if per_target and len(total.TT) > 1:
+        each = [
+            penalty_by_sums(total.of_targets(np.array([i])), factor, gcv=gcv, per_target=False)
+            for i in range(len(total.TT))
+        ]
+        method = "evidence" if any(penalty.method == "evidence" for penalty in each) else "gcv"
+        return Penalty(np.array([penalty.alpha for penalty in each]), method)
+    if gcv:
+        return Penalty(factor.gcv(total), "gcv")
+    by_evidence = evidence(total, factor)
+    by_gcv = factor.gcv(replace(total, n=float(total.n_samples))) if total.n_samples > 1 else by_evidence
     return Penalty(by_gcv, "gcv") if by_gcv >= by_evidence else Penalty(by_evidence, "evidence")
 
 

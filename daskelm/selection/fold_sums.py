@@ -16,6 +16,7 @@ from ..layer.layer import Layer
 from ..passes.accumulate import check_sums, run_pass
 from ..passes.memory import Need, PassSizes, block_rows
 from ..passes.tasks import Pass, accumulator_for, add_block
+from ..sums.fold_sums import FoldSums
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Provenance, Table, provenance_of
@@ -26,33 +27,6 @@ __all__ = ["FoldSums", "PassOfFolds", "accumulate_folds", "fold_need"]
 
 # A product of fewer rows than these is slower per row.
 _LEAST_ROWS = 512
-
-
-@dataclass(frozen=True, eq=False)
-class FoldSums:
-    """The sums of parts of the rows, by the number of the part; a value that is added part by part.
-
-    Which rows they hold is known of all together, `ledger`, and not of the parts.
-    """
-
-    parts: Mapping[int, NormalEquations]
-    ledger: Ledger
-
-    def __add__(self, other: FoldSums) -> FoldSums:
-        parts = dict(self.parts)
-        for part, sums in other.parts.items():
-            parts[part] = parts[part] + sums if part in parts else sums
-        return FoldSums(parts, self.ledger | other.ledger)
-
-    @cached_property
-    def all(self) -> NormalEquations:
-        """The sums of all rows, without the ledger: what a part is taken from."""
-        return reduce(add, [self.parts[part] for part in sorted(self.parts)])
-
-    @property
-    def total(self) -> NormalEquations:
-        """The sums of all rows."""
-        return replace(self.all, ledger=self.ledger)
 
 
 def accumulate_folds(

@@ -11,13 +11,18 @@ from ..exceptions import IncompatibleSumsError
 from ..hdf5.header import next_generation
 from ..hdf5.sealed import read_sealed, write_sealed
 from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
+from ..ridge.penalty import HeldOut
 from ..ridge.packed import diagonal, unpack
 from ..ridge.reference_rows import combined, move_packed, other_sums
+from .content import MOST_HASHES, smallest
 from .ledger import Ledger
 from .subtraction import check_contained, largest_squares, warn_if_little
 
 __all__ = ["NormalEquations"]
 
+# What each fold has of its own in a file; the rest is that of the total.
+_OF_FOLDS = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
+             "sum_counts", "n_counted", "least_T", "most_T")  # fmt: skip
 # After a subtraction, a weight below this fraction of the original is rounding.
 _ZERO_WEIGHT = 1e-14
 
@@ -65,6 +70,17 @@ class NormalEquations:
         Dtype that HH and HT were summed in; "float32" if any part of them was.
     largest : ndarray of shape (n_neurons + n_targets + 2,), or (0,)
         Largest sums of squares, weights and counts before any subtraction, whose rounding remains; empty if none.
+    n_counted : int
+        Number of rows of positive weight, which is how many rows a choice of the penalty may rely on.
+    least_T, most_T : ndarray of shape (n_targets,)
+        Smallest and largest target of a row of positive weight; infinite for no rows. A subtraction leaves them as they
+        were, since what is left may have any range within.
+    distinct : ndarray of shape (n,), n at most 512
+        The smallest of the hashes of the rows, each once, by which the number of distinct rows is estimated
+        (`n_distinct`); empty without folds.
+    folds : tuple of NormalEquations
+        Sums of the parts that the rows are divided into by their content, by which the default penalty is chosen; empty
+        for sums that were made for another penalty.
 
     References
     ----------
@@ -101,6 +117,11 @@ class NormalEquations:
     ledger: Ledger
     precision: str = "float64"
     largest: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    n_counted: int = 0
+    least_T: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    most_T: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    distinct: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    folds: tuple[NormalEquations, ...] = ()
 
     def __post_init__(self):
         for item in fields(self):
@@ -141,6 +162,8 @@ class NormalEquations:
             targets=targets,
             target_dtype="float32",
             ledger=Ledger(),
+            least_T=np.full(c, np.inf),
+            most_T=np.full(c, -np.inf),
         )
 
     @property
@@ -200,10 +223,31 @@ class NormalEquations:
             # Otherwise a solution without penalty would be determined by rounding in constant columns.
             HH[constant], HH[:, constant] = 0, 0
             HT = np.where(constant[:, None], 0, HT)
-        rows = self.sum_counts, self.n_samples, self.sum_weights
+        # Weights above 1 do not make more rows of them.
+        rows = min(self.sum_counts, self.n_counted), self.n_counted, self.sum_weights
         TT = rest["sum_TT"]
         informative, unresolved = varies(TT, self.sum_weights, mean_T), UNRESOLVED[self.precision]
         return Moments(HH, HT, TT, mean_H, mean_T, *rows, informative, centred, unresolved, self.least_alpha)
+
+    def held_out(self, *, centred: bool = True) -> list[HeldOut]:
+        """Sums over the rows of each fold and over all other rows, for folds that hold rows; see `moments`."""
+        parts = [fold for fold in self.folds if fold.n_counted > 0]
+        plain = replace(self, folds=())
+        return [
+            HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts
+        ]
+
+    @property
+    def n_distinct(self) -> float:
+        """Number of distinct rows: exact below 512, an estimate beyond, the number of rows where none was made.
+
+        Bar-Yossef, Jayram, Kumar, Sivakumar, Trevisan (2002).
+        """
+        if not len(self.distinct):
+            return float(self.n_counted)
+        if len(self.distinct) < MOST_HASHES:
+            return float(len(self.distinct))
+        return (MOST_HASHES - 1) / (float(self.distinct[-1]) / 2.0**64)
 
     @cached_property
     def least_alpha(self) -> float:
@@ -275,14 +319,20 @@ class NormalEquations:
                 f"weight {self.sum_weights:g}: the rows to subtract must be contained."
             )
         ledger = self.ledger - other.ledger
-        other = other._about(self.reference_H, self.reference_T)
-        left = self._combine(other, -1, ledger, self.target_dtype)
-        check_contained(self, other, left)
+        left = self.without(other, ledger)
         if left.n_samples == 0 or left.sum_weights <= _ZERO_WEIGHT * self.sum_weights:
             # With no row, or a weight within rounding of zero, the sums that remain are rounding too.
             nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
-            left = replace(nothing, ledger=ledger, target_dtype=self.target_dtype, n_samples=left.n_samples)
+            folds = tuple(nothing for _ in self.folds)
+            left = replace(nothing, ledger=ledger, target_dtype=self.target_dtype, n_samples=left.n_samples, folds=folds)
         warn_if_little(self, left)
+        return left
+
+    def without(self, other: NormalEquations, ledger: Ledger | None = None) -> NormalEquations:
+        """The sums less those of rows that are contained, which is checked; the ledger is not subtracted."""
+        other = other._about(self.reference_H, self.reference_T)
+        left = self._combine(other, -1, self.ledger if ledger is None else ledger, self.target_dtype)
+        check_contained(self, other, left)
         return left
 
     def _combine(self, other, sign, ledger, target_dtype):
@@ -299,6 +349,8 @@ class NormalEquations:
             target_dtype=target_dtype,
             precision=min(self.precision, other.precision),
             largest=largest_squares(self, other, sign),
+            n_counted=self.n_counted + sign * other.n_counted,
+            **_content_of_both(self, other, sign),
         )
 
     def __repr__(self):
@@ -319,8 +371,9 @@ class NormalEquations:
         dict
             Content of a sums file; `from_state` restores it.
         """
-        state = {item.name: getattr(self, item.name) for item in fields(self)}
-        return state | self.ledger.state()
+        state = {item.name: getattr(self, item.name) for item in fields(self)} | self.ledger.state()
+        parts = [{name: getattr(fold, name) for name in _OF_FOLDS} for fold in state.pop("folds")]
+        return state | {f"folds_{name}": np.stack([part[name] for part in parts]) for name in _OF_FOLDS if parts}
 
     @classmethod
     def from_state(cls, state: dict) -> NormalEquations:
@@ -336,7 +389,14 @@ class NormalEquations:
         NormalEquations
         """
         plain = {item.name: state[item.name] for item in fields(cls) if item.name in state}
-        return cls(**(plain | {"ledger": Ledger.from_state(state)}))
+        total = cls(**(plain | {"ledger": Ledger.from_state(state)}))
+        stacked = {name: state[f"folds_{name}"] for name in _OF_FOLDS if f"folds_{name}" in state}
+        if not stacked:
+            return total
+        shared = replace(total, ledger=Ledger(), largest=total.largest[:0], distinct=total.distinct[:0])
+        columns = zip(*stacked.values(), strict=True)
+        folds = (dict(zip(stacked, map(_plain, values), strict=True)) for values in columns)
+        return replace(total, folds=tuple(replace(shared, **fold) for fold in folds))
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the sums to one HDF5 file.
@@ -379,3 +439,34 @@ class NormalEquations:
 
     def __getstate__(self):
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def _plain(value):
+    """A number of an array as a number of Python, an array as it is."""
+    return value.item() if np.ndim(value) == 0 else np.ascontiguousarray(value)
+
+
+def _content_of_both(a: NormalEquations, b: NormalEquations, sign: int) -> dict:
+    """Range of the targets, hashes and folds of a sum or a difference, by field name."""
+    folds: tuple[NormalEquations, ...] = ()
+    if a.folds and len(a.folds) == len(b.folds):
+        folds = tuple(_fold_of_both(x, y, sign) for x, y in zip(a.folds, b.folds, strict=True))
+    if sign < 0:
+        return {"folds": folds}
+    return {
+        "least_T": np.minimum(a.least_T, b.least_T),
+        "most_T": np.maximum(a.most_T, b.most_T),
+        # Of sums without hashes nothing is known.
+        "distinct": smallest(np.concatenate([a.distinct, b.distinct])) if folds or not a.folds else a.distinct[:0],
+        "folds": folds,
+    }
+
+
+def _fold_of_both(a, b, sign):
+    if sign > 0:
+        return a + b
+    left = a.without(b)
+    if left.n_counted > 0 and left.sum_weights > _ZERO_WEIGHT * a.sum_weights:
+        return left
+    nothing = a.zero(a.fingerprint, a.n_neurons, a.n_targets, a.targets)
+    return replace(nothing, target_dtype=a.target_dtype, n_samples=left.n_samples)

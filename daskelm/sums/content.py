@@ -1,0 +1,46 @@
+"""Hashes of rows: which fold a row belongs to, by its content alone, and how many distinct rows there are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest"]
+
+# Hashes that are kept of all rows: the number of distinct rows is known to 1 / sqrt(512), 4 %.
+MOST_HASHES = 512
+# Folds up to a number of neurons: each is one more triangle in each task and file, and two more factors of it for each
+# penalty that is tried.
+_N_FOLDS = ((400, 5), (2500, 3), (10_000, 2))
+_SEED = 2471
+
+
+def n_folds(n_neurons: int) -> int:
+    """Number of folds that layers of so many neurons have; 1 is none."""
+    return next((n for most, n in _N_FOLDS if n_neurons <= most), 1)
+
+
+def row_hashes(X: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """Hash (rows,) of each row of X (rows, n_features) and T (rows, n_targets), uint64, by their values in float64.
+
+    It is the same in every container, order, chunk and process. Multilinear: Dietzfelbinger (1996); the mixing of bits:
+    Stafford (2011).
+    """
+    columns = [np.ascontiguousarray(part, np.float64).view(np.uint64) for part in (X, T)]
+    factors = np.random.default_rng(_SEED).integers(0, 2**64, sum(part.shape[1] for part in columns), np.uint64) | 1
+    of_X, of_T = np.split(factors, [columns[0].shape[1]])
+    h = np.einsum("ij,j->i", columns[0], of_X) + np.einsum("ij,j->i", columns[1], of_T)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        h ^= h >> np.uint64(shift)
+        h *= np.uint64(factor)
+    return h ^ (h >> np.uint64(31))
+
+
+def folds_of(hashes: np.ndarray, n: int) -> np.ndarray:
+    """Fold (rows,) of rows with these hashes, out of n."""
+    # The low bits, since the smallest hashes are kept apart.
+    return (hashes & np.uint64(2**32 - 1)) * np.uint64(n) >> np.uint64(32)
+
+
+def smallest(hashes: np.ndarray) -> np.ndarray:
+    """The smallest 512 of some hashes, sorted, each once."""
+    return np.unique(hashes)[:MOST_HASHES]
