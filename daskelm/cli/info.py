@@ -115,7 +115,8 @@ def _model(path):
         condition = solution.condition_number
         facts |= {
             "targets": len(solution.coef),
-            "alpha_used": solution.alpha,
+            "alpha_used": np.asarray(solution.alpha).tolist(),
+            "alpha_chosen_by": solution.chosen_by,
             "rank": solution.rank,
             "condition_number": condition if math.isfinite(condition) else None,
         }

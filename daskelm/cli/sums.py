@@ -114,7 +114,7 @@ def merge(sums, into, lock):
 @model_argument
 @click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
 @click.option("--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL if not given.")
-@click.option("--alpha", metavar="gcv|FLOAT", type=ALPHA, help="Another penalty than the model's own.")
+@click.option("--alpha", metavar="auto|gcv|FLOAT", type=ALPHA, help="Another penalty than the model's own.")
 @force_option
 def solve(model, sums, out, alpha, force):
     """Solve for the output weights, and save the model.
@@ -150,7 +150,7 @@ def solve(model, sums, out, alpha, force):
     facts = {
         "rows": held.n_samples,
         "neurons": held.n_neurons,
-        "alpha": f"{estimator.alpha_:.6g}{' (by GCV)' if estimator.alpha == 'gcv' else ''}",
+        "alpha": _described(estimator.alpha_, estimator.alpha_chosen_by_),
         "rank": estimator.rank_,
         "condition number": f"{estimator.condition_number_:.3g}",
         "mean squared error": f"{errors.mean() / held.sum_weights:.6g}",
@@ -164,3 +164,11 @@ def solve(model, sums, out, alpha, force):
     click.echo(f"{out or model}: solved")
     for name, value in facts.items():
         click.echo(f"  {name:<20}{value}")
+
+
+def _described(alpha, chosen_by):
+    """The penalty, or the range of those of the targets, and how it was chosen."""
+    low, high = np.min(alpha), np.max(alpha)
+    number = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}, one per target"
+    how = {"folds": " (by folds)", "gcv": " (by GCV)", "evidence": " (by marginal likelihood)"}
+    return number + how.get(chosen_by, "")

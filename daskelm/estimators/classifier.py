@@ -29,9 +29,12 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
         of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
         None is all inputs passed through and 200 ``"tanh"``.
-    alpha : float or "gcv", default="gcv"
+    alpha : float, "auto" or "gcv", default="auto"
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
-        less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
+        less the more rows there are. ``"auto"`` chooses it in the same pass by rows that the solution has not seen:
+        rows are divided into five folds by their content (three from 401 neurons, two from 2,501, none from 10,001),
+        equal rows into the same. Without folds it is the larger one of generalised cross-validation and marginal
+        likelihood; `alpha_chosen_by_` says which. ``"gcv"`` is generalised cross-validation from one sum.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
         that never varied enters none.
@@ -65,6 +68,8 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         Intercept.
     alpha_ : float
         The penalty used.
+    alpha_chosen_by_ : str
+        ``"folds"``, ``"gcv"`` or ``"evidence"`` (marginal likelihood); ``"given"`` for numbers, and after `select`.
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float

@@ -21,9 +21,13 @@ from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSo
 from ..passes.predict import UncertainOutput, numbers_of
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty
+from .checking import check_bool
 from .fitted import Fitted
 
 __all__ = ["RegressionMethods"]
+
+# Predictions may leave the range of the training targets by this fraction of it.
+_MARGIN = 0.1
 
 
 class RegressionMethods(RegressorMixin):
@@ -32,6 +36,7 @@ class RegressionMethods(RegressorMixin):
     # These come from the other classes of an estimator.
     _fitted: Fitted | None
     verbose: Any
+    clip: Any
     _apply: Any
     _output_dtype: Any
     _outputs: Any
@@ -104,7 +109,7 @@ class RegressionMethods(RegressorMixin):
                 "mean, std = predict(X, return_std=True); to_hdf5(std, path) (make_hdf5 for arrays in memory)."
             )
         n = len(function.coef)
-        more = function.coef, function.intercept, self._uncertainty()
+        more = function.coef, function.intercept, self._uncertainty(), function.finish
         function_of_both = UncertainOutput(function.layer, (2 * n,), function.dtype, *more)
         both = self._apply(function_of_both, X, "predict", overwrite=overwrite)
         mean, std = both[:, :n], both[:, n:]
@@ -133,7 +138,15 @@ class RegressionMethods(RegressorMixin):
         known = None if self._fitted is None else self._fitted.vector_target
         vector = len(coef) == 1 if known is None else known
         tail = () if vector else (len(coef),)
-        return self._outputs(what, partial(numbers_of, vector=vector), tail, self._output_dtype())
+        return self._outputs(what, partial(numbers_of, vector=vector, bounds=self._bounds()), tail, self._output_dtype())
+
+    def _bounds(self) -> np.ndarray | None:
+        """Bounds (2, n_targets) of predictions: the range of the training targets, a tenth wider at each end."""
+        solution = self._solved("predict")
+        if not check_bool(self.clip, "clip") or solution.least_T is None:
+            return None
+        margin = _MARGIN * (solution.most_T - solution.least_T)
+        return np.stack([solution.least_T - margin, solution.most_T + margin])
 
     def score(self, X, y, sample_weight=None) -> float:
         """Coefficient of determination R2 of the predictions.

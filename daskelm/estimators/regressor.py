@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Self
 
 from .base import BaseELM
-from .checking import is_vector
+from .checking import check_bool, is_vector
 from .fitting import FittingMethods
 from .regression import RegressionMethods
 from .results import ResultMethods
@@ -24,14 +24,22 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
         of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
         None is all inputs passed through and 200 ``"tanh"``.
-    alpha : float or "gcv", default="gcv"
+    alpha : float, array-like of shape (n_targets,), "auto" or "gcv", default="auto"
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
-        less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
+        less the more rows there are. ``"auto"`` chooses it in the same pass by rows that the solution has not seen:
+        rows are divided into five folds by their content (three from 401 neurons, two from 2,501, none from 10,001),
+        equal rows into the same. Without folds it is the larger one of generalised cross-validation and marginal
+        likelihood; `alpha_chosen_by_` says which. ``"gcv"`` is generalised cross-validation from one sum.
+    alpha_per_target : bool, default=True
+        Whether each of several targets gets the penalty that is best for it, where it is chosen.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
         that never varied enters none.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
+    clip : bool, default=True
+        Whether predictions are kept within the range of the training targets, a tenth of it wider at each end. False
+        is for trends that go on beyond. Scores from sums alone (`cv_results_`, learning curves) are without it.
     dtype : {None, "float32", "float64"}, default=None
         dtype of the hidden layer; that of X if None. The solution is always float64.
     gram_dtype : {"float64", "float32"}, default="float64"
@@ -54,8 +62,10 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         Output weights, float64.
     intercept_ : ndarray of shape (n_targets,)
         Intercept.
-    alpha_ : float
-        The penalty used.
+    alpha_ : float, or ndarray of shape (n_targets,)
+        The penalty used; one per target where they were chosen so, or given.
+    alpha_chosen_by_ : str
+        ``"folds"``, ``"gcv"`` or ``"evidence"`` (marginal likelihood); ``"given"`` for numbers, and after `select`.
     rank_ : int
         Rank kept by the solver.
     condition_number_ : float
@@ -105,8 +115,10 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         neurons=None,
         *,
         alpha="auto",
+        alpha_per_target=True,
         standardize=True,
         fit_intercept=True,
+        clip=True,
         dtype=None,
         gram_dtype="float64",
         tol=None,
@@ -115,13 +127,18 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
     ):
         self.neurons = neurons
         self.alpha = alpha
+        self.alpha_per_target = alpha_per_target
         self.standardize = standardize
         self.fit_intercept = fit_intercept
+        self.clip = clip
         self.dtype = dtype
         self.gram_dtype = gram_dtype
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+
+    def _per_target(self):
+        return check_bool(self.alpha_per_target, "alpha_per_target")
 
     def initialize(self, X, y=None, sample_weight=None) -> Self:
         """Draw the neurons and take the scale of the inputs; trains nothing.

@@ -52,6 +52,9 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         enters none. The scale is that of all rows, in each fold too.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
+    clip : bool, default=True
+        Whether predictions are kept within the range of the training targets, a tenth of it wider at each end. False
+        is for trends that go on beyond. Scores from sums alone (`cv_results_`, learning curves) are without it.
     dtype : {None, "float32", "float64"}, default=None
         dtype of the hidden layer; that of X if None. Sums and solution are always float64.
     random_state : int, RandomState or None, default=None
@@ -123,6 +126,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         store_cv_results=True,
         standardize=True,
         fit_intercept=True,
+        clip=True,
         dtype=None,
         random_state=None,
         verbose=0,
@@ -136,6 +140,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         self.store_cv_results = store_cv_results
         self.standardize = standardize
         self.fit_intercept = fit_intercept
+        self.clip = clip
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose

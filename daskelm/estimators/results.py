@@ -90,9 +90,14 @@ class ResultMethods:
         return self._solved("intercept_").intercept
 
     @property
-    def alpha_(self) -> float:
-        """The penalty used."""
+    def alpha_(self) -> float | np.ndarray:
+        """The penalty used, or that of each target."""
         return self._solved("alpha_").alpha
+
+    @property
+    def alpha_chosen_by_(self) -> str:
+        """What the penalty comes from: "given", "folds", "gcv" or "evidence"."""
+        return self._solved("alpha_chosen_by_").chosen_by
 
     @property
     def rank_(self) -> int:

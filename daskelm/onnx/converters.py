@@ -114,6 +114,8 @@ def convert_regressor(scope, operator, container):
     graph = Graph(scope, container)
     function = operator.raw_operator._prediction("to_onnx")
     outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
+    if (bounds := operator.raw_operator._bounds()) is not None:
+        outputs = graph.add("Min", graph.add("Max", outputs, bounds[0]), bounds[1])
     _give(graph, graph.cast(outputs, function.dtype), operator, 0)
 
 

@@ -75,20 +75,24 @@ class UncertainOutput(RowFunction):
     coef: np.ndarray
     intercept: np.ndarray
     uncertainty: Uncertainty
+    finish: Callable[[np.ndarray], np.ndarray]
 
     @property
     def width(self) -> int:
         """n_targets and the rank of HH + alpha I."""
-        return len(self.coef) + self.uncertainty.root.shape[1]
+        return len(self.coef) + self.uncertainty.width
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Results (rows, 2 n_targets)."""
         H = self.layer(X).astype(np.float64, copy=False)
-        return np.concatenate([H @ self.coef.T + self.intercept, self.uncertainty(H)], axis=1)
+        outputs = self.finish(H @ self.coef.T + self.intercept)
+        return np.concatenate([outputs.reshape(len(H), -1), self.uncertainty(H)], axis=1)
 
 
-def numbers_of(outputs: np.ndarray, vector: bool = False) -> np.ndarray:
-    """Predicted numbers of outputs (rows, n_targets): the same, or one vector of its only column."""
+def numbers_of(outputs: np.ndarray, vector: bool = False, bounds: np.ndarray | None = None) -> np.ndarray:
+    """Predicted numbers of outputs (rows, n_targets), kept within bounds (2, n_targets); a vector of its only column."""
+    if bounds is not None:
+        outputs = np.clip(outputs, bounds[0], bounds[1])
     return outputs[:, 0] if vector else outputs
 
 

@@ -34,6 +34,7 @@ class Solution:
     method : str, key of `SOLVERS`
     centred : bool, whether the sums were about the means, as with an intercept
     chosen_by : str, "given", "folds", "gcv" or "evidence": what the penalty comes from
+    least_T, most_T : ndarray of shape (n_targets,), range of the targets that it was trained on; None if not known
     """
 
     coef: np.ndarray
@@ -44,6 +45,8 @@ class Solution:
     method: str
     centred: bool
     chosen_by: str = "given"
+    least_T: np.ndarray | None = None
+    most_T: np.ndarray | None = None
 
 
 def is_auto(alpha) -> bool:

@@ -27,14 +27,16 @@ class Uncertainty:
     Lindley, Smith (1972) for the model; MacKay (1992) for s2.
 
     mean_H : ndarray of shape (n_neurons,), means of the hidden-layer outputs
-    root : ndarray of shape (n_neurons, rank), R with RR' = A^-1, without the directions that the solver left out as
-        rounding
+    roots : tuple of ndarray of shape (n_neurons, rank), R with RR' = A^-1 for each penalty, without the directions that
+        the solver left out as rounding
+    root_of : ndarray of shape (n_targets,), int, number of the root that belongs to the penalty of each target
     noise : ndarray of shape (n_targets,), noise s of each target
     least : float, 1 + 1 / n, or 1 without an intercept
     """
 
     mean_H: np.ndarray
-    root: np.ndarray
+    roots: tuple[np.ndarray, ...]
+    root_of: np.ndarray
     noise: np.ndarray
     least: float
 
@@ -47,25 +49,34 @@ class Uncertainty:
         DataError
             There are no more rows than degrees of freedom, so that the noise cannot be estimated.
         """
-        alpha = solution.alpha
-        root = _inverse_root(moments.HH, alpha)
+        alphas, root_of = np.unique(np.broadcast_to(solution.alpha, len(squared_error)), return_inverse=True)
+        roots = tuple(_inverse_root(moments.HH, alpha) for alpha in alphas)
         # trace(HH A^-1) = rank - alpha trace(A^-1).
-        dof = max(root.shape[1] - alpha * np.square(root).sum(), 0.0) + moments.centred
+        dof = np.array([root.shape[1] - a * np.square(root).sum() for a, root in zip(alphas, roots, strict=True)])
+        dof = np.maximum(dof, 0.0)[root_of] + moments.centred
         left = moments.n - dof
-        if left <= 1e-9 * moments.n:
+        if (left <= 1e-9 * moments.n).any():
             raise DataError(
                 "return_std needs more rows than degrees of freedom to estimate the noise; got rows whose "
-                f"weights sum to {moments.n:g} and {dof:.6g} degrees of freedom. Use a larger alpha, fewer neurons, or "
-                "more rows; weights count rows here, so multiply them to sum to the number of rows."
+                f"weights sum to {moments.n:g} and {dof.max():.6g} degrees of freedom. Use a larger alpha, fewer "
+                "neurons, or more rows; weights count rows here, so multiply them to sum to the number of rows."
             )
         noise = np.sqrt(squared_error / left)
-        return cls(moments.mean_H, root, noise, 1 + moments.centred / moments.n)
+        return cls(moments.mean_H, roots, root_of, noise, 1 + moments.centred / moments.n)
+
+    @property
+    def width(self) -> int:
+        """Columns of all roots."""
+        return sum(root.shape[1] for root in self.roots)
 
     def __call__(self, H: np.ndarray) -> np.ndarray:
         """Standard deviations (rows, n_targets), float64, for H (rows, n_neurons), float64, which is overwritten."""
         H -= self.mean_H
-        Z = H @ self.root
-        return np.sqrt(self.least + np.einsum("ij,ij->i", Z, Z))[:, None] * self.noise
+        of_roots = np.empty((len(H), len(self.roots)))
+        for i, root in enumerate(self.roots):
+            Z = H @ root
+            of_roots[:, i] = np.einsum("ij,ij->i", Z, Z)
+        return np.sqrt(self.least + of_roots)[:, self.root_of] * self.noise
 
 
 def _inverse_root(HH, alpha):

@@ -9,8 +9,9 @@ import numpy as np
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
 from ..layer.sublayer import sublayer
-from ..ridge.solve import Solution, solve
+from ..ridge.solve import Solution
 from ..sums.normal_equations import NormalEquations
+from ..sums.solved import solve_sums
 from ..sums.some_neurons import take_neurons
 from .criterion import Criterion, Problem, Scored
 from .gcv import by_gcv
@@ -71,7 +72,7 @@ def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
     a, s = np.unravel_index(best, scored.scores.shape[1:])
     smaller, columns = sublayer(layer, scored.grid.sizes[s], scored.order)
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
-    solution = solve(sums.moments(centred=fit_intercept), float(scored.grid.alphas[a]))
+    solution = solve_sums(sums, float(scored.grid.alphas[a]), fit_intercept=fit_intercept)
     return Selected(smaller, sums, solution, scored)
 
 
