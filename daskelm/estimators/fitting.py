@@ -22,9 +22,9 @@ from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Table, provenance_of
 from ._sklearn_compat import with_callbacks
 from .callbacks import FitCallbacks
-from .checking import is_vector
+from .checking import check_bool, is_vector
 from .fitted import Fitted
-from .solving import check_can_add, check_sums_match, own_sums, select_with, solve_with
+from .solving import check_can_add, check_sums_match, own_sums, select_with
 
 __all__ = ["FittingMethods"]
 
@@ -325,7 +325,8 @@ class FittingMethods(FitCallbacks):
         fitted = self._check_same_parameters(what)
         sums = own_sums(fitted, what, type(self).__name__) if sums is None else read_sums(sums)
         self._check_sums_match(sums)
-        return solve_with(fitted, sums, alpha=self.alpha, fit_intercept=self.fit_intercept)
+        centred = check_bool(self.fit_intercept, "fit_intercept")
+        return fitted.solved(sums, solve(sums.moments(centred=centred), self.alpha))
 
     def select(
         self, sums=None, *, validation=None, n_neurons=None, ranking=None, alphas=None, cv=None, scoring=None

@@ -19,7 +19,6 @@ __all__ = [
     "datasets_in",
     "described",
     "dtype_of",
-    "home_of",
     "linked_from",
     "links_in",
     "listing",
@@ -220,11 +219,6 @@ def broken_link(file: h5py.File, name: str) -> tuple[str, str] | None:
             return so_far, _target(group, word, kind)
         group = item
     return None
-
-
-def home_of(dataset: h5py.Dataset, file: h5py.File) -> tuple[str, str] | None:
-    """Path and name of a dataset that a link of this file leads to in another one; None if it lies in this file."""
-    return None if dataset.file == file else place_of_dataset(dataset)
 
 
 def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:

@@ -69,10 +69,6 @@ def accumulate(
         Which rows of X; all if not given.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    NormalEquations
     """
     ranges = [(0, check_lengths(X=X, y=y, sample_weight=weights))] if ranges is None else ranges
     if provenance is None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ..data.inputs import check_lengths
 from ..data.source import Source, files_of
 from ..data.targets import Targets
-from ..exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
+from ..exceptions import FileMissingError, IncompatibleSumsError, ParameterError, RowsCountedError
 from ..hdf5.paths import refuse_added
 from ..layer.layer import Layer
 from ..progress import RowProgress
-from ..sums.file import add_to_file, locked, read_current, subtract_from_file
+from ..sums.file import add_to_file, locked, read_current
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
@@ -160,10 +160,6 @@ def accumulate_with_checkpoint(
     layer, targets, X, y, weights, verbose
         As for `add_rows`.
 
-    Returns
-    -------
-    NormalEquations
-
     Raises
     ------
     ParameterError
@@ -240,8 +236,7 @@ def remove_rows(
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
     refuse_added(path)
-    held = read_current(path)
-    provenance = job.provenance(held.ledger)
+    provenance = job.provenance(read_current(path).ledger)
     missing = job.missing(provenance.origins)
     if provenance.origins and missing:
         raise IncompatibleSumsError(
@@ -249,5 +244,8 @@ def remove_rows(
             f"which {path} does not count."
         )
     sums = job.sums(provenance, [(job.start, job.stop)], verbose)
-    subtract_from_file(path, sums, lock)
+    with locked(path, lock) as file:
+        if (held := file.read()) is None:
+            raise FileMissingError(f"{path}: no such file; there is nothing to take rows away from.")
+        file.write(held - sums)
     return sums.n_samples

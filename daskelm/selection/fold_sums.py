@@ -77,10 +77,6 @@ def accumulate_folds(
     folds : Folds
         Test part of each row of X.
 
-    Returns
-    -------
-    FoldSums
-
     Raises
     ------
     InsufficientMemoryError

@@ -69,10 +69,6 @@ def select_from_sums(
     verbose : int, default=0
         Whether to show progress after one second.
 
-    Returns
-    -------
-    Selected
-
     Raises
     ------
     ParameterError

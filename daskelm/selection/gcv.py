@@ -43,10 +43,6 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
     verbose : int, default=0
         Whether to show progress after one second.
 
-    Returns
-    -------
-    ndarray
-
     Raises
     ------
     DataError

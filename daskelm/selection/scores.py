@@ -47,10 +47,6 @@ def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) ->
     others : tuple of str
         Further names that the caller accepts, for the message.
 
-    Returns
-    -------
-    RowScore
-
     Raises
     ------
     ParameterError
