@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..data.column_ranges import column_ranges
-from ..data.probe import probe
+from ..data.probe import column_ranges, probe
 from ..data.source import Source, n_columns
 from ..exceptions import DataError, ParameterError, ScaleWarning
 from ..layer.layer import Layer, Scale

@@ -5,11 +5,11 @@ Terms are summed over runs, and the runs into the total, so that rounding does n
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ..blas import add_gram, add_outer, add_outer_packed
+from ..data.targets import Targets
+from ..layer.layer import Layer
 from ..ridge.packed import add_triangle, crop_packed, move_transposed, pack_in_place
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
@@ -173,24 +173,19 @@ class Accumulator:
 
     Parameters
     ----------
-    fingerprint : str
-        Digest of the layer.
-    n_neurons : int
-        Number of neurons L.
-    n_targets : int
-        Number of targets c.
-    targets : str
-        Meaning of the targets; sums of different meanings never add.
-    dtype : dtype
-        Type of the Gram matrix: float64, or float32, in which case the squares of T are still in double.
+    layer : Layer
+        The hidden layer, which also has the type of the Gram matrix: float64, or float32, in which case the squares of
+        T are still in double.
+    targets : Targets
+        Turns y into columns of T, and has the weights of classes.
     """
 
-    def __init__(self, fingerprint: str, n_neurons: int, n_targets: int, targets: str = "numbers", dtype=np.float64):
-        L, c = n_neurons, n_targets
-        self.fingerprint, self.targets = fingerprint, targets
+    def __init__(self, layer: Layer, targets: Targets):
+        self.layer, self.targets = layer, targets
+        L, c = layer.n_neurons, targets.n_targets
         self.n_neurons, self.n_targets, self.joined = L, c, is_joined(L, c)
         width = L + 1 + (c if self.joined else 0)
-        self.single = np.dtype(dtype) == np.float32
+        self.single = layer.gram_dtype == np.float32
         self.gram = SingleGram(width) if self.single else DoubleGram(width)
         # Sums that are not read from the Gram matrix: HT where T is beside it, and squares of T that must be in double.
         self.cross = None if self.joined else LongSum(L, c)
@@ -201,19 +196,11 @@ class Accumulator:
         self._weight = self._weight_of_reference = 0.0
         self._block = np.empty((0, width), self.gram.dtype)
 
-    def add(
-        self,
-        layer: Callable,
-        X: np.ndarray,
-        T: np.ndarray,
-        weights: np.ndarray | None = None,
-        counts: float | None = None,
-    ) -> None:
-        """Add rows: H = layer(X) (rows, n_neurons), T (rows, n_targets), weights (rows,).
-
-        H is written where it is summed: `layer` takes `out` and `minus`, which is subtracted from each row, as `Layer`
-        does. `counts` is how many rows they count for, if that is not the sum of the weights.
-        """
+    def add(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Add rows: X (rows, n_features), y as given, weights (rows,) without those of their classes."""
+        # Class weights say how much a row matters, not how many rows it stands for.
+        counts = float(len(X)) if weights is None else float(weights.sum())
+        T, weights = self.targets.encode(y), self.targets.row_weights(y, weights)
         self.n_samples += len(X)
         if weights is not None and not weights.all():
             # Rows of weight zero may hold anything: fill values squared would swamp the sums of all others.
@@ -227,11 +214,11 @@ class Accumulator:
             moves = self._weight + left > _GROWTH * self._weight_of_reference
             stop = min(start + _FIRST_ROWS, len(X)) if moves else len(X)
             rows = slice(start, stop)
-            left -= self._add(layer, X[rows], T[rows], None if weights is None else weights[rows], moves)
+            left -= self._add(X[rows], T[rows], None if weights is None else weights[rows], moves)
             start = stop
-        self.weights.add([added, added if counts is None else counts])
+        self.weights.add([added, counts])
 
-    def _add(self, layer, X, T, weights, moves):
+    def _add(self, X, T, weights, moves):
         """Add rows about the reference, which is moved first if `moves`; returns their weight."""
         L, first = self.n_neurons, not self._weight
         if len(self._block) < len(X):
@@ -240,7 +227,7 @@ class Accumulator:
         H = block[:, :L]
         # Infinite outputs become NaN, which is found in the sums.
         with np.errstate(invalid="ignore", over="ignore"):
-            layer(X, out=H, minus=None if first else self.reference_H.astype(H.dtype, copy=False))
+            self.layer(X, out=H, minus=None if first else self.reference_H.astype(H.dtype, copy=False))
             if first:
                 # About a row, and not about zero, a constant column is exactly zero. A row of a tiny weight may hold
                 # anything.
@@ -300,7 +287,7 @@ class Accumulator:
                     self.cross.value + np.outer(shift_H, sum_T + n * shift_T) + np.outer(ones[:L], shift_T)
                 )
 
-    def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations:
+    def result(self, ledger: Ledger) -> NormalEquations:
         """The sums; the accumulator is used up."""
         L, gram = self.n_neurons, self.gram
         last = gram.columns(L, L + 1 + (self.n_targets if self.joined else 0))
@@ -322,9 +309,9 @@ class Accumulator:
             self.n_samples,
             sum_weights,
             sum_counts,
-            self.fingerprint,
-            self.targets,
-            target_dtype,
+            self.layer.fingerprint,
+            self.targets.meaning,
+            self.targets.dtype,
             ledger,
             gram.dtype.name,
         )

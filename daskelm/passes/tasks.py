@@ -30,8 +30,6 @@ __all__ = [
     "GramTask",
     "Pass",
     "Runs",
-    "accumulator_for",
-    "add_block",
     "chunk_groups",
     "cut_runs",
     "grouped",
@@ -129,29 +127,14 @@ class Pass:
 
 class _Gram:
     def __init__(self, layer, targets, origins):
-        self.layer, self.targets, self.log = layer, targets, RowLog(origins)
-        self.sums = accumulator_for(layer, targets)
+        self.sums, self.log = Accumulator(layer, targets), RowLog(origins)
 
     def add(self, runs, X, y, weights):
-        self.log.add(runs, X, self.targets.content(y), weights)
-        add_block(self.sums, self.layer, self.targets, X, y, weights)
+        self.log.add(runs, X, self.sums.targets.content(y), weights)
+        self.sums.add(X, y, weights)
 
     def result(self):
-        return self.sums.result(self.targets.dtype, self.log.ledger(self.layer.n_features))
-
-
-def accumulator_for(layer: Layer, targets: Targets) -> Accumulator:
-    """Empty sums of this layer and these targets."""
-    return Accumulator(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype)
-
-
-def add_block(
-    sums: Accumulator, layer: Layer, targets: Targets, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> None:
-    """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
-    # Class weights say how much a row matters, not how many rows it stands for.
-    counts = float(len(X)) if weights is None else float(weights.sum())
-    sums.add(layer, X, targets.encode(y), targets.row_weights(y, weights), counts)
+        return self.sums.result(self.log.ledger(self.sums.layer.n_features))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ from ..data.source import Source
 from ..data.targets import Targets
 from ..layer.layer import Layer
 from ..passes.accumulate import check_sums, run_pass
+from ..passes.accumulator import Accumulator
 from ..passes.memory import Need, PassSizes, block_rows
-from ..passes.tasks import Pass, accumulator_for, add_block
+from ..passes.tasks import Pass
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Provenance, Table, provenance_of
@@ -161,7 +162,7 @@ class _Collector:
     def add(self, runs, X, y, weights):
         self.log.add(runs, X, self.targets.content(y), weights)
         if isinstance(self.parts, int):
-            add_block(self._of(self.parts), self.layer, self.targets, X, y, weights)
+            self._of(self.parts).add(X, y, weights)
             return
         parts = self.parts[self.n_added : self.n_added + len(X)]
         self.n_added += len(X)
@@ -169,17 +170,16 @@ class _Collector:
             of_part = np.flatnonzero(parts == part)
             for i in range(0, len(of_part), self.step):
                 rows = of_part[i : i + self.step]
-                given = None if weights is None else weights[rows]
-                add_block(self._of(part), self.layer, self.targets, X[rows], y[rows], given)
+                self._of(part).add(X[rows], y[rows], None if weights is None else weights[rows])
 
     def _of(self, part):
         if part not in self.sums:
-            self.sums[part] = accumulator_for(self.layer, self.targets)
+            self.sums[part] = Accumulator(self.layer, self.targets)
         return self.sums[part]
 
     def result(self):
         parts = {}
         # One after the other, so that no more than one sum is held twice.
         for part in sorted(self.sums):
-            parts[part] = self.sums.pop(part).result(self.targets.dtype, Ledger())
+            parts[part] = self.sums.pop(part).result(Ledger())
         return FoldSums(parts, self.log.ledger(self.layer.n_features))
