@@ -9,9 +9,7 @@ from functools import partial
 import numpy as np
 
 from ..data.inputs import check_lengths
-from ..data.source import Source, source_of
-from ..data.targets import Targets
-from ..layer.layer import Layer
+from ..data.source import source_of
 from ..progress import RowProgress
 from ..ridge.solve import check_alpha
 from ..sums.normal_equations import NormalEquations
@@ -21,7 +19,7 @@ from .accumulate import check_sums, run_in_segments
 from .learning_curve import CurveMaker, EarlyStop, LearningCurvePoint, Step
 from .memory import rows_per_task
 from .segments import curve_fractions, segments_of, unit_rows
-from .tasks import Pass, chunk_groups, grouped
+from .tasks import Job, Pass, chunk_groups, grouped
 
 __all__ = ["LearningCurve", "accumulate_with_curve"]
 
@@ -40,11 +38,7 @@ class LearningCurve:
 
 
 def accumulate_with_curve(
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None = None,
+    job: Job,
     *,
     alpha: float | str,
     fit_intercept: bool,
@@ -59,8 +53,8 @@ def accumulate_with_curve(
 
     Parameters
     ----------
-    layer, targets, X, y, weights
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     alpha, fit_intercept
         As for `solve`, for the model of each point.
     callbacks : sequence of callables
@@ -77,6 +71,7 @@ def accumulate_with_curve(
         tested on.
     curve : LearningCurve
     """
+    layer, targets, X, y, weights = job
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     check_alpha(alpha)
     provenance = Provenance()
@@ -90,9 +85,7 @@ def accumulate_with_curve(
     here = source_of(X).client() is None
     run_in_segments(
         _CurvePass(fractions, unit, here),
-        layer,
-        targets,
-        (X, y, weights),
+        job,
         provenance.origins,
         [(0, n_samples)],
         watch.progress,

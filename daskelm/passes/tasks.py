@@ -28,6 +28,7 @@ __all__ = [
     "Chunk",
     "Collector",
     "GramTask",
+    "Job",
     "Pass",
     "Runs",
     "chunk_groups",
@@ -77,6 +78,16 @@ def grouped(items: Iterable, most_rows: int, most_items: float = math.inf) -> li
         groups[-1].append(item)
         n_rows += size
     return groups
+
+
+class Job(NamedTuple):
+    """The arguments of every pass: the layer, the targets, which turn y into columns of T, and the rows."""
+
+    layer: Layer
+    targets: Targets
+    X: Any
+    y: Any
+    weights: Any = None
 
 
 class Collector(Protocol):

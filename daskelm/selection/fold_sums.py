@@ -10,13 +10,10 @@ from operator import add
 import numpy as np
 
 from ..data.inputs import check_lengths
-from ..data.source import Source
-from ..data.targets import Targets
-from ..layer.layer import Layer
 from ..passes.accumulate import check_sums, run_pass
 from ..passes.accumulator import Accumulator
 from ..passes.memory import Need, PassSizes, block_rows
-from ..passes.tasks import Pass
+from ..passes.tasks import Job, Pass
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Provenance, Table, provenance_of
@@ -56,16 +53,7 @@ class FoldSums:
         return replace(self.all, ledger=self.ledger)
 
 
-def accumulate_folds(
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    folds: Folds,
-    *,
-    verbose: int | bool = 0,
-) -> FoldSums:
+def accumulate_folds(job: Job, folds: Folds, *, verbose: int | bool = 0) -> FoldSums:
     """The sums of each fold, by one pass wherever Dask says.
 
     Where the folds are long runs of rows, tasks end where a fold does and hold one sum; where they are scattered, a
@@ -73,22 +61,25 @@ def accumulate_folds(
 
     Parameters
     ----------
-    layer, targets, X, y, weights, verbose
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     folds : Folds
         Test part of each row of X.
+    verbose : int, default=0
+        Whether to show progress.
 
     Raises
     ------
     InsufficientMemoryError
         The sums of so many folds do not fit; the message says how many would.
     """
+    layer, targets, X, y, weights = job
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     provenance = provenance_of(Table(X, y, weights, targets))
     in_runs = folds.in_long_runs(4 * layer.n_neurons)
     ranges = [(a, b) for a, b, _ in folds.runs()] if in_runs else [(0, n_samples)]
     work = _FoldPass(folds, in_runs)
-    found = run_pass(work, layer, targets, X, y, weights, provenance.origins, ranges, verbose)
+    found = run_pass(work, job, provenance.origins, ranges, verbose)
     parts = {part: check_sums(sums, layer, Provenance()) for part, sums in found.parts.items()}
     return FoldSums(parts, provenance.describe(found.ledger))
 
