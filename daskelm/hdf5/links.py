@@ -232,11 +232,7 @@ def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:
             f"{home.filename}: a dataset must have a name in its file; got one without, such as what only an object "
             "reference leads to. Give it a name: file[name] = dataset."
         )
-    return _absolute(home.filename), name
-
-
-def _absolute(path):
-    path = os.path.join(os.getcwd(), path)
+    path = os.path.join(os.getcwd(), home.filename)
     # Parts ".." are removed, unless symbolic links make the result another place.
     plain = os.path.normpath(path)
-    return plain if os.path.exists(plain) and os.path.samefile(plain, path) else path
+    return plain if os.path.exists(plain) and os.path.samefile(plain, path) else path, name

@@ -165,8 +165,7 @@ class Hdf5Rows:
 
     def read_runs(self, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
         """Rows as of `read` for several ranges (start, stop), in the order of their rows."""
-        with self.open() as reader:
-            reader.expect(runs)
+        with Hdf5Reader(self, runs=runs) as reader:
             return [reader.read(start, stop) for start, stop in runs]
 
 
