@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+
 from ..estimators.state import read_model
 from ..exceptions import FileFormatError
 from ..hdf5.layout import outsides_of, unwritten_rows

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
 from ..data.source import source_of
-from ..data.targets import Targets
 from ..exceptions import NotSolvedError, ParameterError
 from ..layer.layer import Layer
 from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
 from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
+from ..passes.tasks import Job
 from ..ridge.solve import Solution, is_auto
 from ..sums.content import n_folds
 from ..sums.file import read_sums
@@ -29,16 +29,6 @@ from .fitted import Fitted
 from .solving import check_can_add, check_sums_match, own_sums, select_with
 
 __all__ = ["FittingMethods"]
-
-
-class _Work(NamedTuple):
-    """The first parameters of all passes: rows to be summed, the layer, and the columns of T."""
-
-    layer: Layer
-    targets: Targets
-    X: Any
-    y: Any
-    weights: Any
 
 
 class FittingMethods(FitCallbacks):
@@ -129,7 +119,7 @@ class FittingMethods(FitCallbacks):
             drawn = self._draw(rows.X, rows.weights, rows.columns)
             targets = self._make_targets(rows.y, rows.weights, whole=True)
             # 3. The sums HH = H'H and HT = H'T over all rows.
-            work = _Work(drawn.layer, targets, rows.X, rows.y, rows.weights)
+            work = Job(drawn.layer, targets, rows.X, rows.y, rows.weights, self._n_folds(drawn.layer))
             sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
             # 4. The output weights B from HH and HT.
             solution = self._solution(sums)
@@ -138,11 +128,11 @@ class FittingMethods(FitCallbacks):
             self._fitted = drawn.solved(sums, solution, targets=targets, curve=curve, vector_target=vector)
         return self
 
-    def _n_folds(self, n_neurons: int, sums: NormalEquations | None = None) -> int:
+    def _n_folds(self, layer: Layer, sums: NormalEquations | None = None) -> int:
         """Folds that rows are divided into, for sums of their own or to be added to `sums`; 1 for none."""
         if sums is not None and sums.n_samples:
             return max(len(sums.folds), 1)
-        return n_folds(n_neurons) if is_auto(self.alpha) else 1
+        return n_folds(layer.n_neurons) if is_auto(self.alpha) else 1
 
     def _solution(self, sums: NormalEquations) -> Solution:
         centred = check_bool(self.fit_intercept, "fit_intercept")
@@ -153,18 +143,17 @@ class FittingMethods(FitCallbacks):
         return False
 
     def _sum(self, work, checkpoint, curved, callbacks, tol) -> tuple[NormalEquations, LearningCurve | None]:
-        folds = self._n_folds(work.layer.n_neurons)
         if curved:
             options = {"alpha": self.alpha, "fit_intercept": self.fit_intercept, "callbacks": callbacks, "tol": tol}
-            return accumulate_with_curve(*work, n_folds=folds, verbose=self.verbose, **options)
+            return accumulate_with_curve(work, verbose=self.verbose, **options)
         if checkpoint is None:
-            return accumulate(*work, n_folds=folds, verbose=self.verbose), None
+            return accumulate(*work, verbose=self.verbose), None
         if not isinstance(self.random_state, int | np.integer):
             raise ParameterError(
                 "checkpoint: random_state must be an int, since the call that goes on must draw the same "
                 f"layer; got {self.random_state!r}."
             )
-        return accumulate_with_checkpoint(checkpoint, *work, n_folds=folds, verbose=self.verbose), None
+        return accumulate_with_checkpoint(checkpoint, work, verbose=self.verbose), None
 
     @property
     def learning_curve_(self) -> dict:
@@ -197,19 +186,21 @@ class FittingMethods(FitCallbacks):
         if fitted is None:
             fitted = self._draw(rows.X, rows.weights, rows.columns, whole=False)
         targets = self._make_targets(rows.y, rows.weights, whole=False, classes=classes)
-        folds = self._n_folds(fitted.layer.n_neurons, fitted.sums)
-        sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, n_folds=folds, verbose=self.verbose)
+        folds = self._n_folds(fitted.layer, fitted.sums)
+        sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, folds, verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))
         return self
 
-    def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, _Work]:
+    def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, Job]:
         """What was fitted, and rows to be summed with its layer, by the method `what`; `adding` to its own sums."""
         fitted = self._check_same_parameters(what)
         if adding:
             check_can_add(fitted, type(self).__name__)
         rows = self._open(X, T, sample_weight)
         targets = self._make_targets(rows.y, rows.weights, whole=False)
-        return fitted, _Work(fitted.layer, targets, rows.X, rows.y, rows.weights)
+        # Only rows that go to files may be in other folds than the model's own sums.
+        folds = self._n_folds(fitted.layer, fitted.sums if adding or what == "remove" else None)
+        return fitted, Job(fitted.layer, targets, rows.X, rows.y, rows.weights, folds)
 
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
@@ -259,17 +250,14 @@ class FittingMethods(FitCallbacks):
             return self
         fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
         # All rows are given to the pass, since the rows around the range distinguish the table from others.
-        folds, ranges = self._n_folds(work.layer.n_neurons, fitted.sums), [source_of(work.X).row_range(rows)]
-        sums = accumulate(*work, ranges=ranges, n_folds=folds, verbose=self.verbose)
+        sums = accumulate(*work, ranges=[source_of(work.X).row_range(rows)], verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
         return self
 
     def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
         """Add rows to a file; the number of those that were not counted there before."""
         _, work = self._work(X, T, sample_weight, "accumulate")
-        folds = self._n_folds(work.layer.n_neurons)
-        rows = source_of(work.X).row_range(rows)
-        return add_rows(into, *work, rows, n_folds=folds, lock=lock, verbose=self.verbose)
+        return add_rows(into, work, source_of(work.X).row_range(rows), lock=lock, verbose=self.verbose)
 
     def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
@@ -304,7 +292,7 @@ class FittingMethods(FitCallbacks):
         fitted, work = self._work(X, T, sample_weight, "remove")
         start, stop = source_of(work.X).row_range(rows)
         if sums is not None:
-            remove_rows(sums, *work, (start, stop), lock=lock, verbose=self.verbose)
+            remove_rows(sums, work, (start, stop), lock=lock, verbose=self.verbose)
             return self
         if fitted.sums is None:
             raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
@@ -313,8 +301,7 @@ class FittingMethods(FitCallbacks):
         in_files = source_of(work.X).files is not None
         table = Table(work.X, work.y, work.weights, work.targets)
         known = provenance_of(table, own, edges) if in_files else None
-        folds = self._n_folds(work.layer.n_neurons, fitted.sums)
-        gone = accumulate(*work, provenance=known, ranges=[(start, stop)], n_folds=folds, verbose=self.verbose)
+        gone = accumulate(*work, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
         self._fitted = replace(fitted, sums=fitted.sums - gone, solution=None)
         return self
 

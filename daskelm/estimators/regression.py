@@ -138,7 +138,9 @@ class RegressionMethods(RegressorMixin):
         known = None if self._fitted is None else self._fitted.vector_target
         vector = len(coef) == 1 if known is None else known
         tail = () if vector else (len(coef),)
-        return self._outputs(what, partial(numbers_of, vector=vector, bounds=self._bounds()), tail, self._output_dtype())
+        return self._outputs(
+            what, partial(numbers_of, vector=vector, bounds=self._bounds()), tail, self._output_dtype()
+        )
 
     def _bounds(self) -> np.ndarray | None:
         """Bounds (2, n_targets) of predictions: the range of the training targets, a tenth wider at each end."""

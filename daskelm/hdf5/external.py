@@ -75,27 +75,21 @@ def check_prefixes(dataset: h5py.Dataset, path: str) -> None:
         )
 
 
-class SourceFiles:
+class SourceFiles(contextlib.ExitStack):
     """Context manager that opens sources of datasets, and keeps them open.
 
     While they are open, HDF5 reads from the same files, even if other files get their names.
     """
 
     def __init__(self, **options):
+        super().__init__()
         self._options = options
-        self._stack = contextlib.ExitStack()
         self._files: dict[str, h5py.File] = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self.close()
 
     def close(self) -> None:
         """Close all files."""
         self._files.clear()
-        self._stack.close()
+        super().close()
 
     def survey(self, dataset: h5py.Dataset, path: str, first: int, last: int, depth: int = 0) -> Seen:
         """Where rows first to last - 1 of a dataset lie, in all files that it is read from besides its own."""
@@ -181,7 +175,7 @@ class SourceFiles:
                     # HDF5 would go on to the next place, and fill the rows if none can be opened.
                     errors.append(f"{place}: {error}")
                     continue
-                self._files[place] = self._stack.enter_context(file)
+                self._files[place] = self.enter_context(file)
             return place, self._files[place]
         if errors:
             raise FileFormatError(

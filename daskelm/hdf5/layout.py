@@ -215,7 +215,8 @@ def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tu
         return []
     columns = [outside.columns or ((0, 1),) for outside in outsides]
     if all(tuple(runs) == ((0, width),) for runs in columns):
-        return _gaps(union(run for outside in outsides for run in outside.rows), n_rows)
+        bounds = [0, *(edge for run in union(run for one in outsides for run in one.rows) for edge in run), n_rows]
+        return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if a < b]
     row_edges = _edges((run for outside in outsides for run in outside.rows), n_rows)
     column_edges = _edges((run for runs in columns for run in runs), width)
     if len(row_edges) * len(column_edges) > _MOST_CELLS:
@@ -309,8 +310,3 @@ def union(runs) -> list[tuple[int, int]]:
 def intersection(runs: Sequence[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
     """Runs of rows cut to rows first to last - 1."""
     return [(max(a, first), min(b, last)) for a, b in runs if a < last and b > first]
-
-
-def _gaps(runs, end):
-    bounds = [0, *(edge for run in runs for edge in run), end]
-    return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if a < b]

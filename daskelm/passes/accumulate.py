@@ -32,7 +32,7 @@ from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
 from ..sums.row_cells import merge_ranges
 from .memory import block_rows, check_memory, held_bytes, rows_per_task, split_every
-from .tasks import Chunk, GramTask, Pass, Runs, n_rows_of, run_on_chunks, run_task
+from .tasks import Chunk, GramTask, Job, Pass, Runs, n_rows_of, run_on_chunks, run_task
 
 __all__ = ["accumulate", "check_sums", "origins_of", "run_in_segments", "run_pass"]
 
@@ -46,10 +46,10 @@ def accumulate(
     X: Source,
     y: Source,
     weights: Source | None = None,
+    n_folds: int = 1,
     *,
     provenance: Provenance | None = None,
     ranges: Runs | None = None,
-    n_folds: int = 1,
     verbose: int | bool = 0,
 ) -> NormalEquations:
     """The sums of rows, wherever Dask says; arrays in memory are worked on here.
@@ -66,24 +66,20 @@ def accumulate(
         Targets or labels.
     weights : source of shape (n_samples,), optional
         Row weights.
+    n_folds : int, default=1
+        Folds that the rows are divided into, by their content; 1 for sums without folds.
     provenance : Provenance, optional
         Where the rows of X in files come from, if that is known already.
     ranges : sequence of (start, stop), optional
         Which rows of X; all if not given.
-    n_folds : int, default=1
-        Folds that the rows are divided into, by their content; 1 for sums without folds.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    NormalEquations
     """
     ranges = [(0, check_lengths(X=X, y=y, sample_weight=weights))] if ranges is None else ranges
     if provenance is None:
         has_rows = any(a < b for a, b in ranges)
         provenance = provenance_of(Table(X, y, weights, targets)) if has_rows else Provenance()
-    sums = run_pass(Pass(n_folds), layer, targets, X, y, weights, provenance.origins, ranges, verbose)
+    sums = run_pass(Pass(n_folds), Job(layer, targets, X, y, weights), provenance.origins, ranges, verbose)
     if sums is None:
         nothing = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
         nothing = replace(nothing, target_dtype=targets.dtype)
@@ -91,36 +87,25 @@ def accumulate(
     return check_sums(sums, layer, provenance)
 
 
-def run_pass(
-    work: Pass,
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    origins: Sequence[Origin],
-    ranges: Runs,
-    verbose: int | bool = 0,
-) -> Any:
+def run_pass(work: Pass, job: Job, origins: Sequence[Origin], ranges: Runs, verbose: int | bool = 0) -> Any:
     """The result of a pass of one segment over the rows of X in `ranges`, in tasks that do not cross them.
 
-    It is None if there are no rows. The other parameters are those of `accumulate`.
+    It is None if there are no rows. `origins` say where rows of X come from; the other parameters are those of
+    `accumulate`.
     """
     ranges = [(a, b) for a, b in ranges if a < b]
     if not ranges:
-        check_memory(work, layer, targets, 0, 1, None)
+        check_memory(work, job.layer, job.targets, 0, 1, None)
         return None
     progress = RowProgress(n_rows_of(ranges), verbose, work.name)
     found: list = []
-    run_in_segments(work, layer, targets, (X, y, weights), origins, ranges, progress, found.append)
+    run_in_segments(work, job, origins, ranges, progress, found.append)
     return found[0]
 
 
 def run_in_segments(
     work: Pass,
-    layer: Layer,
-    targets: Targets,
-    inputs: tuple[Source, Source, Source | None],
+    job: Job,
     origins: Sequence[Origin],
     ranges: Runs,
     progress: RowProgress,
@@ -135,10 +120,8 @@ def run_in_segments(
     ----------
     work : Pass
         Cuts the rows into segments and these into tasks, and has the collector of a task's rows.
-    layer, targets
-        As for `accumulate`.
-    inputs : tuple of X, y and weights
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     origins : sequence of Origin
         Where rows of X come from.
     ranges : sequence of (start, stop)
@@ -148,12 +131,11 @@ def run_in_segments(
     deliver, prepare, should_flush
         As for `Receiver`.
     """
-    X, y, weights = inputs
-    in_process = source_of(X).in_process
+    layer, targets, *inputs = job
+    in_process = source_of(job.X).in_process
     client = None if in_process else current_client()
     if in_process:
-        y, weights = in_memory(y=y, sample_weight=weights)
-    inputs = X, y, weights
+        inputs[1:] = in_memory(y=job.y, sample_weight=job.weights)
     check_visible(files_of(*inputs), client, ranges)
     # Tasks read their rows themselves, by row numbers, but are given the chunks of dask arrays.
     by_tasks = in_process or all(source_of(data).random_access for data in inputs if data is not None)

@@ -5,11 +5,11 @@ Terms are summed over runs, and the runs into the total, so that rounding does n
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ..blas import add_gram, add_outer, add_outer_packed
+from ..data.targets import Targets
+from ..layer.layer import Layer
 from ..ridge.packed import add_triangle, crop_packed, move_transposed, pack_in_place
 from ..sums.content import folds_of, row_hashes, smallest
 from ..sums.fold_sums import FoldSums
@@ -262,55 +262,32 @@ class Accumulator:
 
     Parameters
     ----------
-    fingerprint : str
-        Digest of the layer.
-    n_neurons : int
-        Number of neurons L.
-    n_targets : int
-        Number of targets c.
-    targets : str
-        Meaning of the targets; sums of different meanings never add.
-    dtype : dtype
-        Type of the Gram matrix: float64, or float32, in which case the squares of T are still in double.
-    n_folds : int
+    layer : Layer
+        The hidden layer, which also has the type of the Gram matrices: float64, or float32, in which case the squares
+        of T are still in double.
+    targets : Targets
+        Turns y into columns of T, and has the weights of classes.
+    n_folds : int, default=1
         Number of folds that the rows are divided into, by their content.
     """
 
-    def __init__(
-        self,
-        fingerprint: str,
-        n_neurons: int,
-        n_targets: int,
-        targets: str = "numbers",
-        dtype=np.float64,
-        n_folds: int = 1,
-    ):
-        L, c = n_neurons, n_targets
-        self.fingerprint, self.targets = fingerprint, targets
+    def __init__(self, layer: Layer, targets: Targets, n_folds: int = 1):
+        self.layer, self.targets = layer, targets
+        L, c = layer.n_neurons, targets.n_targets
         self.n_neurons, self.n_targets, self.joined = L, c, is_joined(L, c)
         width = L + 1 + (c if self.joined else 0)
-        single = np.dtype(dtype) == np.float32
+        single = layer.gram_dtype == np.float32
         self.parts = [_Part(width, L, c, self.joined, single) for _ in range(n_folds)]
         self.reference_H, self.reference_T = np.zeros(L), np.zeros(c)
         # Weight of the rows so far, and of those whose mean the reference is.
         self._weight = self._weight_of_reference = 0.0
-        self._block = np.empty((0, width), np.dtype(dtype))
+        self._block = np.empty((0, width), layer.gram_dtype)
 
-    def add(
-        self,
-        layer: Callable,
-        X: np.ndarray,
-        T: np.ndarray,
-        weights: np.ndarray | None = None,
-        sample_weights: np.ndarray | None = None,
-    ) -> None:
-        """Add rows: H = layer(X) (rows, n_neurons), T (rows, n_targets), weights (rows,).
-
-        H is written where it is summed: `layer` takes `out` and `minus`, which is subtracted from each row, as `Layer`
-        does. `sample_weights` (rows,) are how many rows each counts for, if those are not the weights.
-        """
-        n_rows, of_rows = len(X), weights if sample_weights is None else sample_weights
-        counts = _total(of_rows, X)
+    def add(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Add rows: X (rows, n_features), y as given, weights (rows,) without those of their classes."""
+        # Class weights say how much a row matters, not how many rows it stands for.
+        n_rows, of_rows, counts = len(X), weights, _total(weights, X)
+        T, weights = self.targets.encode(y), self.targets.row_weights(y, weights)
         if weights is not None and not weights.all():
             # Rows of weight zero may hold anything: fill values squared would swamp the sums of all others.
             counted = weights > 0
@@ -330,7 +307,7 @@ class Accumulator:
             stop = min(start + _FIRST_ROWS, len(X)) if moves else len(X)
             rows = slice(start, stop)
             inner = [min(max(edge - start, 0), stop - start) for edge in edges]
-            left -= self._add(layer, X[rows], T[rows], None if weights is None else weights[rows], moves, inner)
+            left -= self._add(X[rows], T[rows], None if weights is None else weights[rows], moves, inner)
             start = stop
         for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
             if a < b:
@@ -348,7 +325,7 @@ class Accumulator:
             part.distinct = smallest(np.concatenate([part.distinct, hashes[order[a:b]]]))
         return order, edges
 
-    def _add(self, layer, X, T, weights, moves, edges):
+    def _add(self, X, T, weights, moves, edges):
         """Add rows about the reference, which is moved first if `moves`; returns their weight.
 
         The rows of each fold are between two of the edges.
@@ -360,7 +337,7 @@ class Accumulator:
         H = block[:, :L]
         # Infinite outputs become NaN, which is found in the sums.
         with np.errstate(invalid="ignore", over="ignore"):
-            layer(X, out=H, minus=None if first else self.reference_H.astype(H.dtype, copy=False))
+            self.layer(X, out=H, minus=None if first else self.reference_H.astype(H.dtype, copy=False))
             if first:
                 # About a row, and not about zero, a constant column is exactly zero. A row of a tiny weight may hold
                 # anything.
@@ -403,26 +380,23 @@ class Accumulator:
         H -= step_H.astype(H.dtype, copy=False)
         return step_T
 
-    def result(self, target_dtype: str, ledger: Ledger) -> NormalEquations | FoldSums:
+    def result(self, ledger: Ledger) -> NormalEquations | FoldSums:
         """The sums, or those of each fold; the accumulator is used up."""
         shared = {
             "reference_H": self.reference_H,
             "reference_T": self.reference_T,
-            "fingerprint": self.fingerprint,
-            "targets": self.targets,
-            "target_dtype": target_dtype,
+            "fingerprint": self.layer.fingerprint,
+            "targets": self.targets.meaning,
+            "target_dtype": self.targets.dtype,
         }
         del self._block
         if len(self.parts) == 1:
             return NormalEquations(**shared, **self.parts.pop().fields(), ledger=ledger)
+        folds = {}
         # One after the other, so that no more than one triangle is held twice.
-        folds = {k: NormalEquations(**shared, **part.fields(), ledger=Ledger()) for k, part in self._used_up()}
+        for k in reversed(range(len(self.parts))):
+            folds[k] = NormalEquations(**shared, **self.parts.pop().fields(), ledger=Ledger())
         return FoldSums(folds, ledger)
-
-    def _used_up(self):
-        for k in range(len(self.parts)):
-            part, self.parts[k] = self.parts[k], None
-            yield k, part
 
 
 def _total(weights, rows) -> float:

@@ -9,9 +9,7 @@ from functools import partial
 import numpy as np
 
 from ..data.inputs import check_lengths
-from ..data.source import Source, source_of
-from ..data.targets import Targets
-from ..layer.layer import Layer
+from ..data.source import source_of
 from ..progress import RowProgress
 from ..ridge.solve import check_alpha
 from ..sums.normal_equations import NormalEquations
@@ -21,7 +19,7 @@ from .accumulate import check_sums, run_in_segments
 from .learning_curve import CurveMaker, EarlyStop, LearningCurvePoint, Step
 from .memory import rows_per_task
 from .segments import curve_fractions, segments_of, unit_rows
-from .tasks import Pass, chunk_groups, grouped
+from .tasks import Job, Pass, chunk_groups, grouped
 
 __all__ = ["LearningCurve", "accumulate_with_curve"]
 
@@ -40,17 +38,12 @@ class LearningCurve:
 
 
 def accumulate_with_curve(
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None = None,
+    job: Job,
     *,
     alpha: float | str,
     fit_intercept: bool,
     callbacks: Sequence[Callable[[LearningCurvePoint], object]] = (),
     tol: float | None = None,
-    n_folds: int = 1,
     verbose: int | bool = 0,
 ) -> tuple[NormalEquations, LearningCurve]:
     """The sums of rows, as `accumulate` makes them, with a learning curve; of part of the rows, if that is enough.
@@ -60,16 +53,14 @@ def accumulate_with_curve(
 
     Parameters
     ----------
-    layer, targets, X, y, weights
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     alpha, fit_intercept
         As for `solve`, for the model of each point.
     callbacks : sequence of callables
         Each is called with every point, in this thread; if one returns True, the pass ends.
     tol : float, optional
         The pass ends when twice the rows gain less than this in R2 (`EarlyStop`).
-    n_folds : int, default=1
-        As for `accumulate`.
     verbose : int, default=0
         Whether to show progress.
 
@@ -80,6 +71,7 @@ def accumulate_with_curve(
         tested on.
     curve : LearningCurve
     """
+    layer, targets, X, y, weights, _ = job
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     check_alpha(alpha)
     provenance = Provenance()
@@ -92,10 +84,8 @@ def accumulate_with_curve(
     unit = unit_rows(n_samples, fractions, rows_per_task(n_samples, L, d, 1))
     here = source_of(X).client() is None
     run_in_segments(
-        _CurvePass(fractions, unit, here, n_folds),
-        layer,
-        targets,
-        (X, y, weights),
+        _CurvePass(fractions, unit, here, job.n_folds),
+        job,
         provenance.origins,
         [(0, n_samples)],
         watch.progress,
@@ -153,10 +143,11 @@ class _CurvePass(Pass):
     def needs(self, sizes):
         """Memory of plain gram tasks, of sums of segments that wait for their point, and of a point made here."""
         plain = sizes.need_of(self.n_folds)
-        # A point by folds takes two squares of each, and a factor.
-        point = 8 * max(_MATRICES_OF_A_POINT, 2 * self.n_folds + 3) * sizes.n_neurons**2
-        sums = (self.n_folds + (self.n_folds > 1)) * sizes.partial
-        more = {"segments": len(self.fractions) * sums, "point": self.here * point}
+        # A point by folds takes two squares of each fold, and a factor.
+        matrices = _MATRICES_OF_A_POINT if self.n_folds == 1 else 2 * self.n_folds + _MATRICES_OF_A_POINT
+        sums = self.n_folds + (self.n_folds > 1)
+        point = 8 * matrices * sizes.n_neurons**2
+        more = {"segments": len(self.fractions) * sums * sizes.partial, "point": self.here * point}
         return [replace(plain, parts={**plain.parts, **more})]
 
     def cut_rows(self, X, ranges, step, most):

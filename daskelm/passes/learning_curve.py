@@ -108,7 +108,7 @@ class CurveMaker:
             gains = (scores - _r2_of_targets(sums, earlier[-1]))[_vary(sums)[2]]
             gain = float(gains.mean()) if len(gains) else 0.0
         self.models.append((before.n_samples, solution))
-        return Step(self.total, before.n_samples, float(scores.mean()), solution.alpha, gain)
+        return Step(self.total, before.n_samples, float(scores.mean()), float(np.mean(solution.alpha)), gain)
 
 
 def _r2_of_targets(sums: NormalEquations, solution: Solution) -> np.ndarray:

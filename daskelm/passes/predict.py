@@ -90,7 +90,7 @@ class UncertainOutput(RowFunction):
 
 
 def numbers_of(outputs: np.ndarray, vector: bool = False, bounds: np.ndarray | None = None) -> np.ndarray:
-    """Predicted numbers of outputs (rows, n_targets), kept within bounds (2, n_targets); a vector of its only column."""
+    """Predicted numbers of outputs (rows, n_targets), within bounds (2, n_targets) if given; one column as a vector."""
     if bounds is not None:
         outputs = np.clip(outputs, bounds[0], bounds[1])
     return outputs[:, 0] if vector else outputs

@@ -30,10 +30,6 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None, verbose: i
         Row weights.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    float
     """
     return r2_of(reduce(merge_squares, _over_chunks(squares_of, y, predicted, weights, verbose)))
 
@@ -60,10 +56,6 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verb
         Row weights.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    float
     """
     right, total = np.sum(_over_chunks(_hits, y, predicted, weights, verbose), axis=0)
     _check_total(total)

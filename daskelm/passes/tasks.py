@@ -28,10 +28,9 @@ __all__ = [
     "Chunk",
     "Collector",
     "GramTask",
+    "Job",
     "Pass",
     "Runs",
-    "accumulator_for",
-    "add_block",
     "chunk_groups",
     "cut_runs",
     "grouped",
@@ -79,6 +78,20 @@ def grouped(items: Iterable, most_rows: int, most_items: float = math.inf) -> li
         groups[-1].append(item)
         n_rows += size
     return groups
+
+
+class Job(NamedTuple):
+    """The arguments of every pass: the layer, the targets, which turn y into columns of T, and the rows.
+
+    `n_folds` is the number of folds that the rows are divided into, by their content; 1 for sums without folds.
+    """
+
+    layer: Layer
+    targets: Targets
+    X: Any
+    y: Any
+    weights: Any = None
+    n_folds: int = 1
 
 
 class Collector(Protocol):
@@ -134,30 +147,14 @@ class Pass:
 
 class _Gram:
     def __init__(self, layer, targets, origins, n_folds):
-        self.layer, self.targets, self.log = layer, targets, RowLog(origins)
-        self.sums = accumulator_for(layer, targets, n_folds)
+        self.sums, self.log = Accumulator(layer, targets, n_folds), RowLog(origins)
 
     def add(self, runs, X, y, weights):
-        self.log.add(runs, X, self.targets.content(y), weights)
-        add_block(self.sums, self.layer, self.targets, X, y, weights)
+        self.log.add(runs, X, self.sums.targets.content(y), weights)
+        self.sums.add(X, y, weights)
 
     def result(self):
-        return self.sums.result(self.targets.dtype, self.log.ledger(self.layer.n_features))
-
-
-def accumulator_for(layer: Layer, targets: Targets, n_folds: int = 1) -> Accumulator:
-    """Empty sums of this layer and these targets, of rows in so many folds."""
-    sizes = layer.n_neurons, targets.n_targets
-    return Accumulator(layer.fingerprint, *sizes, targets.meaning, layer.gram_dtype, n_folds)
-
-
-def add_block(
-    sums: Accumulator, layer: Layer, targets: Targets, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> None:
-    """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
-    # Class weights say how much a row matters, not how many rows it stands for.
-    counts = np.ones(len(X)) if weights is None else weights
-    sums.add(layer, X, targets.encode(y), targets.row_weights(y, weights), counts)
+        return self.sums.result(self.log.ledger(self.sums.layer.n_features))
 
 
 @dataclass(frozen=True, eq=False)

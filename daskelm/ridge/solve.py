@@ -92,10 +92,6 @@ def solve(
     warn : bool
         Whether to warn. Use False where other threads run, since warning filters are shared by all threads.
 
-    Returns
-    -------
-    Solution
-
     Warns
     -----
     IllConditionedWarning

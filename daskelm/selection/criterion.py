@@ -14,19 +14,17 @@ from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
 from ..layer.sublayer import nested_order
+from ..passes.tasks import Job
 from ..ridge.eigen import GCV_GRID
 from ..ridge.moments import varies
 from ..ridge.path import default_alphas
 from ..ridge.solve import check_alpha
 from ..sums.normal_equations import NormalEquations
 from .ranking import ranked
-from .scores import RowScore, row_score
+from .scores import FROM_SUMS, RowScore, row_score
 from .validation_set import Validation
 
-__all__ = ["FROM_SUMS", "Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
-
-# Scores that can be computed from squared errors, and so from the sums.
-FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
+__all__ = ["Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,11 @@ class Problem:
     validation: Validation | None = None
 
     @property
+    def job(self) -> Job:
+        """Arguments of a pass over the training rows."""
+        return Job(self.layer, self.targets, self.X, self.y, self.weights)
+
+    @property
     def nested(self) -> np.ndarray:
         """Nested order of the neurons, whose leading ones form smaller layers if there is no ranking."""
         return nested_order(self.layer)
@@ -155,7 +158,7 @@ def score_of(scoring, problem: Problem) -> str | RowScore:
     """A name from FROM_SUMS, or a score that adds over rows."""
     if isinstance(scoring, str) and scoring in FROM_SUMS:
         return scoring
-    return row_score(scoring, problem.targets, problem.dtype, FROM_SUMS)
+    return row_score(scoring, problem.targets, problem.dtype)
 
 
 def score_from_squares(squares: np.ndarray, test: NormalEquations, name: str) -> np.ndarray:

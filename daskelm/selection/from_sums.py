@@ -17,12 +17,13 @@ from ..ridge.path import nested
 from ..sums.file import each_sums, files_of
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
-from .criterion import FROM_SUMS, Grid, Scored
+from .criterion import Grid, Scored
 from .fold_models import check_grid, solve_grid, squared_scores
 from .fold_sums import FoldSums
 from .gcv import gcv_scores
 from .holdout import check_validation_sums
 from .ranking import check_ranking, ranked
+from .scores import FROM_SUMS
 from .select import Selected, choose
 
 __all__ = ["select_from_sums"]
@@ -68,10 +69,6 @@ def select_from_sums(
         Whether there is an intercept.
     verbose : int, default=0
         Whether to show progress after one second.
-
-    Returns
-    -------
-    Selected
 
     Raises
     ------

@@ -34,14 +34,14 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
         validation.check(targets, problem.X)
     client, keep = source_of(problem.X).client(), not isinstance(score, str)
     check_grid(layer.n_neurons, targets.n_targets, problem.grid, 1, keep=keep, client=client)
-    total = accumulate(layer, targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
+    total = accumulate(*problem.job, verbose=problem.verbose)
     grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
+    rows = replace(problem, X=validation.X, y=validation.y, weights=validation.weights)
     test: Any = None
     with naming_validation():
         provenance = validation.provenance(targets, total.ledger)
         if isinstance(score, str):
-            args = layer, targets, validation.X, validation.y, validation.weights
-            test = accumulate(*args, provenance=provenance, verbose=problem.verbose)
+            test = accumulate(*rows.job, provenance=provenance, verbose=problem.verbose)
             check_validation_sums(test, score)
     order = problem.order(total)
     models = solve_grid(
@@ -58,7 +58,6 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
     if isinstance(score, str):
         scores = squared_scores(models, {0: test}, grid, score)
     else:
-        rows = replace(problem, X=validation.X, y=validation.y, weights=validation.weights)
         one_fold = Folds(1, np.array([0, rows.X.shape[0]]), np.zeros(1, int))
         with naming_validation():
             scores = score_rows(rows, one_fold, models, grid, score)

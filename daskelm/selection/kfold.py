@@ -16,7 +16,7 @@ __all__ = ["by_folds"]
 
 def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
     """Score the grid on each fold of `cv`; `scoring` None is r2, or accuracy for classes."""
-    layer, targets, X, y, weights = problem.layer, problem.targets, problem.X, problem.y, problem.weights
+    layer, targets, X = problem.layer, problem.targets, problem.X
     score = score_of(scoring or default_score(targets), problem)
     source = source_of(X)
     # A splitter is given X only where it is in memory.
@@ -25,7 +25,7 @@ def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
     folds = make_folds(cv, source.n_rows, shown, labels, stratified=isinstance(targets, ClassTargets))
     client, keep = source.client(), not isinstance(score, str)
     check_grid(layer.n_neurons, targets.n_targets, problem.grid, folds.n_folds, keep=keep, client=client)
-    sums = accumulate_folds(layer, targets, X, y, weights, folds, verbose=problem.verbose)
+    sums = accumulate_folds(problem.job, folds, verbose=problem.verbose)
     total = sums.total
     grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
     tests = {fold: sums.parts[fold] for fold in range(folds.n_folds)}

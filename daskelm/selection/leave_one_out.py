@@ -48,7 +48,7 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     squares = (20 if problem.ranking is None else 36) * layer.n_neurons**2
     client = source_of(X).client()
     _check_memory(need, squares, layer.n_neurons, n_alphas, n_sizes, client)
-    total = accumulate(layer, targets, X, problem.y, problem.weights, verbose=problem.verbose)
+    total = accumulate(*problem.job, verbose=problem.verbose)
     if total.n_samples < 2 or not total.sum_weights > 0:
         got = "one sample" if total.n_samples == 1 else f"{total.n_samples} samples of weight {total.sum_weights:g}"
         raise DataError(f"cv='loo' needs at least two rows of positive weight; got {got}. Give more rows.")
@@ -59,7 +59,7 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     factors = loo_factors(RidgePath(moments, grid.sizes, eigen=eigen), grid.alphas, progress.advance)
     row_score = None if isinstance(score, str) else score
     work, whole = LeftOut(factors, moments, order, row_score), [(0, X.shape[0])]
-    sums = run_pass(work, layer, targets, X, problem.y, problem.weights, (), whole, problem.verbose)
+    sums = run_pass(work, problem.job, (), whole, problem.verbose)
     # The last column counts, for each candidate, the rows with less than `_LEAST_LEFT` left.
     counts, refused = sums[:, :-1], sums[:, -1].astype(int)
     if refused.all():

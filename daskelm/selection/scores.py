@@ -10,8 +10,10 @@ import numpy as np
 from ..data.targets import ClassTargets, IndicatorTargets, RegressionTargets, Targets, probabilities
 from ..exceptions import ParameterError
 
-__all__ = ["RowScore", "row_score"]
+__all__ = ["FROM_SUMS", "RowScore", "row_score"]
 
+# Scores that can be computed from squared errors, and so from the sums.
+FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
 _OVER_CLASSES = ("f1", "jaccard", "precision", "recall")
 _AVERAGES = ("macro", "micro", "weighted")
 _OF_LABELS = ("accuracy", *(f"{kind}_{average}" for kind in _OVER_CLASSES for average in _AVERAGES))
@@ -33,7 +35,7 @@ class RowScore(Protocol):
         """The score (...) from summed counts (..., n_counts)."""
 
 
-def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) -> RowScore:
+def row_score(scoring, targets: Targets, dtype) -> RowScore:
     """The score with this name.
 
     Parameters
@@ -44,12 +46,6 @@ def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) ->
         Targets that are predicted.
     dtype : dtype
         Type of predictions; probabilities are compared in this precision, as users get them.
-    others : tuple of str
-        Further names that the caller accepts, for the message.
-
-    Returns
-    -------
-    RowScore
 
     Raises
     ------
@@ -66,7 +62,7 @@ def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) ->
     if not isinstance(scoring, str) or scoring not in known:
         raise ParameterError(
             "scoring must be the name of a score that is known from sums or adds over rows, here one of "
-            f"{', '.join(map(repr, (*others, *known)))}; got {scoring!r}. For others use GridSearchCV over {plain}, "
+            f"{', '.join(map(repr, (*FROM_SUMS, *known)))}; got {scoring!r}. For others use GridSearchCV over {plain}, "
             "with neurons and alpha near those that are chosen here."
         )
     if isinstance(targets, RegressionTargets):

@@ -56,7 +56,7 @@ def score_rows(rows: Problem, folds: Folds, models: Sequence[FoldModels], grid: 
     runs = [(a, b) for a, b, part in folds.runs() if part < folds.n_folds]
     if not folds.in_long_runs(4 * rows.layer.n_neurons):
         runs = [(0, folds.n_samples)]
-    counts = run_pass(work, rows.layer, rows.targets, rows.X, rows.y, rows.weights, (), runs, rows.verbose)
+    counts = run_pass(work, rows.job, (), runs, rows.verbose)
     if not np.ndim(counts):
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     return score.value(counts)

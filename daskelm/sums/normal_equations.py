@@ -11,8 +11,8 @@ from ..exceptions import IncompatibleSumsError
 from ..hdf5.header import next_generation
 from ..hdf5.sealed import read_sealed, write_sealed
 from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
-from ..ridge.penalty import HeldOut
 from ..ridge.packed import diagonal, unpack
+from ..ridge.penalty import HeldOut
 from ..ridge.reference_rows import combined, move_packed, other_sums
 from .content import MOST_HASHES, smallest
 from .ledger import Ledger
@@ -233,9 +233,7 @@ class NormalEquations:
         """Sums over the rows of each fold and over all other rows, for folds that hold rows; see `moments`."""
         parts = [fold for fold in self.folds if fold.n_counted > 0]
         plain = replace(self, folds=())
-        return [
-            HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts
-        ]
+        return [HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts]
 
     @property
     def n_distinct(self) -> float:
@@ -324,7 +322,9 @@ class NormalEquations:
             # With no row, or a weight within rounding of zero, the sums that remain are rounding too.
             nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
             folds = tuple(nothing for _ in self.folds)
-            left = replace(nothing, ledger=ledger, target_dtype=self.target_dtype, n_samples=left.n_samples, folds=folds)
+            left = replace(
+                nothing, ledger=ledger, target_dtype=self.target_dtype, n_samples=left.n_samples, folds=folds
+            )
         warn_if_little(self, left)
         return left
 

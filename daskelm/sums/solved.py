@@ -13,7 +13,12 @@ __all__ = ["solve_sums"]
 
 
 def solve_sums(
-    sums: NormalEquations, alpha: float | np.ndarray | str, *, fit_intercept: bool, per_target: bool = False, warn: bool = True
+    sums: NormalEquations,
+    alpha: float | np.ndarray | str,
+    *,
+    fit_intercept: bool,
+    per_target: bool = False,
+    warn: bool = True,
 ) -> Solution:
     """Solve the sums for output weights; the parameters are those of `solve`."""
     total = sums.moments(centred=fit_intercept)

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from layers import as_given
+from layers import accumulator_of
 
 from daskelm import ELMClassifier, ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.cli import cli
 from daskelm.exceptions import IllConditionedWarning, ParameterError
-from daskelm.passes.accumulator import _SINGLE_RUN, Accumulator, DoubleGram, SingleGram
+from daskelm.passes.accumulator import _SINGLE_RUN, DoubleGram, SingleGram
 from daskelm.ridge.packed import add_triangle, crop_packed, unpack
 from daskelm.sums.ledger import Ledger
 
@@ -171,9 +171,9 @@ def test_errors(estimator):
 
 
 def test_rows_of_weight_zero_may_hold_anything():
-    sums = Accumulator("f", 2, 1, dtype=np.float32)
+    sums = accumulator_of(2, 1, dtype=np.float32)
     H = np.array([[1, 2], [3, 4], [1e30, 1e30]], np.float32)
-    sums.add(as_given, H, np.array([[1.0], [2.0], [1e300]]), np.array([1.0, 1.0, 0.0]))
-    result = sums.result("float64", Ledger())
+    sums.add(H, np.array([[1.0], [2.0], [1e300]]), np.array([1.0, 1.0, 0.0]))
+    result = sums.result(Ledger())
     np.testing.assert_array_equal(result.HH, [[10, 14], [14, 20]])
     np.testing.assert_array_equal(result.HT, [[7], [10]])

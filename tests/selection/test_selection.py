@@ -560,13 +560,14 @@ def test_drawn_layers_of_any_form(files):
 
 
 def test_what_travels_can_be_pickled():
+    from daskelm.passes.tasks import Job
     from daskelm.selection.criterion import Grid
     from daskelm.selection.fold_models import solve_grid
     from daskelm.selection.fold_sums import _FoldPass, accumulate_folds
     from daskelm.selection.scoring_pass import _ScorePass
 
     targets, folds = RegressionTargets(2, "float64"), make_folds(3, N, X, lambda: Y, stratified=False)
-    sums = accumulate_folds(FULL, targets, X, Y, None, folds)
+    sums = accumulate_folds(Job(FULL, targets, X, Y), folds)
     again = pickle.loads(pickle.dumps(sums))
     np.testing.assert_array_equal(again.total.packed, sums.total.packed)
     grid = Grid(ALPHAS, SIZES)

@@ -322,7 +322,7 @@ def test_many_files_are_one_job(here, monkeypatch):
     original = load("model.h5").accumulate.__globals__["add_rows"].__globals__["run_in_segments"]
 
     def counted(*args, **options):
-        n_tasks.append(len(args[5]))
+        n_tasks.append(len(args[3]))
         return original(*args, **options)
 
     monkeypatch.setattr("daskelm.passes.resume.run_in_segments", counted)
