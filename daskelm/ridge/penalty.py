@@ -90,6 +90,7 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
     Stone (1974).
     """
     L, trace = len(total.HH), float(np.trace(total.HH))
+    per_target = per_target and len(total.TT) > 1
     if not trace > 0 or not total.informative.any():
         return Penalty(1.0, "folds")
     grid = GCV_GRID * trace / L
