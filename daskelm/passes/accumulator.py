@@ -299,7 +299,7 @@ class Accumulator:
         edges = [0, len(X)]
         if len(self.parts) > 1:
             order, edges = self._divide(X, T)
-            X, T = X[order], T[order]
+            X, T = X.take(order, axis=0), T.take(order, axis=0)
             weights, of_rows = (None if given is None else given[order] for given in (weights, of_rows))
         start, left = 0, _total(weights, X)
         while start < len(X):
@@ -322,7 +322,7 @@ class Accumulator:
         order = np.argsort(folds, kind="stable")
         edges = np.searchsorted(folds[order], np.arange(len(self.parts) + 1)).tolist()
         for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
-            part.distinct = smallest(np.concatenate([part.distinct, hashes[order[a:b]]]))
+            part.distinct = smallest(part.distinct, hashes[order[a:b]])
         return order, edges
 
     def _add(self, X, T, weights, moves, edges):

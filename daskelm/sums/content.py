@@ -41,6 +41,17 @@ def folds_of(hashes: np.ndarray, n: int) -> np.ndarray:
     return (hashes & np.uint64(2**32 - 1)) * np.uint64(n) >> np.uint64(32)
 
 
-def smallest(hashes: np.ndarray) -> np.ndarray:
-    """The smallest 512 of some hashes, sorted, each once."""
-    return np.unique(hashes)[:MOST_HASHES]
+def smallest(kept: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """The smallest 512 of the hashes kept so far, sorted, and of more, each once."""
+    if len(kept) == MOST_HASHES:
+        hashes = hashes[hashes < kept[-1]]
+        if not len(hashes):
+            return kept
+    elif len(hashes) > 2 * MOST_HASHES:
+        # Most of many hashes are too large, and sorting all of them took a sixth of a fit with few neurons.
+        first = smallest(kept, hashes[:MOST_HASHES])
+        return smallest(smallest(first, hashes[MOST_HASHES : 2 * MOST_HASHES]), hashes[2 * MOST_HASHES :])
+    both = np.sort(np.concatenate([kept, hashes]))
+    first = np.ones(len(both), bool)
+    first[1:] = both[1:] != both[:-1]
+    return both[first][:MOST_HASHES]

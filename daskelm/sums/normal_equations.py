@@ -457,7 +457,7 @@ def _content_of_both(a: NormalEquations, b: NormalEquations, sign: int) -> dict:
         "least_T": np.minimum(a.least_T, b.least_T),
         "most_T": np.maximum(a.most_T, b.most_T),
         # Of sums without hashes nothing is known.
-        "distinct": smallest(np.concatenate([a.distinct, b.distinct])) if folds or not a.folds else a.distinct[:0],
+        "distinct": smallest(a.distinct, b.distinct) if folds or not a.folds else a.distinct[:0],
         "folds": folds,
     }
 
