@@ -131,7 +131,7 @@ def run_in_segments(
     deliver, prepare, should_flush
         As for `Receiver`.
     """
-    layer, targets, *inputs = job
+    layer, targets, inputs = job.layer, job.targets, [job.X, job.y, job.weights]
     in_process = source_of(job.X).in_process
     client = None if in_process else current_client()
     if in_process:
@@ -145,7 +145,7 @@ def run_in_segments(
     else:
         segments, chunks, input_bytes = _chunk_calls(work, layer, targets, inputs, origins, ranges)
     n_tasks = sum(map(len, segments))
-    check_memory(work, layer, targets, input_bytes, n_tasks, client, in_process)
+    work = check_memory(work, layer, targets, input_bytes, n_tasks, client, in_process)
     on_leaf_done, more = progress.advance, {}
     if in_process and n_tasks == 1:
         # The one task is in this thread, and can report each block.

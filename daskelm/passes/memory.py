@@ -176,7 +176,6 @@ class PassSizes:
             sorted_rows = 8 * self.block * (self.n_features + self.n_targets + 2)
             of_tasks = self.n_tasks * ((n_folds - 1) * one + sorted_rows)
             parts["folds"] = of_tasks + (n_folds - 1) * self.waiting * self.partial
-            remedy = "alpha='gcv' or a number, for which there is one sum and not one per fold, " + remedy
         return Need(f"for {self.n_neurons} neurons and {self.n_tasks} gram task(s) at once", parts, remedy)
 
 
@@ -193,12 +192,21 @@ def held_bytes(*sources: Source | None) -> int:
     return sum(max((part.held_bytes for part in files.parts), default=0) for files in files_of(*sources))
 
 
-def check_memory(work, layer, targets, input_bytes: int, n_tasks: int, client, in_process: bool = False) -> None:
-    """Refuse a pass, before it starts, that does not fit into this process, or into some worker of a client.
+def check_memory(work, layer, targets, input_bytes: int, n_tasks: int, client, in_process: bool = False):
+    """The pass, without folds where these do not fit into this process, or into some worker of a client.
 
-    `input_bytes` are the bytes of the input that a task holds besides its blocks.
+    One that does not fit without folds either is refused, before it starts. `input_bytes` are the bytes of the input
+    that a task holds besides its blocks.
     """
     sizes = layer.n_neurons, layer.n_features, targets.n_targets, n_tasks
-    for process in [this_process(in_process)] if client is None else workers_of(client):
-        for need in work.needs(PassSizes.of_pass(*sizes, process.n_threads, input_bytes=input_bytes)):
-            need.check(process.memory, process.name)
+    processes = [this_process(in_process)] if client is None else workers_of(client)
+    while True:
+        try:
+            for process in processes:
+                for need in work.needs(PassSizes.of_pass(*sizes, process.n_threads, input_bytes=input_bytes)):
+                    need.check(process.memory, process.name)
+            return work
+        except InsufficientMemoryError:
+            if work.n_folds == 1:
+                raise
+        work = work.without_folds()

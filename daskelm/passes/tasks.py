@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import accumulate as running_sums
 from typing import Any, NamedTuple, Protocol
@@ -120,6 +121,12 @@ class Pass:
 
     def __init__(self, n_folds: int = 1):
         self.n_folds = n_folds
+
+    def without_folds(self) -> Pass:
+        """The same pass with one sum."""
+        work = copy(self)
+        work.n_folds = 1
+        return work
 
     def part(self, runs: Runs) -> Any:
         """Data that only the task of these rows needs."""
