@@ -155,7 +155,7 @@ def measure(folder: Path, size: Size, simulations: list[dict], storage: float) -
                 runs.append({"p": p, "N": n_samples, "L": n_neurons, "gcv": gcv, "seconds": seconds[1:]})
     messages = message_constants(simulations)
     solved = {name: value for name, value in solving.items() if name in Constants.__dataclass_fields__}
-    # By two noisy timings Cholesky may seem faster than its operations allow, so that its time has a lower limit.
+    # Two noisy timings may make Cholesky seem faster than its operations allow, so that its time has a lower limit.
     solved["cholesky"] = max(solved["cholesky"], 1 / 3 / here["product"] / n_cores())
     constants = Constants(**here, **between, **messages, **solved, fixed=fixed, storage=storage)
     for run in runs:

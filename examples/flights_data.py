@@ -218,8 +218,8 @@ def aircraft(flights) -> dict:
 def places(flights) -> dict:
     """Airline, airport of departure, and distance and position of the destination.
 
-    A column for each frequent destination was tried and left out. Over the months they help linear ridge a little and harm
-    the random layer, whose neurons mix all columns (benchmarks/flights_by_month.py --destinations).
+    A column for each frequent destination was tried and left out. Over the months these columns help linear ridge a
+    little, and harm the random layer, whose neurons mix all columns (benchmarks/flights_by_month.py --destinations).
     """
     return {
         "distance": flights["distance"],
