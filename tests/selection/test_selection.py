@@ -474,7 +474,7 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
     def counting(reader, start, stop):
         # By tasks, and not for the ledger, which knows the rows by a few of them.
         if stop - start > 60:
-            first = reader._ranges[0][1]
+            first = reader.source.ranges()[0][1]
             times[start + first : stop + first] += 1
         return read(reader, start, stop)
 

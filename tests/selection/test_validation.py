@@ -241,8 +241,8 @@ def test_one_pass_over_each_file(no_client, files, monkeypatch, y, y_val, scorin
     def counting(reader, start, stop):
         # By tasks, and not for the ledger, which knows the rows by a few of them.
         if stop - start > 60:
-            [name] = {part.path for part, _, _ in reader._ranges}
-            first = reader._ranges[0][1]
+            [name] = {part.path for part, _, _ in reader.source.ranges()}
+            first = reader.source.ranges()[0][1]
             times.setdefault(name, np.zeros(N, int))[start + first : stop + first] += 1
         return read(reader, start, stop)
 
