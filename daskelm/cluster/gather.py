@@ -42,10 +42,6 @@ def map_with_progress(
         Amount that each task adds to the progress: rows, say.
     progress : RowProgress
         Counts the sizes of finished tasks.
-
-    Returns
-    -------
-    list
     """
     run, task = uuid4().hex, dask.delayed(function)
     tasks = [task(*of_one, dask_key_name=(f"{progress.label}-{run}", i)) for i, of_one in enumerate(arguments)]
@@ -71,10 +67,6 @@ def gather_with_progress(client, futures: Sequence, sizes: Sequence[int], progre
         Futures of the tasks.
     sizes, progress
         As for `map_with_progress`.
-
-    Returns
-    -------
-    list
     """
     from distributed import as_completed
 

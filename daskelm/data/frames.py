@@ -153,11 +153,9 @@ def _values(*parts, dtypes):
 
 def _with_known_categories(frame):
     """A dask frame or series whose categories are known; the rows are read where they are not."""
-    return frame.categorize(index=False) if frame.ndim == 2 else _known(frame)
-
-
-def _known(series):
-    return series.cat.as_known() if str(series.dtype) == "category" and not series.cat.known else series
+    if frame.ndim == 2:
+        return frame.categorize(index=False)
+    return frame.cat.as_known() if str(frame.dtype) == "category" and not frame.cat.known else frame
 
 
 def _dtypes(frame):

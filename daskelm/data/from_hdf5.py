@@ -28,10 +28,6 @@ class _FileLayer(MaterializedLayer):
         self.source = source
 
 
-def _read_all(source):
-    return source.read(0, source.n_rows)
-
-
 def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunks: int | str = "auto") -> da.Array:
     """Open HDF5 data as a lazy dask array of row chunks, which are read by path inside the tasks.
 
@@ -94,7 +90,7 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     bounds = source.block_bounds(max(step, tallest)) or [(0, 0)]
     name = f"from-hdf5-{tokenize(source, bounds)}"
     tail = (0,) * (source.ndim - 1)
-    graph = {(name, i, *tail): (_read_all, source.between(a, b)) for i, (a, b) in enumerate(bounds)}
+    graph = {(name, i, *tail): (Hdf5Rows.read, source.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
     row_chunks = tuple(b - a for a, b in bounds)
     sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
     return da.Array(

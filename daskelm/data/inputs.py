@@ -27,7 +27,6 @@ __all__ = [
     "one_column",
     "open_input",
     "plain_values",
-    "rows_between",
 ]
 
 
@@ -153,8 +152,3 @@ def check_distinct(**inputs: tuple[object, Source | None]) -> None:
                 f"for the one 2-D dataset of its file. Name what is meant: from_hdf5(path, dataset=...) for {a} and "
                 f"for {b}."
             )
-
-
-def rows_between(source: Source, rows: slice | None) -> tuple[int, int]:
-    """First row and last + 1 of a slice of a source; past the end is an error, an empty range is not."""
-    return source_of(source).row_range(rows)

@@ -66,7 +66,9 @@ def to_supported(value, name: str) -> Any:
     if _is(value, "xarray", "DataArray", "Variable"):
         return _of_xarray(value)
     if _is(value, "zarr", "Array"):
-        return _of_zarr(value)
+        # The name is random: the content may change, and an equal name would stand for the numbers read before.
+        key, chunks = f"from-zarr-{uuid4().hex}", ("auto", *[-1] * (value.ndim - 1))
+        return da.from_array(_ZarrRows(value), chunks=chunks[: value.ndim], name=key, fancy=False)
     if _is(value, "pyarrow", "Table", "RecordBatch", "Array", "ChunkedArray"):
         _need_pandas(value, name)
         return value.to_pandas()
@@ -99,12 +101,6 @@ def _of_xarray(value):
         return value.data
     header = header_of(value)
     return value.values if header is None else type(header)(value.values, columns=header.columns, copy=False)
-
-
-def _of_zarr(value):
-    # The name is random: the content may change, and an equal name would stand for the numbers read before.
-    chunks = tuple("auto" if i == 0 else -1 for i in range(value.ndim))
-    return da.from_array(_ZarrRows(value), chunks=chunks, name=f"from-zarr-{uuid4().hex}", fancy=False)
 
 
 class _ZarrRows:

@@ -1,15 +1,18 @@
-"""The rows that the input scale is taken from: all of them, or evenly spaced runs of many."""
+"""The rows that the input scale is taken from, all or evenly spaced runs, and ranges of columns constant in these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
+from ..progress import listening
 from .finite import check_finite, check_weights
-from .source import Source, n_columns, take_runs
+from .row_chunks import apply_to_rows
+from .source import Source, n_columns, source_of, take_runs
 
-__all__ = ["probe"]
+__all__ = ["column_ranges", "probe"]
 
 # The input scale is taken from all rows up to the first number, beyond it from evenly spaced runs of rows: 32,768 rows
 # give a mean to 0.6 % of the standard deviation, and are read and used in a twentieth of a second.
@@ -55,3 +58,37 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
     for (start, _), block in zip(runs, taken, strict=True):
         check_weights(block, start)
     return np.concatenate(rows), np.concatenate(taken)
+
+
+def column_ranges(
+    X: Source, weights: Source | None, columns: np.ndarray, verbose: int | bool = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Minimum and maximum (n_columns,) of some columns over the rows of positive weight, in one pass over X.
+
+    They are the same for any chunks and any order of the rows, to the last bit.
+
+    Parameters
+    ----------
+    X : source of shape (n_samples, n_features)
+        Inputs.
+    weights : source of shape (n_samples,), optional
+        Row weights.
+    columns : ndarray of shape (n_columns,), int
+        Numbers of the columns.
+    verbose : int, default=0
+        Whether to show progress, if it takes long.
+    """
+    ranges = partial(_ranges, columns=columns)
+    (weights,) = source_of(X).beside(sample_weight=weights)
+    # The ranges are not reported to progress listeners; only passes that sum are.
+    with listening(None):
+        parts = apply_to_rows(ranges, {"X": X, "sample_weight": weights}, verbose, "columns", patience=1.0)
+    low, high = zip(*parts, strict=True)
+    return np.min(low, axis=0), np.max(high, axis=0)
+
+
+def _ranges(X, weights, first_row, columns):
+    X = np.asarray(X)[:, columns].astype(np.float64)
+    if weights is not None:
+        X = X[np.asarray(weights).reshape(-1) > 0]
+    return X.min(axis=0, initial=np.inf), X.max(axis=0, initial=-np.inf)

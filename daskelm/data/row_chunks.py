@@ -21,17 +21,11 @@ __all__ = [
     "aligned",
     "all_in_memory",
     "apply_to_rows",
-    "as_dask",
     "chunk_keys",
     "delayed_chunks",
     "one_graph",
     "row_chunks_of",
 ]
-
-
-def as_dask(source: Source, name: str, row_chunks=None) -> da.Array:
-    """A source as a dask array, by its method of the same name."""
-    return source_of(source).as_dask(name, row_chunks)
 
 
 def all_in_memory(*sources: Source | None) -> bool:

@@ -63,7 +63,7 @@ class _RowSource:
 
     def client(self):
         """The distributed client that works on the rows; None where they are worked on in this process."""
-        return current_client()
+        return None if self.in_process else current_client()
 
     def parts(self) -> list[tuple[Part, int, int]]:
         """(part, first, last + 1) of each part of files that has rows here; nothing of data in no file."""
@@ -75,7 +75,8 @@ class _RowSource:
 
     def row_range(self, rows: slice | None) -> tuple[int, int]:
         """First row and last + 1 of a slice; past the end is an error, an empty range is not."""
-        return (0, self.n_rows) if rows is None else row_range(rows, self.n_rows)
+        where = "" if self.files is None else f" of {some(self.files.paths)}"
+        return (0, self.n_rows) if rows is None else row_range(rows, self.n_rows, where)
 
     def rows(self, rows: slice | None, name: str) -> Any:
         """Consecutive rows, as data of the same type; `name` is the argument's, for errors."""
@@ -87,15 +88,15 @@ class _RowSource:
 
     def as_array(self, name: str) -> np.ndarray | da.Array:
         """The rows as an array: NumPy's of what is in memory, else a dask array."""
-        return self.as_dask(name)
+        return self.data if self.in_process else self.as_dask(name)
 
     def as_table(self) -> Any:
         """The data with a column for their single dimension; files as they are, whose shape is that of the datasets."""
-        return self.data[:, None] if self.data.ndim == 1 else self.data
+        return self.data[:, None] if self.data.ndim == 1 and self.files is None else self.data
 
     def beside(self, **others: Source | None) -> list[Any]:
         """Other data of the same rows as they are worked on with these: loaded where these are in memory."""
-        return list(others.values())
+        return in_memory(**others) if self.in_process else list(others.values())
 
     def whole(self, name: str) -> Any:
         """All rows as an array, or as a dask array that is to be computed."""
@@ -124,17 +125,6 @@ class ArraySource(_RowSource):
         """Rows of each chunk: one chunk with all rows."""
         return (self.n_rows,)
 
-    def client(self) -> None:
-        """None, since the rows are worked on in this process."""
-
-    def as_array(self, name: str) -> np.ndarray:
-        """The array itself."""
-        return self.data
-
-    def beside(self, **others: Source | None) -> list[Any]:
-        """Other data of the same rows, loaded."""
-        return in_memory(**others)
-
     def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
         """A dask array, in the row chunks given or in one chunk."""
         return da.from_array(self.data, chunks=(row_chunks or -1,) + (-1,) * (self.data.ndim - 1))
@@ -145,34 +135,19 @@ class ArraySource(_RowSource):
 
     def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
         """Row ranges of `target_rows`; the last may have less."""
-        return _even_bounds(self.n_rows, target_rows)
+        return [(a, min(a + target_rows, self.n_rows)) for a in range(0, self.n_rows, target_rows)]
 
     def runs_of_blocks(self, target_rows: int, n_rows: int) -> list[tuple[int, int]]:
         """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less."""
-        return _even_bounds(self.n_rows, -(-n_rows // target_rows) * target_rows)
+        return self.block_bounds(-(-n_rows // target_rows) * target_rows)
 
 
 class Chunks:
     """Consecutive arrays read as one, by row numbers: the chunks of a dask array that one task is given."""
 
-    files = None
-
     def __init__(self, arrays: Sequence[np.ndarray]):
         self.arrays = arrays
         self.edges = np.cumsum([0] + [len(array) for array in arrays])
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows of all."""
-        return int(self.edges[-1])
-
-    def open(self, *, reuse: bool = False) -> AbstractContextManager:
-        """A context with these chunks as the reader."""
-        return nullcontext(self)
-
-    def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
-        """Row ranges of `target_rows`, whatever the chunks; the last may have less."""
-        return _even_bounds(self.n_rows, target_rows)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1; copied only where they lie in several chunks."""
@@ -215,6 +190,8 @@ class FileSource(_RowSource):
     def __init__(self, files: Hdf5Rows):
         super().__init__(files)
         self.files = files
+        # Readers and bounds of blocks are those of the files.
+        self.open, self.block_bounds, self.runs_of_blocks = files.open, files.block_bounds, files.runs_of_blocks
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
@@ -230,17 +207,9 @@ class FileSource(_RowSource):
         path, row_in_file = self.data.where(row)
         return f"row {row_in_file} of {path}"
 
-    def row_range(self, rows: slice | None) -> tuple[int, int]:
-        """First row and last + 1 of a slice; past the end is an error, an empty range is not."""
-        return (0, self.n_rows) if rows is None else row_range(rows, self.n_rows, f" of {some(self.data.paths)}")
-
     def between(self, start: int, stop: int, name: str = "") -> Hdf5Rows:
         """Rows start to stop - 1, described and not read."""
         return self.data.between(start, stop)
-
-    def as_table(self) -> Hdf5Rows:
-        """The rows as they are."""
-        return self.data
 
     def whole(self, name: str) -> np.ndarray:
         """All rows, read."""
@@ -254,36 +223,24 @@ class FileSource(_RowSource):
         """A dask array in the row chunks given, whose tasks read the files."""
         return _in_row_chunks(from_hdf5(self.data), row_chunks)
 
-    def open(self, *, reuse: bool = False) -> AbstractContextManager:
-        """A context with a reader, whose ``read(start, stop)`` gives rows; with `reuse`, until its next read only."""
-        return self.data.open(reuse=reuse)
-
-    def block_bounds(self, target_rows: int) -> list[tuple[int, int]]:
-        """Row ranges of about `target_rows`, whole file chunks where possible, none across two files."""
-        return self.data.block_bounds(target_rows)
-
-    def runs_of_blocks(self, target_rows: int, n_rows: int) -> list[tuple[int, int]]:
-        """Row ranges of whole blocks of `block_bounds`, as few as make `n_rows` or more; the last may have less."""
-        return self.data.runs_of_blocks(target_rows, n_rows)
-
 
 def source_of(data: Any) -> Any:
     """The methods of rows of data: the one place that tells arrays, dask arrays and files apart.
 
     Parameters
     ----------
-    data : ndarray, dask array, Hdf5Rows or Chunks
-        What `open_input` gives, or chunks in a task.
+    data : ndarray, dask array or Hdf5Rows
+        What `open_input` gives.
 
     Returns
     -------
-    ArraySource, DaskSource, FileSource or Chunks
+    ArraySource, DaskSource or FileSource
     """
     if isinstance(data, Hdf5Rows):
         return FileSource(data)
     if is_dask_array(data):
         return DaskSource(data)
-    return data if isinstance(data, Chunks) else ArraySource(data)
+    return ArraySource(data)
 
 
 def files_of(*sources: Source | None) -> list[Hdf5Rows]:
@@ -324,10 +281,6 @@ def is_dask_array(value: Any) -> bool:
     # No object of the class exists before its module is imported, and workers that sum rows of files never need it.
     core = sys.modules.get("dask.array.core")
     return core is not None and isinstance(value, core.Array)
-
-
-def _even_bounds(n_rows, step):
-    return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
 def _in_row_chunks(array, row_chunks):

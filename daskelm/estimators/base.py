@@ -15,7 +15,7 @@ from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import refuse_written
 from ..layer.layer import Layer
-from ..passes.predict import LayerOutput, apply
+from ..passes.predict import RowFunction, apply
 from ._sklearn_compat import FittedTable, check_feature_names_in, output_config
 from .checking import open_X
 from .drawing import draw_layer
@@ -128,7 +128,8 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         ParameterError
             Lazy X, where `set_output` asks for a data frame, which is in memory.
         """
-        H = self._apply(LayerOutput(self._check_is_drawn("transform").layer), X, "transform")
+        layer = self._check_is_drawn("transform").layer
+        H = self._apply(RowFunction(layer, (layer.n_neurons,), layer.dtype), X, "transform")
         frames = output_config("transform", self)["dense"]
         if is_dask_array(H) and frames != "default":
             raise ParameterError(

@@ -17,7 +17,7 @@ from ..data.labels import count_classes
 from ..data.source import is_path, n_columns
 from ..data.targets import ClassTargets, IndicatorTargets, Targets, probabilities
 from ..exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
-from ..passes.outputs import decisions_of, labels_of
+from ..passes.predict import decisions_of, labels_of
 from ..passes.score import accuracy
 from .fitted import Fitted
 

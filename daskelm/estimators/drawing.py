@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..data.column_ranges import column_ranges
-from ..data.probe import probe
+from ..data.probe import column_ranges, probe
 from ..data.source import Source, n_columns
 from ..exceptions import DataError, ParameterError, ScaleWarning
 from ..layer.layer import Layer, Scale
@@ -48,11 +47,7 @@ def draw_layer(
     if standardize and not all(isinstance(group, Neurons) for group in parse_neurons(neurons, n_columns(X))):
         scale = _scale_of(X, weights, names, whole, params.get("verbose", 0))
     layer = Layer.draw(neurons, n_columns(X), _seed(params["random_state"]), np.dtype(dtype or follows), scale)
-    return _with_gram_dtype(layer, params["gram_dtype"]) if "gram_dtype" in params else layer
-
-
-def _with_gram_dtype(layer, gram_dtype):
-    gram_dtype = np.dtype(gram_dtype)
+    gram_dtype = np.dtype(params.get("gram_dtype", "float64"))
     if gram_dtype == np.float32 and layer.dtype != np.float32:
         raise ParameterError(
             f"gram_dtype: sums in float32 need a hidden layer in float32; got one in {layer.dtype}. Give "

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
-from ..data.inputs import rows_between
 from ..data.source import source_of
-from ..data.targets import Targets
 from ..exceptions import NotSolvedError, ParameterError
-from ..layer.layer import Layer
 from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
 from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
+from ..passes.tasks import Job
 from ..ridge.solve import solve
 from ..sums.file import read_sums
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Table, provenance_of
 from ._sklearn_compat import with_callbacks
 from .callbacks import FitCallbacks
-from .checking import is_vector
+from .checking import check_bool, is_vector
 from .fitted import Fitted
-from .solving import check_can_add, check_sums_match, own_sums, select_with, solve_with
+from .solving import check_can_add, check_sums_match, own_sums, select_with
 
 __all__ = ["FittingMethods"]
-
-
-class _Work(NamedTuple):
-    """The first parameters of all passes: rows to be summed, the layer, and the columns of T."""
-
-    layer: Layer
-    targets: Targets
-    X: Any
-    y: Any
-    weights: Any
 
 
 class FittingMethods(FitCallbacks):
@@ -128,7 +116,7 @@ class FittingMethods(FitCallbacks):
             drawn = self._draw(rows.X, rows.weights, rows.columns)
             targets = self._make_targets(rows.y, rows.weights, whole=True)
             # 3. The sums HH = H'H and HT = H'T over all rows.
-            work = _Work(drawn.layer, targets, rows.X, rows.y, rows.weights)
+            work = Job(drawn.layer, targets, rows.X, rows.y, rows.weights)
             sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
             # 4. The output weights B from HH and HT.
             solution = solve(sums.moments(centred=self.fit_intercept), self.alpha)
@@ -140,7 +128,7 @@ class FittingMethods(FitCallbacks):
     def _sum(self, work, checkpoint, curved, callbacks, tol) -> tuple[NormalEquations, LearningCurve | None]:
         if curved:
             options = {"alpha": self.alpha, "fit_intercept": self.fit_intercept, "callbacks": callbacks, "tol": tol}
-            return accumulate_with_curve(*work, verbose=self.verbose, **options)
+            return accumulate_with_curve(work, verbose=self.verbose, **options)
         if checkpoint is None:
             return accumulate(*work, verbose=self.verbose), None
         if not isinstance(self.random_state, int | np.integer):
@@ -148,7 +136,7 @@ class FittingMethods(FitCallbacks):
                 "checkpoint: random_state must be an int, since the call that goes on must draw the same "
                 f"layer; got {self.random_state!r}."
             )
-        return accumulate_with_checkpoint(checkpoint, *work, verbose=self.verbose), None
+        return accumulate_with_checkpoint(checkpoint, work, verbose=self.verbose), None
 
     @property
     def learning_curve_(self) -> dict:
@@ -185,14 +173,14 @@ class FittingMethods(FitCallbacks):
         self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))
         return self
 
-    def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, _Work]:
+    def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, Job]:
         """What was fitted, and rows to be summed with its layer, by the method `what`; `adding` to its own sums."""
         fitted = self._check_same_parameters(what)
         if adding:
             check_can_add(fitted, type(self).__name__)
         rows = self._open(X, T, sample_weight)
         targets = self._make_targets(rows.y, rows.weights, whole=False)
-        return fitted, _Work(fitted.layer, targets, rows.X, rows.y, rows.weights)
+        return fitted, Job(fitted.layer, targets, rows.X, rows.y, rows.weights)
 
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
@@ -242,14 +230,14 @@ class FittingMethods(FitCallbacks):
             return self
         fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
         # All rows are given to the pass, since the rows around the range distinguish the table from others.
-        sums = accumulate(*work, ranges=[rows_between(work.X, rows)], verbose=self.verbose)
+        sums = accumulate(*work, ranges=[source_of(work.X).row_range(rows)], verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
         return self
 
     def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
         """Add rows to a file; the number of those that were not counted there before."""
         _, work = self._work(X, T, sample_weight, "accumulate")
-        return add_rows(into, *work, rows_between(work.X, rows), lock=lock, verbose=self.verbose)
+        return add_rows(into, work, source_of(work.X).row_range(rows), lock=lock, verbose=self.verbose)
 
     def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
@@ -282,9 +270,9 @@ class FittingMethods(FitCallbacks):
             The rows read otherwise than when they were added.
         """
         fitted, work = self._work(X, T, sample_weight, "remove")
-        start, stop = rows_between(work.X, rows)
+        start, stop = source_of(work.X).row_range(rows)
         if sums is not None:
-            remove_rows(sums, *work, (start, stop), lock=lock, verbose=self.verbose)
+            remove_rows(sums, work, (start, stop), lock=lock, verbose=self.verbose)
             return self
         if fitted.sums is None:
             raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
@@ -326,7 +314,8 @@ class FittingMethods(FitCallbacks):
         fitted = self._check_same_parameters(what)
         sums = own_sums(fitted, what, type(self).__name__) if sums is None else read_sums(sums)
         self._check_sums_match(sums)
-        return solve_with(fitted, sums, alpha=self.alpha, fit_intercept=self.fit_intercept)
+        centred = check_bool(self.fit_intercept, "fit_intercept")
+        return fitted.solved(sums, solve(sums.moments(centred=centred), self.alpha))
 
     def select(
         self, sums=None, *, validation=None, n_neurons=None, ranking=None, alphas=None, cv=None, scoring=None

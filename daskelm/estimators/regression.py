@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 from functools import partial
 from glob import has_magic
 from typing import Any
@@ -19,8 +18,7 @@ from ..data.inputs import is_lazy, open_input, plain_values
 from ..data.source import in_memory, is_dask_array, is_path, n_columns
 from ..data.targets import RegressionTargets, check_targets
 from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
-from ..passes.outputs import numbers_of
-from ..passes.predict import UncertainOutput
+from ..passes.predict import UncertainOutput, numbers_of
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty
 from .fitted import Fitted
@@ -105,9 +103,11 @@ class RegressionMethods(RegressorMixin):
                 f"out: it takes one result, and return_std=True gives two; got {out}. Leave it out and write each: "
                 "mean, std = predict(X, return_std=True); to_hdf5(std, path) (make_hdf5 for arrays in memory)."
             )
-        plain = replace(function, finish=numbers_of, tail=(len(function.coef),))
-        both = self._apply(UncertainOutput(plain, self._uncertainty()), X, "predict", overwrite=overwrite)
-        mean, std = both[:, : len(function.coef)], both[:, len(function.coef) :]
+        n = len(function.coef)
+        more = function.coef, function.intercept, self._uncertainty()
+        function_of_both = UncertainOutput(function.layer, (2 * n,), function.dtype, *more)
+        both = self._apply(function_of_both, X, "predict", overwrite=overwrite)
+        mean, std = both[:, :n], both[:, n:]
         if not is_dask_array(both):
             mean, std = np.ascontiguousarray(mean), np.ascontiguousarray(std)
         return (mean, std) if function.tail else (mean[:, 0], std[:, 0])

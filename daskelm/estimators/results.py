@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import metadata_routing
 
-from ..data.row_chunks import as_dask
-from ..data.source import Source
+from ..data.source import Source, source_of
 from ..exceptions import NotSolvedError
 from ..hdf5.outputs import check_not_an_input
 from ..passes.predict import WeightedOutput, apply
@@ -51,7 +50,7 @@ class ResultMethods:
         """(y, lazy predictions, weights) where some of the inputs are lazy."""
         function = self._prediction("score")
         rows = self._open_rows(X, y, sample_weight)
-        return rows.y, as_dask(apply(function, rows.X, "predict"), ""), rows.weights
+        return rows.y, source_of(apply(function, rows.X, "predict")).as_dask(""), rows.weights
 
     def _weights_of_score(self, sample_weight, X) -> Source | None:
         """Weights of rows in memory, as `fit` takes them."""
@@ -151,7 +150,7 @@ class ResultMethods:
 
     def _outputs(self, what, finish, tail, dtype) -> WeightedOutput:
         solution, layer = self._solved(what), self._check_is_drawn(what).layer
-        return WeightedOutput(layer, solution.coef, solution.intercept, finish, tuple(tail), np.dtype(dtype))
+        return WeightedOutput(layer, tuple(tail), np.dtype(dtype), solution.coef, solution.intercept, finish)
 
     def _output_dtype(self) -> np.dtype:
         fitted = self._check_is_drawn("predict")

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exceptions import IncompatibleSumsError, NotSolvedError
-from ..ridge.solve import solve
 from ..selection.from_sums import select_from_sums
 from ..sums.normal_equations import NormalEquations
 from .checking import check_bool
 from .fitted import Choice, Fitted
 
-__all__ = ["check_can_add", "check_sums_match", "own_sums", "select_with", "solve_with"]
-
-
-def solve_with(fitted: Fitted, sums: NormalEquations, *, alpha, fit_intercept) -> Fitted:
-    """The same layer with sums that were checked, solved."""
-    centred = check_bool(fit_intercept, "fit_intercept")
-    return fitted.solved(sums, solve(sums.moments(centred=centred), alpha))
+__all__ = ["check_can_add", "check_sums_match", "own_sums", "select_with"]
 
 
 def select_with(fitted: Fitted, sums, *, check: Callable, ranking, fit_intercept, **more) -> Fitted:

@@ -43,14 +43,10 @@ def _from_fields(cls: Callable, state: Mapping):
     return cls(**{name: from_plain(value) for name, value in state.items()})
 
 
-def _neurons_state(neurons: Neurons) -> dict:
-    return {"kind": to_plain(neurons.kind), "W": neurons.W, "b": neurons.b}
-
-
 # Each class of values that estimators keep: its word in a state, the function to a dict of plain values, and that back.
 _CLASSES: dict[type, tuple[str, Callable, Callable]] = {
     Layer: ("layer", Layer.state, Layer.from_state),
-    Neurons: ("neurons", _neurons_state, partial(_from_fields, Neurons)),
+    Neurons: ("neurons", _fields_of, partial(_from_fields, Neurons)),
     NormalEquations: ("sums", NormalEquations.state, NormalEquations.from_state),
     **{
         cls: (cls.__name__, _fields_of, partial(_from_fields, cls))

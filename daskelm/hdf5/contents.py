@@ -106,7 +106,7 @@ def _follow(path, name, found, seen):
     seen.add((path, name))
     with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError):
         with h5py.File(path, "r", locking="best-effort") as file:
-            others = list(_led_to(file, path, name))
+            others: list = [*linked_from(file, path, name)] or [*_stored(file[name], path)]
         _follow_all(others, found, seen)
 
 
@@ -118,16 +118,8 @@ def _follow_all(others, found, seen):
             _follow(path, name, found, seen)
 
 
-def _led_to(file: h5py.File, path: str, name: str) -> Iterator[tuple[str, str | None]]:
-    """(file, dataset) to which a name in a file leads; the dataset is None where the file is plain bytes."""
-    if linked := list(linked_from(file, path, name)):
-        yield from linked
-    else:
-        yield from _stored(file[name], path)
-
-
 def _stored(item: h5py.Dataset, path: str) -> Iterator[tuple[str, str | None]]:
-    """(file, dataset) in which the numbers of a dataset lie, if that is not its own file."""
+    """(file, dataset) in which the numbers of a dataset lie, if that is not its own file; None for plain bytes."""
     if item.is_virtual:
         for source in item.virtual_sources():
             if source.file_name == ".":

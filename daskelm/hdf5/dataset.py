@@ -59,16 +59,12 @@ class Part:
         """Largest number of bytes that reading it block by block holds besides the blocks."""
         return self.cache_bytes + self.unpacking_bytes + self.fetched_bytes
 
-    def check_written(self, first: int, last: int) -> None:
-        """Refuse rows first to last - 1 if some were never written."""
-        check_holes(self, self.holes, first, last)
-
-
-def check_holes(part: Part, holes: Sequence[tuple[int, int]], first: int, last: int) -> None:
-    """Refuse rows first to last - 1 of a part if some lie in holes: runs of rows that HDF5 would fill."""
-    hole = next((hole for hole in holes if intersection([hole], first, last)), None)
-    if hole is not None:
-        raise unwritten(part.path, part.dataset, hole, (first, last))
+    def check_written(self, first: int, last: int, holes: Sequence[tuple[int, int]] | None = None) -> None:
+        """Refuse rows first to last - 1 if some are in `holes`, runs of rows that HDF5 would fill."""
+        holes = self.holes if holes is None else holes
+        hole = next((hole for hole in holes if intersection([hole], first, last)), None)
+        if hole is not None:
+            raise unwritten(self.path, self.dataset, hole, (first, last))
 
 
 def is_version(size: int, modified: int, described_at: int, files: Iterable[os.stat_result]) -> bool:
@@ -183,7 +179,7 @@ class OpenPart:
     def read(self, first: int, last: int, out: np.ndarray, coming: Callable) -> None:
         """Read rows first to last - 1 of the dataset into `out`; `coming` is passed on to `RemoteRows.read`."""
         self._check_sources(first, last)
-        check_holes(self.part, self._holes, first, last)
+        self.part.check_written(first, last, self._holes)
 
         def read(a, b):
             if self._chunks is not None:

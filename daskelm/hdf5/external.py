@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import lt
 
 import h5py
 
@@ -19,7 +20,6 @@ from .netcdf import fill_is_missing
 __all__ = [
     "Seen",
     "SourceFiles",
-    "Survey",
     "check_prefixes",
     "own_holes",
     "raw_place",
@@ -75,27 +75,21 @@ def check_prefixes(dataset: h5py.Dataset, path: str) -> None:
         )
 
 
-class SourceFiles:
+class SourceFiles(contextlib.ExitStack):
     """Context manager that opens sources of datasets, and keeps them open.
 
     While they are open, HDF5 reads from the same files, even if other files get their names.
     """
 
     def __init__(self, **options):
+        super().__init__()
         self._options = options
-        self._stack = contextlib.ExitStack()
         self._files: dict[str, h5py.File] = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self.close()
 
     def close(self) -> None:
         """Close all files."""
         self._files.clear()
-        self._stack.close()
+        super().close()
 
     def survey(self, dataset: h5py.Dataset, path: str, first: int, last: int, depth: int = 0) -> Seen:
         """Where rows first to last - 1 of a dataset lie, in all files that it is read from besides its own."""
@@ -103,7 +97,12 @@ class SourceFiles:
         seen = Seen(holes=own_holes(dataset, outsides))
         for outside in outsides:
             if outside.first < last and outside.last > first:
-                _add(seen, self.look(outside, dataset, path, first, last, depth))
+                more = self.look(outside, dataset, path, first, last, depth)
+                seen.files |= more.files
+                seen.names += more.names
+                seen.holes += more.holes
+                seen.cache_bytes += more.cache_bytes
+                seen.unpacking_bytes = max(seen.unpacking_bytes, more.unpacking_bytes)
         if not dataset.is_virtual:
             seen.cache_bytes, seen.unpacking_bytes = reading_bytes(dataset)
         seen.holes = intersection(union(seen.holes), first, last)
@@ -142,7 +141,7 @@ class SourceFiles:
                 "HDF5 would fill these rows. Put it there, or write the virtual dataset anew."
             )
         whole = outside if outside.need else outside.of_all(source.shape)
-        if whole is None or not _is_enough(source.shape, whole.need):
+        if whole is None or source.ndim != len(whole.need) or any(map(lt, source.shape, whole.need)):
             need = f"the shape {outside.need} or more" if outside.need else "as many numbers"
             raise FileFormatError(
                 f"{place}: dataset {outside.dataset!r} must have {need}, since {where} are read from it; got "
@@ -176,7 +175,7 @@ class SourceFiles:
                     # HDF5 would go on to the next place, and fill the rows if none can be opened.
                     errors.append(f"{place}: {error}")
                     continue
-                self._files[place] = self._stack.enter_context(file)
+                self._files[place] = self.enter_context(file)
             return place, self._files[place]
         if errors:
             raise FileFormatError(
@@ -189,16 +188,6 @@ class SourceFiles:
         )
 
 
-@dataclass
-class Survey:
-    """Where all rows of a dataset lie: size and date of each outside, rows never written, and memory to read them."""
-
-    versions: list[tuple[int, int]] = field(default_factory=list)
-    holes: list[tuple[int, int]] = field(default_factory=list)
-    cache_bytes: int = 0
-    unpacking_bytes: int = 0
-
-
 def own_holes(
     dataset: h5py.Dataset, outsides: Sequence[Outside], missing: tuple[float | int, ...] = ()
 ) -> list[tuple[int, int]]:
@@ -207,8 +196,8 @@ def own_holes(
     return [] if holes and fill_is_missing(dataset, missing) else holes
 
 
-def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] = ()) -> Survey:
-    """Where all rows of a dataset lie, in its own file and in others.
+def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] = ()) -> dict:
+    """The fields of `Part` that say where all rows of a dataset lie, in its own file and in others.
 
     Raises
     ------
@@ -218,7 +207,8 @@ def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] 
     outsides = outsides_of(dataset)
     holes = own_holes(dataset, outsides, missing)
     if not outsides:
-        return Survey([], holes, *reading_bytes(dataset))
+        cache, unpacking = reading_bytes(dataset)
+        return {"holes": tuple(holes), "cache_bytes": cache, "unpacking_bytes": unpacking}
     versions, caches, unpacking = [], [], 0
     with SourceFiles() as sources:
         for i, outside in enumerate(outsides):
@@ -235,19 +225,8 @@ def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] 
     spans = [(outside.first, outside.last) for outside in outsides]
     one_by_one = sum(last - first for first, last in spans) == sum(last - first for first, last in union(spans))
     others = max(caches) if one_by_one else sum(caches) - max(caches)
-    return Survey(versions, union(holes), max(caches), unpacking + others)
-
-
-def _is_enough(shape, need):
-    return len(shape) == len(need) and all(n >= m for n, m in zip(shape, need, strict=True))
-
-
-def _add(seen, more):
-    seen.files |= more.files
-    seen.names += more.names
-    seen.holes += more.holes
-    seen.cache_bytes += more.cache_bytes
-    seen.unpacking_bytes = max(seen.unpacking_bytes, more.unpacking_bytes)
+    memory = {"cache_bytes": max(caches), "unpacking_bytes": unpacking + others}
+    return {"sources": tuple(versions), "holes": tuple(union(holes)), **memory}
 
 
 def _raw_file(outside, dataset, path) -> Seen:

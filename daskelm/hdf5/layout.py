@@ -215,7 +215,8 @@ def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tu
         return []
     columns = [outside.columns or ((0, 1),) for outside in outsides]
     if all(tuple(runs) == ((0, width),) for runs in columns):
-        return _gaps(union(run for outside in outsides for run in outside.rows), n_rows)
+        bounds = [0, *(edge for run in union(run for one in outsides for run in one.rows) for edge in run), n_rows]
+        return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if a < b]
     row_edges = _edges((run for outside in outsides for run in outside.rows), n_rows)
     column_edges = _edges((run for runs in columns for run in runs), width)
     if len(row_edges) * len(column_edges) > _MOST_CELLS:
@@ -230,7 +231,7 @@ def unmapped_rows(dataset: h5py.Dataset, outsides: Sequence[Outside]) -> list[tu
             for j, side in enumerate(sides):
                 grid[np.ix_(rows, side)] += 1 if i == j else -1
     covered = (grid.cumsum(0).cumsum(1)[:-1, :-1] > 0).all(axis=1)
-    return union((int(row_edges[i]), int(row_edges[i + 1])) for i in np.flatnonzero(~covered))
+    return union((row_edges[i], row_edges[i + 1]) for i in np.flatnonzero(~covered))
 
 
 def _edges(runs, end):
@@ -296,9 +297,9 @@ def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
 
 
 def union(runs) -> list[tuple[int, int]]:
-    """Runs of rows merged where they overlap or touch, in order."""
+    """Runs of rows without the empty ones, merged where they overlap or touch, in order."""
     out: list[tuple[int, int]] = []
-    for first, last in sorted(runs):
+    for first, last in sorted((int(a), int(b)) for a, b in runs if a < b):
         if out and first <= out[-1][1]:
             out[-1] = out[-1][0], max(last, out[-1][1])
         else:
@@ -309,8 +310,3 @@ def union(runs) -> list[tuple[int, int]]:
 def intersection(runs: Sequence[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
     """Runs of rows cut to rows first to last - 1."""
     return [(max(a, first), min(b, last)) for a, b in runs if a < last and b > first]
-
-
-def _gaps(runs, end):
-    bounds = [0, *(edge for run in runs for edge in run), end]
-    return [(a, b) for a, b in zip(bounds[::2], bounds[1::2], strict=True) if a < b]

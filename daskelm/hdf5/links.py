@@ -19,7 +19,6 @@ __all__ = [
     "datasets_in",
     "described",
     "dtype_of",
-    "home_of",
     "linked_from",
     "links_in",
     "listing",
@@ -222,11 +221,6 @@ def broken_link(file: h5py.File, name: str) -> tuple[str, str] | None:
     return None
 
 
-def home_of(dataset: h5py.Dataset, file: h5py.File) -> tuple[str, str] | None:
-    """Path and name of a dataset that a link of this file leads to in another one; None if it lies in this file."""
-    return None if dataset.file == file else place_of_dataset(dataset)
-
-
 def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:
     """Path of the file that a dataset lies in, and its name there."""
     home, name = dataset.file, dataset.name
@@ -238,11 +232,7 @@ def place_of_dataset(dataset: h5py.Dataset) -> tuple[str, str]:
             f"{home.filename}: a dataset must have a name in its file; got one without, such as what only an object "
             "reference leads to. Give it a name: file[name] = dataset."
         )
-    return _absolute(home.filename), name
-
-
-def _absolute(path):
-    path = os.path.join(os.getcwd(), path)
+    path = os.path.join(os.getcwd(), home.filename)
     # Parts ".." are removed, unless symbolic links make the result another place.
     plain = os.path.normpath(path)
-    return plain if os.path.exists(plain) and os.path.samefile(plain, path) else path
+    return plain if os.path.exists(plain) and os.path.samefile(plain, path) else path, name

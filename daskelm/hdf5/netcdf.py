@@ -35,7 +35,7 @@ def check_unpacked(dataset: h5py.Dataset, path: str) -> None:
     """Refuse a variable whose numbers are packed: codes from which the values must be computed."""
     attributes = {name: dataset.attrs[name] for name in ("scale_factor", "add_offset") if name in dataset.attrs}
     packed = [name for name, value in attributes.items() if not np.all(value == (name == "scale_factor"))]
-    if _text(dataset.attrs.get("_Unsigned")) == "true" and dataset.dtype.kind == "i":
+    if dataset.attrs.get("_Unsigned") in ("true", b"true") and dataset.dtype.kind == "i":
         packed.append("_Unsigned")
     if packed:
         name = dataset.name.lstrip("/")
@@ -100,7 +100,3 @@ def mark_missing(block: np.ndarray, missing: tuple[float | int, ...], path: str,
                     f"first in row {row}. Fill or drop such rows."
                 )
             piece[found] = np.nan
-
-
-def _text(value):
-    return value.decode() if isinstance(value, bytes) else value

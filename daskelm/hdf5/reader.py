@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from .dataset import OpenPart, Part
+from .dataset import OpenPart
 
-__all__ = ["Hdf5Reader", "RowsOfParts"]
-
-
-class RowsOfParts(Protocol):
-    """Rows to read: those of several datasets, one after the other."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n_rows, n_columns), or (n_rows,) of 1-D datasets."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the numbers that are read."""
-
-    def ranges(self) -> Sequence[tuple[Part, int, int]]:
-        """(part, first, last + 1), in rows of that part."""
+__all__ = ["Hdf5Reader"]
 
 
 class Hdf5Reader:
-    """Reads blocks of rows, and keeps the file of the last block open, with its cache of chunks.
+    """Reads blocks of `Hdf5Rows`, and keeps the file of the last block open, with its cache of chunks.
 
-    With `reuse`, each read overwrites the block that the previous one returned.
+    With `reuse`, each read overwrites the block that the previous one returned. `runs` are the only ranges of rows that
+    will be read, in order, each in one call, if that is known.
     """
 
-    def __init__(self, source: RowsOfParts, reuse: bool = False):
-        self.source, self._ranges = source, source.ranges()
-        self._row_shape, self._dtype = source.shape[1:], source.dtype
+    def __init__(self, source: Any, reuse: bool = False, runs: Sequence[tuple[int, int]] = ()):
+        self.source, self._row_shape, self._dtype = source, source.shape[1:], source.dtype
         # The system zeroes new memory page by page, and Dask's workers give it back as soon as it is freed. Reading
         # into the same memory again takes 17 % off a gram task of 200 neurons there.
         self._memory = np.empty((0, *self._row_shape), self._dtype) if reuse else None
         self._open: OpenPart | None = None
-        self._runs: Sequence[tuple[int, int]] = ()
+        self._runs = runs
         self._next = 0
 
     def __enter__(self):
@@ -54,31 +39,17 @@ class Hdf5Reader:
         if was is not None:
             was.close(check)
 
-    def expect(self, runs: Sequence[tuple[int, int]]) -> None:
-        """Announce the only ranges of rows that will be read, in order, each in one call."""
-        self._runs = runs
-
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop - 1, counted from the first row of the source; native byte order."""
         # A read that continues the previous one is taken as sequential: prefetch to the end.
         runs = self._runs or [(start, self.source.shape[0] if start == self._next else stop)]
         self._next = stop
-        pieces, here = self._pieces(start, stop), 0
+        pieces, here = self.source.between(start, min(stop, self.source.n_rows)).ranges(), 0
         out = self._room(sum(last - first for _, first, last in pieces))
         for part, first, last in pieces:
             self._read(part, first, last, out[here : here + last - first], runs)
             here += last - first
         return out
-
-    def _pieces(self, start, stop):
-        """(part, first, last + 1) of rows of the source."""
-        pieces, here = [], 0
-        for part, first, last in self._ranges:
-            a, b = max(start - here, 0), min(stop - here, last - first)
-            if a < b:
-                pieces.append((part, first + a, first + b))
-            here += last - first
-        return pieces
 
     def _room(self, n_rows):
         if self._memory is None or len(self._memory) < n_rows:
@@ -93,6 +64,9 @@ class Hdf5Reader:
             self._close()
             # Where all rows are read in one call, no part of a chunk is needed again, and no cache.
             self._open = OpenPart(part, 1 + len(self._row_shape), cached=len(self._runs) != 1)
-        self._open.read(
-            first, last, out, lambda: [(a, b) for run in runs for there, a, b in self._pieces(*run) if there is part]
-        )
+
+        def coming():
+            pieces = (piece for run in runs for piece in self.source.between(*run).ranges())
+            return [(a, b) for there, a, b in pieces if there is part]
+
+        self._open.read(first, last, out, coming)

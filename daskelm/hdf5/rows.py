@@ -17,7 +17,7 @@ from dask.utils import natural_sort_key
 from ..exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
 from .dataset import Part
 from .external import check_prefixes, status_of, surveyed
-from .links import dataset_named, datasets_in, dtype_of, home_of, links_in, listing, place_of_dataset
+from .links import dataset_named, datasets_in, dtype_of, links_in, listing, place_of_dataset
 from .netcdf import check_unpacked, is_scale, missing_values
 from .opening import missing_file, opened
 from .paths import is_url, plain_path
@@ -165,8 +165,7 @@ class Hdf5Rows:
 
     def read_runs(self, runs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
         """Rows as of `read` for several ranges (start, stop), in the order of their rows."""
-        with self.open() as reader:
-            reader.expect(runs)
+        with Hdf5Reader(self, runs=runs) as reader:
             return [reader.read(start, stop) for start, stop in runs]
 
 
@@ -263,7 +262,8 @@ def _describe(path, remote, name) -> tuple[Part, tuple[int, ...], np.dtype]:
     with opened(path) as (file, _):
         status = status_of(path)
         dataset = _found(file, path, name)
-        home = home_of(dataset, file)
+        # A link may lead to a dataset in another file.
+        home = None if dataset.file == file else place_of_dataset(dataset)
         if home is None:
             found = _description(dataset, path, (status.st_size, status.st_mtime_ns), now)
     if home is not None:
@@ -299,7 +299,6 @@ def _found(file, path, name):
 
 def _description(dataset, path, version, now):
     missing = missing_values(dataset)
-    survey = surveyed(dataset, path, missing)
     part = Part(
         path,
         dataset.name,
@@ -307,13 +306,10 @@ def _description(dataset, path, version, now):
         dataset.chunks[0] if dataset.chunks else 1,
         size=version[0],
         modified=version[1],
-        cache_bytes=survey.cache_bytes,
         fetched_bytes=fetched_bytes(dataset) if is_url(path) else 0,
         missing=missing,
-        unpacking_bytes=survey.unpacking_bytes,
-        holes=tuple(survey.holes),
-        sources=tuple(survey.versions),
         described_at=now,
+        **surveyed(dataset, path, missing),
     )
     return part, dataset.shape, dataset.dtype.newbyteorder("=")
 

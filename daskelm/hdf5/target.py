@@ -45,18 +45,6 @@ class _Disk(io.RawIOBase):
                 self._error = self._error or error
         super().close()
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def writable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a place."""
         if whence == os.SEEK_CUR:

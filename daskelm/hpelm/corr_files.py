@@ -18,6 +18,7 @@ from ..hdf5.rows import open_rows
 from ..hdf5.target import new_hdf5
 from ..layer.layer import Layer
 from ..passes.resume import add_rows
+from ..passes.tasks import Job
 from ..sums.file import locked, read_current
 from .network import with_norm
 
@@ -64,7 +65,7 @@ class CorrelationFiles:
         self._refuse_others()
         for path in (self.HH, self.HT):
             check_replaceable(path, "data")
-        add_rows(self.sums, layer, targets, X, T, None, rows, verbose=verbose)
+        add_rows(self.sums, Job(layer, targets, X, T), rows, verbose=verbose)
         with locked(self.sums) as file:
             sums = file.read()
             if sums is None:

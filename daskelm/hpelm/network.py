@@ -11,7 +11,7 @@ import numpy as np
 from ..exceptions import IllConditionedWarning, NotSolvedError, ParameterError
 from ..layer.layer import Layer
 from ..layer.neurons import Neurons, kind_name
-from ..passes.predict import LayerOutput, WeightedOutput
+from ..passes.predict import RowFunction, WeightedOutput, numbers_of
 from ..ridge.cholesky import CholeskyFactor
 from ..ridge.eigen import EigenFactor
 from ..sums.normal_equations import NormalEquations
@@ -185,9 +185,10 @@ class SLFN:
         self._take(kept)
         self.set_B(B)
 
-    def projection(self) -> LayerOutput:
+    def projection(self) -> RowFunction:
         """X to H."""
-        return LayerOutput(self.layer)
+        layer = self.layer
+        return RowFunction(layer, (layer.n_neurons,), layer.dtype)
 
     def prediction(self, *weights: np.ndarray) -> WeightedOutput:
         """X to Y; of several models (their B), which may have the first neurons only, side by side."""
@@ -201,7 +202,8 @@ class SLFN:
         coef = np.zeros((len(weights) * self.outputs, self.L))
         for i, B in enumerate(weights):
             coef[i * self.outputs : (i + 1) * self.outputs, : len(B)] = B.T
-        return WeightedOutput(layer, coef, np.zeros(len(coef)), _same, (len(coef),), np.dtype(self.precision))
+        tail, dtype = (len(coef),), np.dtype(self.precision)
+        return WeightedOutput(layer, tail, dtype, coef, np.zeros(len(coef)), numbers_of)
 
 
 def with_norm(sums: NormalEquations, norm: float) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +220,3 @@ def _as_daskelm(kind, W, B):
     if name == "sigm":
         return Neurons(kind, -W, -B)
     return Neurons(kind, W, 1 / B if name.startswith("rbf") else B)
-
-
-def _same(outputs):
-    return outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 from typing import Any
 
@@ -43,10 +44,9 @@ def _count(number: int, one: str) -> str:
 
 def _numbers_of(layer) -> dict[str, int]:
     """Number of neurons by function; given ones, which act on inputs that are not scaled, are counted apart."""
-    numbers: dict[str, int] = {}
+    numbers: Counter = Counter()
     for group, raw in zip(layer.groups, layer.raw, strict=True):
-        name = kind_name(group.kind).rpartition(".")[2] + (", given" if raw else "")
-        numbers[name] = numbers.get(name, 0) + len(group)
+        numbers[kind_name(group.kind).rpartition(".")[2] + (", given" if raw else "")] += len(group)
     return numbers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -210,13 +211,12 @@ class Layer:
     @cached_property
     def feature_names_out(self) -> list[str]:
         """Names of the columns of H: kind and number within the kind, such as "tanh0"."""
-        counts: dict[str, int] = {}
+        counts: Counter = Counter()
         names = []
         for group in self.groups:
             kind = kind_name(group.kind).rpartition(".")[2]
-            first = counts.get(kind, 0)
-            names += [f"{kind}{i}" for i in range(first, first + len(group))]
-            counts[kind] = first + len(group)
+            names += [f"{kind}{i}" for i in range(counts[kind], counts[kind] + len(group))]
+            counts[kind] += len(group)
         return names
 
     def state(self) -> dict:
@@ -246,10 +246,9 @@ class Layer:
         return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale, gram_dtype)
 
     def __repr__(self):
-        numbers: dict[str, int] = {}
+        numbers: Counter = Counter()
         for group in self.groups:
-            kind = kind_name(group.kind)
-            numbers[kind] = numbers.get(kind, 0) + len(group)
+            numbers[kind_name(group.kind)] += len(group)
         neurons = " + ".join(f"{n} {kind}" for kind, n in numbers.items())
         scaled = "unscaled" if self.scale is None else "scaled"
         return (

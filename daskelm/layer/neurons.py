@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -371,7 +372,7 @@ def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
         One per group.
     """
     streams: dict[str, np.random.Generator] = {}
-    drawn: dict[str, int] = {}
+    drawn: Counter = Counter()
     out = []
     for group in groups:
         if isinstance(group, Neurons):
@@ -380,8 +381,7 @@ def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
         number, kind = group
         name = kind_name(kind)
         if name == "lin":
-            start = drawn.get(name, 0)
-            W = np.eye(n_features)[:, start : start + number]
+            W = np.eye(n_features)[:, drawn[name] : drawn[name] + number]
             b = np.zeros(number)
         else:
             if name not in streams:
@@ -389,6 +389,6 @@ def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
             Z = standard_normal(streams[name], (number, n_features + 2))
             weights = KINDS[kind].weights if isinstance(kind, str) else _UFUNC_WEIGHTS
             W, b = weights(Z, n_features)
-        drawn[name] = drawn.get(name, 0) + number
+        drawn[name] += number
         out.append(Neurons(kind, W, b))
     return out

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
-from operator import add
+from operator import add, attrgetter
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
+from dask.highlevelgraph import HighLevelGraph
 
 from ..cluster.client import current_client, n_local_threads, runs_here
 from ..cluster.distributed import reduce_graph
+from ..cluster.gather import Value
 from ..cluster.local import reduce_here
 from ..cluster.receiver import Receiver
 from ..data.from_hdf5 import check_visible
@@ -25,21 +29,13 @@ from ..progress import RowProgress
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
 from ..sums.row_cells import merge_ranges
-from .memory import block_rows, rows_per_task, split_every
-from .plan import (
-    Chunk,
-    Runs,
-    check_memory,
-    check_resolved,
-    held_bytes,
-    n_rows_of,
-    origins_of,
-    read_by_tasks,
-    task_graph,
-)
-from .tasks import GramTask, Pass, run_on_chunks, run_task
+from .memory import block_rows, check_memory, held_bytes, rows_per_task, split_every
+from .tasks import Chunk, GramTask, Job, Pass, Runs, n_rows_of, run_on_chunks, run_task
 
-__all__ = ["accumulate", "accumulate_in_parts", "check_sums", "run_in_segments", "run_pass"]
+__all__ = ["accumulate", "check_sums", "origins_of", "run_in_segments", "run_pass"]
+
+# Smaller sums of squares lose digits, and those below 1e-308 all of them.
+_LEAST_SQUARES = 1e-290
 
 
 def accumulate(
@@ -73,88 +69,37 @@ def accumulate(
         Which rows of X; all if not given.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    NormalEquations
     """
     ranges = [(0, check_lengths(X=X, y=y, sample_weight=weights))] if ranges is None else ranges
     if provenance is None:
-        some = any(a < b for a, b in ranges)
-        provenance = provenance_of(Table(X, y, weights, targets)) if some else Provenance()
-    sums = run_pass(Pass(), layer, targets, X, y, weights, provenance.origins, ranges, verbose)
-    return _nothing(layer, targets) if sums is None else check_sums(sums, layer, provenance)
+        has_rows = any(a < b for a, b in ranges)
+        provenance = provenance_of(Table(X, y, weights, targets)) if has_rows else Provenance()
+    sums = run_pass(Pass(), Job(layer, targets, X, y, weights), provenance.origins, ranges, verbose)
+    if sums is None:
+        nothing = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
+        return replace(nothing, target_dtype=targets.dtype)
+    return check_sums(sums, layer, provenance)
 
 
-def accumulate_in_parts(
-    flush: Callable[[NormalEquations], None],
-    should_flush: Callable[[], bool] | None,
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    *,
-    provenance: Provenance,
-    ranges: Runs,
-    verbose: int | bool = 0,
-) -> None:
-    """Sum rows, as `accumulate` does, and hand the sums over in parts that have no row in common.
+def run_pass(work: Pass, job: Job, origins: Sequence[Origin], ranges: Runs, verbose: int | bool = 0) -> Any:
+    """The result of a pass of one segment over the rows of X in `ranges`, in tasks that do not cross them.
 
-    Parameters
-    ----------
-    flush : callable
-        Is given the sums of each part, in a background thread.
-    should_flush : callable or None
-        Asked now and then whether the sums so far should be a part; None makes one part of all rows.
-    layer, targets, X, y, weights, provenance, ranges, verbose
-        As for `accumulate`.
-    """
-    check_lengths(X=X, y=y, sample_weight=weights)
-    run_in_segments(
-        Pass(),
-        layer,
-        targets,
-        (X, y, weights),
-        provenance.origins,
-        ranges,
-        RowProgress(n_rows_of(ranges), verbose, Pass.name),
-        lambda done: None,
-        prepare=lambda sums: flush(check_sums(sums, layer, provenance)),
-        should_flush=should_flush,
-    )
-
-
-def run_pass(
-    work: Pass,
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    origins: Sequence[Origin],
-    ranges: Runs,
-    verbose: int | bool = 0,
-) -> Any:
-    """What a pass of one segment makes of the rows of X in `ranges`, in tasks that do not cross them; None of no rows.
-
-    The other parameters are those of `accumulate`.
+    It is None if there are no rows. `origins` say where rows of X come from; the other parameters are those of
+    `accumulate`.
     """
     ranges = [(a, b) for a, b in ranges if a < b]
     if not ranges:
-        check_memory(work, layer, targets, 0, 1, None)
+        check_memory(work, job.layer, job.targets, 0, 1, None)
         return None
     progress = RowProgress(n_rows_of(ranges), verbose, work.name)
     found: list = []
-    run_in_segments(work, layer, targets, (X, y, weights), origins, ranges, progress, found.append)
+    run_in_segments(work, job, origins, ranges, progress, found.append)
     return found[0]
 
 
 def run_in_segments(
     work: Pass,
-    layer: Layer,
-    targets: Targets,
-    inputs: tuple[Source, Source, Source | None],
+    job: Job,
     origins: Sequence[Origin],
     ranges: Runs,
     progress: RowProgress,
@@ -163,16 +108,14 @@ def run_in_segments(
     prepare: Callable[[Any], Any] | None = None,
     should_flush: Callable[[], bool] | None = None,
 ) -> None:
-    """Run a pass over rows, and hand over what it makes of each of its segments, in order.
+    """Run a pass over rows, and deliver the result of each of its segments, in order.
 
     Parameters
     ----------
     work : Pass
-        Cuts the rows into segments and these into tasks, and says what a task makes of its rows.
-    layer, targets
-        As for `accumulate`.
-    inputs : tuple of X, y and weights
-        As for `accumulate`.
+        Cuts the rows into segments and these into tasks, and has the collector of a task's rows.
+    job : Job
+        Layer, targets and rows.
     origins : sequence of Origin
         Where rows of X come from.
     ranges : sequence of (start, stop)
@@ -182,18 +125,19 @@ def run_in_segments(
     deliver, prepare, should_flush
         As for `Receiver`.
     """
-    X, y, weights = inputs
-    in_process = source_of(X).in_process
+    layer, targets, *inputs = job
+    in_process = source_of(job.X).in_process
     client = None if in_process else current_client()
     if in_process:
-        y, weights = in_memory(y=y, sample_weight=weights)
-    check_visible(files_of(X, y, weights), client, ranges)
-    by_tasks = read_by_tasks(X, y, weights)
+        inputs[1:] = in_memory(y=job.y, sample_weight=job.weights)
+    check_visible(files_of(*inputs), client, ranges)
+    # Tasks read their rows themselves, by row numbers, but are given the chunks of dask arrays.
+    by_tasks = in_process or all(source_of(data).random_access for data in inputs if data is not None)
     if by_tasks:
-        segments = _row_tasks(work, layer, targets, (X, y, weights), origins, ranges, client)
-        chunks, input_bytes = {}, held_bytes(X, y, weights)
+        segments = _row_tasks(work, layer, targets, inputs, origins, ranges, client)
+        chunks, input_bytes = {}, held_bytes(*inputs)
     else:
-        segments, chunks, input_bytes = _chunk_calls(work, layer, targets, X, y, weights, origins, ranges)
+        segments, chunks, input_bytes = _chunk_calls(work, layer, targets, inputs, origins, ranges)
     n_tasks = sum(map(len, segments))
     check_memory(work, layer, targets, input_bytes, n_tasks, client, in_process)
     on_leaf_done, more = progress.advance, {}
@@ -205,7 +149,7 @@ def run_in_segments(
         calls = [[(n, partial(task, layer, work, **more)) for n, (_, task) in segment] for segment in segments]
         reduce_here(calls, _merge, receiver, in_process=in_process)
         return
-    graph, leaves = task_graph([call for segment in segments for call in segment], chunks, layer, work)
+    graph, leaves = _task_graph([call for segment in segments for call in segment], chunks, layer, work)
     items = iter(leaves.items())
     reduce_graph(
         graph,
@@ -232,11 +176,12 @@ def _row_tasks(work, layer, targets, inputs, origins, ranges, client):
     return [list(map(call, segment)) for segment in work.cut_rows(X, ranges, step, most)]
 
 
-def _chunk_calls(work, layer, targets, X, y, weights, origins, ranges):
+def _chunk_calls(work, layer, targets, inputs, origins, ranges):
     """(rows, call) of each segment, for dask arrays; the graph of their chunks; most bytes that a call is given.
 
     A task takes whole chunks, as many as fit, of X, y and weights aligned by rows.
     """
+    X, y, weights = inputs
     wholes = aligned(X=X, y=y, sample_weight=weights)
     parts = [wholes] if ranges == [(0, X.shape[0])] else [[array[a:b] for array in wholes] for a, b in ranges]
     graph = one_graph([array for arrays in parts for array in arrays])
@@ -256,7 +201,7 @@ def _chunk_calls(work, layer, targets, X, y, weights, origins, ranges):
 
 
 def _chunks_of(first, arrays):
-    """The chunks that hold rows, of which the first is row `first` of the whole input."""
+    """The chunks that hold rows; they begin with row `first` of the whole input."""
     sizes = arrays[0].chunks[0]
     keys: list = [chunk_keys(array, range(len(sizes))) for array in arrays]
     keys += [[None] * len(sizes)] * (3 - len(keys))
@@ -264,22 +209,49 @@ def _chunks_of(first, arrays):
     return [Chunk(edges[i], edges[i + 1], of_chunk) for i, of_chunk in enumerate(zip(*keys, strict=True)) if sizes[i]]
 
 
+def _task_graph(calls: Sequence[tuple[int, tuple]], chunks: Mapping, layer, work) -> tuple[HighLevelGraph, dict]:
+    """Tasks of the (rows, call), and their keys in order with the rows; layer and pass travel once per worker.
+
+    A call is a function, which is given layer and pass, and its other arguments; `chunks` is a graph that holds the
+    keys among these.
+    """
+    # The names are of this run alone: a failed task of an earlier try must not answer for this one.
+    run = uuid4().hex
+    name, layer_key, inputs = f"{work.name}-{run}", f"layer-{run}", f"chunks-{run}"
+    graph: dict = {layer_key: (Value((layer, work)),)}
+    graph |= {(name, i): (function, layer_key, *rest) for i, (_, (function, *rest)) in enumerate(calls)}
+    leaves = {(name, i): n_rows for i, (n_rows, _) in enumerate(calls)}
+    return HighLevelGraph({inputs: chunks, name: graph}, {inputs: set(), name: {inputs}}), leaves
+
+
+def origins_of(origins: Sequence[Origin], runs: Runs) -> tuple[Origin, ...]:
+    """Those of the sorted origins, of all rows, that hold some of these runs."""
+    start, stop = attrgetter("start"), attrgetter("stop")
+    ranges = ((bisect_right(origins, a, key=stop), bisect_left(origins, b, key=start)) for a, b in runs)
+    return tuple(origins[i] for i in sorted({i for first, last in ranges for i in range(first, last)}))
+
+
 def _merge(values: Sequence) -> Any:
     return reduce(add, values)
 
 
-def _nothing(layer, targets):
-    sums = NormalEquations.zero(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning)
-    return replace(sums, target_dtype=targets.dtype)
-
-
 def check_sums(sums: NormalEquations, layer: Layer, provenance: Provenance) -> NormalEquations:
-    """The sums, which must be finite, with what the sources of their rows are found by."""
+    """The sums, which must be finite and resolved, with what the sources of their rows are found by."""
     if not np.isfinite(sums.sum_H).all() or not np.isfinite(sums.packed).all():
         bad = layer.feature_names_out[int(np.argmin(np.isfinite(sums.sum_H)))]
         raise DataError(
             f"neurons: the hidden layer gives NaN or infinity for finite inputs (first in neuron {bad!r}). Use "
             "standardize=True, smaller weights, or a ufunc that is defined for all numbers."
         )
-    check_resolved(sums)
+    largest = np.abs(sums.cross).max(axis=0, initial=0)
+    # A target that is constant leaves rounding; the squares of one that varies must not vanish.
+    varies = largest > sums.sum_weights * np.maximum(1e-13 * np.abs(sums.reference_T), 1e-320)
+    vanished = varies & (sums.sum_TT < _LEAST_SQUARES)
+    if vanished.any():
+        column = int(np.argmax(vanished))
+        raise DataError(
+            f"y must vary by more than about 1e-140, or not at all, since squares are summed; got a sum of squares of "
+            f"{sums.sum_TT[column]:g} in column {column}. Divide y by a number near its scale, and multiply "
+            "predictions by it; if there are weights, divide them by their mean."
+        )
     return replace(sums, ledger=provenance.describe(sums.ledger))

@@ -9,9 +9,7 @@ from functools import partial
 import numpy as np
 
 from ..data.inputs import check_lengths
-from ..data.source import Source, source_of
-from ..data.targets import Targets
-from ..layer.layer import Layer
+from ..data.source import source_of
 from ..progress import RowProgress
 from ..ridge.solve import check_alpha
 from ..sums.normal_equations import NormalEquations
@@ -20,9 +18,8 @@ from ..sums.row_cells import merge_ranges
 from .accumulate import check_sums, run_in_segments
 from .learning_curve import CurveMaker, EarlyStop, LearningCurvePoint, Step
 from .memory import rows_per_task
-from .plan import chunk_groups
 from .segments import curve_fractions, segments_of, unit_rows
-from .tasks import Pass
+from .tasks import Job, Pass, chunk_groups, grouped
 
 __all__ = ["LearningCurve", "accumulate_with_curve"]
 
@@ -41,11 +38,7 @@ class LearningCurve:
 
 
 def accumulate_with_curve(
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None = None,
+    job: Job,
     *,
     alpha: float | str,
     fit_intercept: bool,
@@ -55,17 +48,17 @@ def accumulate_with_curve(
 ) -> tuple[NormalEquations, LearningCurve]:
     """The sums of rows, as `accumulate` makes them, with a learning curve; of part of the rows, if that is enough.
 
-    What it gives depends on the rows, the chunks of a dask array or the file, and these parameters: not on workers,
-    threads and what was done first.
+    The result depends on the rows, the chunks of a dask array or the file, and these parameters, but not on workers,
+    threads and the order in which tasks end.
 
     Parameters
     ----------
-    layer, targets, X, y, weights
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     alpha, fit_intercept
-        As for `solve`: of the model of each point.
+        As for `solve`, for the model of each point.
     callbacks : sequence of callables
-        Each is given every point, in this thread; if one returns True, the pass ends.
+        Each is called with every point, in this thread; if one returns True, the pass ends.
     tol : float, optional
         The pass ends when twice the rows gain less than this in R2 (`EarlyStop`).
     verbose : int, default=0
@@ -74,9 +67,11 @@ def accumulate_with_curve(
     Returns
     -------
     sums : NormalEquations
-        Of all rows, or of whole segments: those that the last point was trained on and that it was tested on.
+        Sums of all rows, or of whole segments: those that the last point was trained on, and the one that it was
+        tested on.
     curve : LearningCurve
     """
+    layer, targets, X, y, weights = job
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     check_alpha(alpha)
     provenance = Provenance()
@@ -90,9 +85,7 @@ def accumulate_with_curve(
     here = source_of(X).client() is None
     run_in_segments(
         _CurvePass(fractions, unit, here),
-        layer,
-        targets,
-        (X, y, weights),
+        job,
         provenance.origins,
         [(0, n_samples)],
         watch.progress,
@@ -103,7 +96,7 @@ def accumulate_with_curve(
 
 
 class _Watch:
-    """Receives each step in the caller's thread: calls the callbacks, shows progress, says when to stop."""
+    """Receives each step in the caller's thread: calls the callbacks, shows progress, and decides when to stop."""
 
     def __init__(self, progress: RowProgress, callbacks, stop: EarlyStop):
         self.progress, self.callbacks, self.stop = progress, callbacks, stop
@@ -138,16 +131,16 @@ class _Watch:
 
 
 class _CurvePass(Pass):
-    """Gram tasks in segments that end at these parts of the rows; points are made meanwhile, some in this process.
+    """Gram tasks in segments that end at `fractions` of the rows; points are made meanwhile, in this process if `here`.
 
-    Segments are of units of `unit` rows, or of chunks: the same for any number of threads.
+    Segments consist of units of `unit` rows, or of chunks, and are the same for any number of threads.
     """
 
     def __init__(self, fractions: np.ndarray, unit: int, here: bool):
         self.fractions, self.unit, self.here = fractions, unit, here
 
     def needs(self, sizes):
-        """That of plain gram tasks, the sums of segments which wait for their point, and what a point takes here."""
+        """Memory of plain gram tasks, of sums of segments that wait for their point, and of a point made here."""
         plain = sizes.need
         point = 8 * _MATRICES_OF_A_POINT * sizes.n_neurons**2
         more = {"segments": len(self.fractions) * sizes.partial, "point": self.here * point}
@@ -156,7 +149,9 @@ class _CurvePass(Pass):
     def cut_rows(self, X, ranges, step, most):
         """Runs of rows of each task of each segment."""
         units = source_of(X).block_bounds(self.unit)
-        return [_groups(segment, most) for segment in self._in_segments(units)]
+        segments = self._in_segments(units)
+        # Adjacent units are one run.
+        return [[list(merge_ranges(group)) for group in grouped(segment, most)] for segment in segments]
 
     def cut_chunks(self, chunks, row_bytes):
         """Chunks of each task of each segment."""
@@ -166,19 +161,6 @@ class _CurvePass(Pass):
     def _in_segments(self, units):
         """The units, which begin with their bounds, of each segment."""
         sizes = np.array([unit[1] - unit[0] for unit in units])
-        # The same rows are the same sample, whatever the neurons are.
+        # The seed depends on the rows alone, so that layers of other neurons get the same sample.
         segments = segments_of(sizes, self.fractions, seed=int(sizes.sum()))
         return [[units[i] for i in numbers.tolist()] for numbers in segments]
-
-
-def _groups(units, most):
-    """Runs of rows of each task: units one after the other, as many as make `most` rows; adjacent ones are one run."""
-    groups: list[list[tuple[int, int]]] = []
-    n_rows = most
-    for start, stop in units:
-        if n_rows and n_rows + stop - start > most:
-            groups.append([])
-            n_rows = 0
-        groups[-1].append((start, stop))
-        n_rows += stop - start
-    return [list(merge_ranges(group)) for group in groups]

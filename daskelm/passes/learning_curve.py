@@ -1,4 +1,4 @@
-"""A learning curve from sums: what a model of the rows seen so far is worth on the next ones, and when to stop."""
+"""A learning curve from sums: R2, on the next rows, of a model of the rows so far, and when to stop."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..sums.normal_equations import NormalEquations
 
 __all__ = ["CurveMaker", "EarlyStop", "LearningCurvePoint", "Step", "check_callbacks", "check_tol"]
 
-# Points that must show no change: each is measured, and one alone may be small by chance.
+# Number of points that must show no change, since one change may be small by chance.
 _LEAST_CHANGES = 2
-# Segments end with whole blocks: half of the rows is half but for those.
+# Segments end with whole blocks, so that half of the rows is only nearly half.
 _NEARLY = 1.05
 
 
 @dataclass(frozen=True)
 class LearningCurvePoint:
-    """One point of a learning curve, as `fit` hands it to callbacks.
+    """One point of a learning curve, as `fit` passes it to callbacks.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ class LearningCurvePoint:
     n_samples_total : int
         All rows.
     score : float
-        R2 on other rows, which that model has not seen; the mean over targets, of classes over the columns of zeros
-        and ones.
+        R2 on other rows, which that model has not seen; the mean over targets, or over the columns of zeros and ones
+        for classes.
     alpha : float
         Penalty of that model.
     seconds_left : float
@@ -61,10 +61,10 @@ class LearningCurvePoint:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """After one more segment: the sums of all segments so far, and the point of those before it, where there is one.
+    """State after one more segment: the sums of all segments so far, and the point of those before it, if there is one.
 
-    The point's model was trained on `n_samples` rows and has the R2 `score` on this segment; `gain` is by how much that
-    is more than the R2 there of an earlier model, of at most half as many rows.
+    The point's model was trained on `n_samples` rows and has the R2 `score` on this segment; `gain` is that R2 minus
+    the R2, on this segment too, of an earlier model of at most half as many rows.
     """
 
     total: NormalEquations
@@ -84,7 +84,7 @@ class CurveMaker:
     fit_intercept : bool
         Whether there is an intercept.
     check : callable
-        Is given the sums of each segment first, and gives them back or raises an error.
+        Called first with the sums of each segment; returns them, or raises an error.
     """
 
     def __init__(self, alpha, fit_intercept: bool, check: Callable[[NormalEquations], NormalEquations]):
@@ -93,17 +93,17 @@ class CurveMaker:
         self.models: list[tuple[int, Solution]] = []
 
     def __call__(self, sums: NormalEquations) -> Step:
-        """After the sums of one more segment."""
+        """The step after the sums of one more segment."""
         sums, before = self.check(sums), self.total
         self.total = sums if before is None else before + sums
-        # GCV counts rows, of which two are the least.
+        # GCV needs two rows at least.
         if before is None or before.sum_weights <= 0 or before.sum_counts < 2 or sums.sum_weights <= 0:
             return Step(self.total)
-        # What an ill-conditioned point would warn of, the solution of all rows does, if it is so there still.
+        # A warning of an ill-conditioned point is left to the solution of all rows, which may be well conditioned.
         solution = solve(before.moments(centred=self.fit_intercept), self.alpha, warn=False)
         scores, gain = _r2_of_targets(sums, solution), None
         if earlier := [model for n, model in self.models if n <= before.n_samples / 2 * _NEARLY]:
-            # Over the targets that vary here: what cannot gain must not make the gain of others look small.
+            # The mean is over targets that vary here: one that cannot gain must not make the gain of others seem small.
             gains = (scores - _r2_of_targets(sums, earlier[-1]))[_vary(sums)[2]]
             gain = float(gains.mean()) if len(gains) else 0.0
         self.models.append((before.n_samples, solution))
@@ -111,7 +111,7 @@ class CurveMaker:
 
 
 def _r2_of_targets(sums: NormalEquations, solution: Solution) -> np.ndarray:
-    """R2 (n_targets,) of a model on the rows of any sums of its layer, of which `scoring.r2` has the mean."""
+    """R2 (n_targets,) of a model on the rows of any sums of its layer; `score.r2` is the mean."""
     errors = sums.squared_error(solution.coef, solution.intercept)
     mean, squares, resolved = _vary(sums)
     ratio = varies(errors, sums.sum_weights, mean).astype(np.float64)
@@ -119,19 +119,19 @@ def _r2_of_targets(sums: NormalEquations, solution: Solution) -> np.ndarray:
 
 
 def _vary(sums):
-    """Of each target the mean, the sum of squares about it, and whether it varies."""
+    """The mean of each target, the sum of squares about it, and whether it varies."""
     mean = sums.reference_T + sums.sum_T / sums.sum_weights
     squares = np.maximum(sums.sum_TT - np.square(sums.sum_T) / sums.sum_weights, 0)
     return mean, squares, varies(squares, sums.sum_weights, mean)
 
 
 class EarlyStop:
-    """Says when more rows no longer help: at all points of the last doubling, twice the rows changed R2 by too little.
+    """Decides when more rows no longer help: at all points of the last doubling, R2 changed by too little.
 
-    The change is that from an earlier model of at most half as many rows, both on the same rows, which neither has
-    seen: the noise of the scores themselves, much larger, is not in it. Where error falls as 1 / rows, all further rows
-    together gain as much as the last doubling. A fall counts like a rise: a model that became worse by chance is not
-    one that is good enough.
+    The change is that from an earlier model of at most half as many rows, both scored on the same rows, which neither
+    has seen, so that the much larger noise of the scores themselves cancels. Where the error falls as 1 / rows, all
+    further rows together gain as much as the last doubling. A fall counts like a rise: a model that became worse by
+    chance is not good enough.
 
     Parameters
     ----------

@@ -1,25 +1,37 @@
-"""How many rows a block and a task take, and how much memory a worker will need, before the work starts."""
+"""Rows of a block and of a task, and the memory that a process will need, which is checked before the work starts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..cluster.client import this_process, workers_of
+from ..data.source import Source, files_of
 from ..exceptions import InsufficientMemoryError
 
-__all__ = ["BASE_BYTES", "Need", "PassSizes", "block_rows", "is_joined", "rows_per_task", "split_every"]
+__all__ = [
+    "BASE_BYTES",
+    "Need",
+    "PassSizes",
+    "block_rows",
+    "check_memory",
+    "held_bytes",
+    "is_joined",
+    "rows_per_task",
+    "split_every",
+]
 
-# A block of H and X has twice the bytes of HH, between these: enough to keep the matrix product at full speed (500 rows
-# and more up to 8,000 neurons), small beside HH where that is large, and small where a task is soon done: memory that
-# is touched first costs 0.7 us per page, at 200 neurons 8 % of the time with 32 MiB and 1 % with 8 MiB.
+# A block of H and X has twice the bytes of HH, between these bounds: enough for the full speed of the matrix product
+# (500 rows and more up to 8,000 neurons), small beside a large HH, and small in short tasks: the first touch of memory
+# costs 0.7 us per page, which is 8 % of the time of 200 neurons with 32 MiB, and 1 % with 8 MiB.
 _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 8 * 2**20, 32 * 2**20
-# Input of one task from which on the refusal names it.
+# Bytes of one task's input that the error names.
 _LARGE_INPUT_BYTES = 64 * 2**20
-# Partial sums from this size on are merged by two.
+# Partial sums of this size and more are merged two at a time.
 _LARGE_BYTES = 8 * 2**20
-# A process holds this before any work where it has loaded everything: the interpreter, NumPy, SciPy, scikit-learn,
-# pandas, Dask and its buffers. Workers that a script starts import the script, with all that it imports; others need
-# 100 MiB less.
+# Memory of a process before any work, with all modules loaded: the interpreter, NumPy, SciPy, scikit-learn, pandas,
+# Dask and its buffers. Workers that a script starts import the script, with all that it imports; others need 100 MiB
+# less.
 BASE_BYTES = 250 * 2**20
 
 
@@ -32,8 +44,8 @@ def block_rows(n_neurons: int, n_features: int) -> int:
 def rows_per_task(n_samples: int, n_neurons: int, n_features: int, n_threads: int) -> int:
     """Rows of one gram task: several tasks per thread, for balance and cheap retry.
 
-    At least 4 L rows, so that computing (L^2 per row) outweighs moving and merging L^2 / 2 numbers; at most 10^12
-    flops or 2 GiB of input, some tens of seconds.
+    A task has at least 4 L rows, so that computing (L^2 per row) outweighs moving and merging L^2 / 2 numbers, and at
+    most 10^12 flops or 2 GiB of input, some tens of seconds.
     """
     fair = n_samples // (4 * max(n_threads, 1)) + 1
     most = min(10**12 // n_neurons**2, 2**31 // (8 * n_features)) + 1
@@ -41,7 +53,7 @@ def rows_per_task(n_samples: int, n_neurons: int, n_features: int, n_threads: in
 
 
 def split_every(n_neurons: int) -> int:
-    """Partial sums that one merge takes: few where they are large, so that few of them wait."""
+    """Number of partial sums that one merge takes: few where they are large, so that few of them wait."""
     return 8 if 4 * n_neurons**2 < _LARGE_BYTES else 2
 
 
@@ -52,11 +64,11 @@ class Need:
     Parameters
     ----------
     work : str
-        What it is for, in the message.
+        Purpose, for the message.
     parts : mapping of str to int
-        Bytes of each part, by what it is.
+        Bytes of each part, by name.
     remedy : str or callable
-        What to do where it does not fit; a callable is given the bytes that there are.
+        What to do where it does not fit; a callable is called with the bytes available.
     """
 
     work: str
@@ -65,7 +77,7 @@ class Need:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes of all parts."""
         return sum(self.parts.values())
 
     def check(self, available: int, where: str) -> None:
@@ -76,7 +88,7 @@ class Need:
         available : int
             Bytes that the process may use; 0 when there is no limit.
         where : str
-            Which process, for the message.
+            Name of the process, for the message.
 
         Raises
         ------
@@ -93,7 +105,7 @@ class Need:
 
 @dataclass(frozen=True)
 class PassSizes:
-    """Sizes of what one process holds while it runs `n_tasks` gram tasks at once.
+    """Sizes of everything that one process holds while it runs `n_tasks` gram tasks at once.
 
     Parameters
     ----------
@@ -104,7 +116,7 @@ class PassSizes:
     n_tasks : int
         Gram tasks at once in the process.
     waiting : int
-        Packed partial sums that may wait there to be merged.
+        Packed partial sums that may wait in the process to be merged.
     input_bytes : int
         Bytes that a task holds besides its blocks: chunks of dask arrays, unpacked chunks of files.
     """
@@ -121,7 +133,7 @@ class PassSizes:
     def of_pass(
         cls, n_neurons: int, n_features: int, n_targets: int, n_tasks: int, n_threads: int, input_bytes: int = 0
     ) -> PassSizes:
-        """Of a process of so many threads, when a pass has `n_tasks` tasks in all."""
+        """Sizes for a process of this many threads, when a pass has `n_tasks` tasks in all."""
         at_once, every = min(n_threads, n_tasks), split_every(n_neurons)
         waiting = min(every + at_once - 1, n_tasks)
         return cls(n_neurons, n_features, n_targets, block_rows(n_neurons, n_features), at_once, waiting, input_bytes)
@@ -133,7 +145,7 @@ class PassSizes:
         joined = is_joined(L, c)
         width = L + 1 + (c if joined else 0)
         row = 8 * (width + 3 * d + 3 * c)
-        # HT beside the matrix: the total, the sum of a run, and what a block adds to it.
+        # HT beside the matrix is held three times: the total, the sum of a run, and the product of a block.
         return int(8 * width * (width + 1) + 8 * L * c * (1 if joined else 3) + self.block * row + self.input_bytes)
 
     @property
@@ -143,7 +155,7 @@ class PassSizes:
 
     @property
     def need(self) -> Need:
-        """Of plain gram tasks, which pack their sums where they lie."""
+        """Memory of plain gram tasks, which pack their sums in place."""
         remedy = (
             "fewer neurons, fewer threads per worker (each runs a task with a sum of its own; without a cluster "
             "DASK_NUM_WORKERS says how many), smaller chunks of dask arrays, or workers with more memory."
@@ -160,6 +172,22 @@ class PassSizes:
 def is_joined(n_neurons: int, n_targets: int) -> bool:
     """Whether T stands beside H in one matrix, whose Gram matrix holds HH, HT and TT at once.
 
-    A product with few columns of T alone is bound by reading H once more; with many, T'T would be too much waste.
+    A product with few columns of T takes as long as reading H once more; with many, computing T'T would waste too much.
     """
     return n_targets <= max(8, n_neurons // 8)
+
+
+def held_bytes(*sources: Source | None) -> int:
+    """Most bytes that a task holds of files besides its blocks: unpacked chunks, and bytes fetched from URLs."""
+    return sum(max((part.held_bytes for part in files.parts), default=0) for files in files_of(*sources))
+
+
+def check_memory(work, layer, targets, input_bytes: int, n_tasks: int, client, in_process: bool = False) -> None:
+    """Refuse a pass, before it starts, that does not fit into this process, or into some worker of a client.
+
+    `input_bytes` are the bytes of the input that a task holds besides its blocks.
+    """
+    sizes = layer.n_neurons, layer.n_features, targets.n_targets, n_tasks
+    for process in [this_process(in_process)] if client is None else workers_of(client):
+        for need in work.needs(PassSizes.of_pass(*sizes, process.n_threads, input_bytes=input_bytes)):
+            need.check(process.memory, process.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import dask
 import numpy as np
@@ -13,144 +12,113 @@ from dask.highlevelgraph import HighLevelGraph
 
 from ..data.finite import check_finite
 from ..data.source import Source, source_of
+from ..data.targets import probabilities
 from ..layer.layer import Layer
 from ..lazy import da
 from ..progress import RowProgress
 from ..ridge.uncertainty import Uncertainty
 from .memory import block_rows
 
-__all__ = ["LayerOutput", "RowFunction", "UncertainOutput", "WeightedOutput", "apply"]
+__all__ = ["RowFunction", "UncertainOutput", "WeightedOutput", "apply", "decisions_of", "labels_of", "numbers_of"]
 
-# A chunk of a lazy prediction from files has no more than these bytes of results, rows, and operations: a fifth of a
-# second of one core, so that there are many to share among workers, and few beside the millisecond that each costs.
+# A chunk of a lazy prediction from files has at most these bytes of results, rows, and operations, a fifth of a second
+# of one core, so that there are many chunks to share among workers, and the millisecond that each costs is small.
 _RESULT_BYTES = 32 * 2**20
 _ROWS_PER_CHUNK = 2**20
 _WORK_PER_CHUNK = 10**10
 
 
-class RowFunction(Protocol):
-    """What `apply` applies: blocks (rows, n_features) to (rows, *tail) of a dtype."""
-
-    @property
-    def layer(self) -> Layer:
-        """The hidden layer."""
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """Shape of the result of one row."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the results."""
-
-    @property
-    def width(self) -> int:
-        """Columns of all that H is multiplied by, for the work of a row."""
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Results of a few thousand rows."""
-
-
 @dataclass(frozen=True, eq=False)
-class LayerOutput:
-    """H itself."""
+class RowFunction:
+    """A picklable function of blocks of X (rows, n_features) to results (rows, *tail), which `apply` applies: H itself.
 
-    layer: Layer
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """(n_neurons,)."""
-        return (self.layer.n_neurons,)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The layer's."""
-        return self.layer.dtype
-
-    @property
-    def width(self) -> int:
-        """n_neurons, as if H were copied by a product."""
-        return self.layer.n_neurons
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """H (rows, n_neurons)."""
-        return self.layer(X)
-
-
-@dataclass(frozen=True, eq=False)
-class WeightedOutput:
-    """finish(H coef' + intercept): the product in float64, cast last.
-
-    `finish` turns (rows, n_targets) float64 into the result, (rows, *tail), and is followed by a cast to `dtype`.
+    layer : Layer, the hidden layer
+    tail : tuple of int, shape of the result of one row
+    dtype : dtype, type of the results
     """
 
     layer: Layer
-    coef: np.ndarray
-    intercept: np.ndarray
-    finish: Callable[[np.ndarray], np.ndarray]
     tail: tuple[int, ...]
     dtype: np.dtype
 
     @property
     def width(self) -> int:
-        """Number of results of a row."""
+        """Columns of all that H is multiplied by, or copied to, for the work of a row."""
         return max(int(np.prod(self.tail)), 1)
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Results (rows, *tail)."""
-        return self.finish(self.of(self.layer(X).astype(np.float64, copy=False)))
-
-    def of(self, H: np.ndarray) -> np.ndarray:
-        """Outputs (rows, n_targets) of H (rows, n_neurons), float64."""
-        return H @ self.coef.T + self.intercept
+        """Results of a few thousand rows."""
+        return self.layer(X)
 
 
 @dataclass(frozen=True, eq=False)
-class UncertainOutput:
+class WeightedOutput(RowFunction):
+    """finish(H coef' + intercept): the product in float64, cast last.
+
+    `finish` turns (rows, n_targets) float64 into the result, (rows, *tail), and is followed by a cast to `dtype`.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    finish: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Results (rows, *tail)."""
+        H = self.layer(X).astype(np.float64, copy=False)
+        return self.finish(H @ self.coef.T + self.intercept)
+
+
+@dataclass(frozen=True, eq=False)
+class UncertainOutput(RowFunction):
     """Outputs, and then their standard deviations: (rows, 2 n_targets), from one H."""
 
-    output: WeightedOutput
+    coef: np.ndarray
+    intercept: np.ndarray
     uncertainty: Uncertainty
-
-    @property
-    def layer(self) -> Layer:
-        """The hidden layer."""
-        return self.output.layer
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """(2 n_targets,)."""
-        return (2 * len(self.output.coef),)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """That of the outputs."""
-        return self.output.dtype
 
     @property
     def width(self) -> int:
         """n_targets and the rank of HH + alpha I."""
-        return len(self.output.coef) + self.uncertainty.root.shape[1]
+        return len(self.coef) + self.uncertainty.root.shape[1]
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Results (rows, 2 n_targets)."""
         H = self.layer(X).astype(np.float64, copy=False)
-        return np.concatenate([self.output.of(H), self.uncertainty(H)], axis=1)
+        return np.concatenate([H @ self.coef.T + self.intercept, self.uncertainty(H)], axis=1)
+
+
+def numbers_of(outputs: np.ndarray, vector: bool = False) -> np.ndarray:
+    """Predicted numbers of outputs (rows, n_targets): the same, or one vector of its only column."""
+    return outputs[:, 0] if vector else outputs
+
+
+def labels_of(outputs: np.ndarray, classes: np.ndarray, multi: bool, dtype: np.dtype) -> np.ndarray:
+    """Predicted labels of outputs (rows, n_targets); with `multi`, 0 or 1 for each label."""
+    # Computed from the values that predict_proba returns, so that predict always agrees with it.
+    p = probabilities(outputs, multi).astype(dtype)
+    return (p > 0.5).astype(np.int64) if multi else classes[np.argmax(p, axis=1)]
+
+
+def decisions_of(outputs: np.ndarray, multi: bool) -> np.ndarray:
+    """Decision values of outputs (rows, n_targets): positive for the second of two classes, or for a label."""
+    if multi:
+        return 2 * outputs - 1
+    return 2 * outputs[:, 0] - 1 if outputs.shape[1] == 1 else outputs
 
 
 def apply(function: RowFunction, X: Source, name: str, verbose: int | bool = 0) -> np.ndarray | da.Array:
-    """Results for the rows of X, in kind.
+    """Results for the rows of X: in memory if X is, else lazy.
 
     Parameters
     ----------
     function : RowFunction
-        Of blocks of rows; picklable.
+        Function of blocks of rows.
     X : source of shape (n_samples, n_features)
         Inputs.
     name : str
-        First word of the names of tasks.
+        First word of the tasks' names.
     verbose : int, default=0
-        Whether to show progress of what is worked on here, if it takes long.
+        Whether to show progress of work in this process, if it takes long.
 
     Returns
     -------
@@ -160,14 +128,13 @@ def apply(function: RowFunction, X: Source, name: str, verbose: int | bool = 0) 
     source = source_of(X)
     if source.in_process:
         return _in_blocks(function, X, done=RowProgress(source.n_rows, verbose, name, patience=1.0).advance)
-    token = tokenize(type(function).__name__, function.layer.fingerprint, function, X)
-    # One task holds the weights, so that they travel once per worker and not once per chunk.
+    token = tokenize(function.layer.fingerprint, function, X)
+    # One task holds the weights, so that they are sent once per worker and not once per chunk.
     shared = dask.delayed(function, name=f"weights-{token}", pure=True, traverse=False)
     meta = np.empty((0,) * (1 + len(function.tail)), function.dtype)
     if source.files is not None:
         bounds = source.block_bounds(_chunk_rows(function, source)) or [(0, 0)]
-        tail = (0,) * len(function.tail)
-        key = f"{name}-{token}"
+        key, tail = f"{name}-{token}", (0,) * len(function.tail)
         graph: dict = {
             (key, i, *tail): (_in_blocks, shared.key, source.between(start, stop))
             for i, (start, stop) in enumerate(bounds)
@@ -194,7 +161,7 @@ def _chunk_rows(function, source):
 
 
 def _of_block(block, function=None, block_info=None):
-    # Dask gives the place of the block in the array, which errors name.
+    # Errors name the row in the whole array, where Dask says that the block is.
     first_row = block_info[0]["array-location"][0][0] if block_info else 0
     return _in_blocks(function, np.asarray(block), first_row)
 

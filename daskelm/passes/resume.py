@@ -1,4 +1,4 @@
-"""Rows into a sums file: only those that are missing there, committed as the work goes on."""
+"""Rows that are added to a sums file, if they are missing there, and committed as the work goes on; or taken out."""
 
 from __future__ import annotations
 
@@ -7,48 +7,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..data.inputs import check_lengths
-from ..data.source import Source, files_of
-from ..data.targets import Targets
-from ..exceptions import IncompatibleSumsError, ParameterError, RowsCountedError
+from ..data.source import files_of
+from ..exceptions import FileMissingError, IncompatibleSumsError, ParameterError, RowsCountedError
 from ..hdf5.paths import refuse_added
-from ..layer.layer import Layer
-from ..sums.file import add_to_file, locked, read_current, subtract_from_file
+from ..progress import RowProgress
+from ..sums.file import add_to_file, locked, read_current
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
-from .accumulate import accumulate, accumulate_in_parts
+from .accumulate import accumulate, check_sums, run_in_segments
+from .tasks import Job, Pass, n_rows_of
 
 __all__ = ["accumulate_with_checkpoint", "add_rows", "remove_rows"]
 
-# A commit comes this many times what the last one took after it, and not before these seconds: at most 5 % of the time
-# goes into commits.
+# The next commit comes after this many times the seconds that the last one took, and after these seconds at least, so
+# that at most 5 % of the time goes into commits.
 _COMMIT_SHARE, _COMMIT_SECONDS = 20, 10.0
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Rows [start, stop) of X, y and weights for one layer."""
+class _Part:
+    """Rows [start, stop) of a job."""
 
-    layer: Layer
-    targets: Targets
-    X: Source
-    y: Source
-    weights: Source | None
+    whole: Job
     start: int
     stop: int
 
+    @classmethod
+    def of(cls, whole: Job, rows: tuple[int, int] | None) -> _Part:
+        """These rows of a job, whose inputs must have one length; all of them if not given."""
+        n_samples = check_lengths(X=whole.X, y=whole.y, sample_weight=whole.weights)
+        return cls(whole, *(rows or (0, n_samples)))
+
     def provenance(self, ledger: Ledger) -> Provenance:
-        """Where the rows of X come from: files, or nowhere."""
+        """Where the rows of X come from: files, or memory."""
         edges = (self.start - 1, self.start, self.stop - 1, self.stop)
-        return provenance_of(Table(self.X, self.y, self.weights, self.targets), ledger, edges)
+        return provenance_of(Table(*self.whole[2:], self.whole.targets), ledger, edges)
 
     def missing(self, origins: Sequence[Origin]) -> list[tuple[int, int]]:
-        """Ranges of rows of X that are not counted: all of them where they come from nowhere."""
+        """Ranges of rows of X that are not counted: all rows where X is in no file."""
         if not origins:
             return [(self.start, self.stop)] if self.start < self.stop else []
         out: list[tuple[int, int]] = []
         for a, b in (rows for origin in origins for rows in origin.cut(self.start, self.stop).missing()):
-            # One range from file to file: tasks are cut from ranges.
+            # Ranges are joined across files, since no task crosses the end of a range.
             if out and out[-1][1] == a:
                 a = out.pop()[0]
             out.append((a, b))
@@ -56,41 +58,36 @@ class _Job:
 
     def sums(self, provenance, ranges, verbose) -> NormalEquations:
         """Sums of these ranges of rows of X."""
-        data = self.layer, self.targets, self.X, self.y, self.weights
-        return accumulate(*data, provenance=provenance, ranges=ranges, verbose=verbose)
+        return accumulate(*self.whole, provenance=provenance, ranges=ranges, verbose=verbose)
 
     def sum_into(self, commits: _Commits, provenance, ranges, verbose) -> None:
-        """Commit the sums of these ranges of rows of X."""
-        data = self.layer, self.targets, self.X, self.y, self.weights
-        # Rows from memory cannot be known again, so all of them are added or none.
-        due = commits.due if provenance.origins else None
-        accumulate_in_parts(commits.flush, due, *data, provenance=provenance, ranges=ranges, verbose=verbose)
+        """Commit the sums of these ranges of rows of X, in parts that have no row in common."""
+        run_in_segments(
+            Pass(),
+            self.whole,
+            provenance.origins,
+            ranges,
+            RowProgress(n_rows_of(ranges), verbose, Pass.name),
+            lambda done: None,
+            prepare=lambda sums: commits.flush(check_sums(sums, self.whole.layer, provenance)),
+            # Rows from memory cannot be recognised later, so all of them are added or none.
+            should_flush=commits.due if provenance.origins else None,
+        )
 
 
-def add_rows(
-    path,
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    rows: tuple[int, int] | None = None,
-    *,
-    lock: bool = True,
-    verbose: int | bool = 0,
-) -> int:
-    """Add rows to a sums file, but those that it counts already; what is done is committed now and then.
+def add_rows(path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool = True, verbose: int | bool = 0) -> int:
+    """Add rows to a sums file, except those that it counts already; finished work is committed at intervals.
 
     Parameters
     ----------
     path : str or path-like
         The sums file, made when missing.
-    layer, targets, X, y, weights
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     rows : (start, stop), optional
         Which rows; all if not given.
     lock : bool, default=True
-        Whether to hold the lock of the file; without, nobody else may write to it.
+        Whether to hold the lock of the file; without it, no other process may write to the file.
     verbose : int, default=0
         Whether to show progress.
 
@@ -108,50 +105,43 @@ def add_rows(
     FileWriteError
         The file cannot be written or locked.
     """
-    n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    part = _Part.of(job, rows)
     n_added, seen = 0, None
     while True:
-        # Before any work: whether the file can be locked, is one, and of this layer.
+        # This is checked before any work: the file can be locked, holds sums, and is of this layer.
         with locked(path, lock) as file:
             held = file.read()
             if held is not None:
-                held += job.sums(Provenance(), [], 0)
-            elif job.start == job.stop:
-                file.write(job.sums(Provenance(), [], 0))
+                held += part.sums(Provenance(), [], 0)
+            elif part.start == part.stop:
+                file.write(part.sums(Provenance(), [], 0))
         ledger = Ledger() if held is None else held.ledger
         del held
-        provenance = job.provenance(ledger)
-        missing = job.missing(provenance.origins)
+        provenance = part.provenance(ledger)
+        missing = part.missing(provenance.origins)
         if not missing:
             return n_added
         commits = _Commits(path, lock)
         try:
-            job.sum_into(commits, provenance, missing, verbose)
+            part.sum_into(commits, provenance, missing, verbose)
             return n_added + commits.n_rows
         except RowsCountedError:
             n_added += commits.n_rows
             if ledger == seen:
                 raise
-            # Somebody else added some of these rows meanwhile: see again what is missing.
+            # Another process added some of these rows meanwhile: find again which are missing.
             seen = ledger
 
 
-def accumulate_with_checkpoint(
-    path, layer: Layer, targets: Targets, X: Source, y: Source, weights: Source | None, *, verbose: int | bool = 0
-) -> NormalEquations:
-    """The sums of all rows, through a file that holds what is done so far: a call that was killed can go on there.
+def accumulate_with_checkpoint(path, job: Job, *, verbose: int | bool = 0) -> NormalEquations:
+    """The sums of all rows, by way of a file that holds the finished work, so that a killed call can be continued.
 
     Parameters
     ----------
     path : str or path-like
         The sums file, of these rows alone.
-    layer, targets, X, y, weights, verbose
+    job, verbose
         As for `add_rows`.
-
-    Returns
-    -------
-    NormalEquations
 
     Raises
     ------
@@ -160,14 +150,14 @@ def accumulate_with_checkpoint(
     IncompatibleSumsError
         The file holds other rows too.
     """
-    if not files_of(X):
+    if not files_of(job.X):
         raise ParameterError(
             "checkpoint: only rows of HDF5 files are known again when the same call is made once more; got X of type "
-            f"{type(X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
+            f"{type(job.X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
         )
-    add_rows(path, layer, targets, X, y, weights, verbose=verbose)
+    add_rows(path, job, verbose=verbose)
     sums = read_current(path)
-    if more := sums.n_samples - X.shape[0]:
+    if more := sums.n_samples - job.X.shape[0]:
         raise IncompatibleSumsError(
             f"checkpoint: {path} holds {more} rows that are not in X. Give each fit a file of its own; to add to a "
             "model, use initialize, accumulate and solve."
@@ -176,7 +166,7 @@ def accumulate_with_checkpoint(
 
 
 class _Commits:
-    """Adds sums to the file, and says when the next ones are due."""
+    """Adds sums to the file, and decides when the next commit is due."""
 
     def __init__(self, path, lock: bool):
         self.path, self.lock, self.n_rows = path, lock, 0
@@ -194,24 +184,15 @@ class _Commits:
 
 
 def remove_rows(
-    path,
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    rows: tuple[int, int] | None = None,
-    *,
-    lock: bool = True,
-    verbose: int | bool = 0,
+    path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool = True, verbose: int | bool = 0
 ) -> int:
-    """Take rows out of a sums file again, all at once.
+    """Take rows out of a sums file, all at once.
 
     Parameters
     ----------
     path : str or path-like
         The sums file.
-    layer, targets, X, y, weights, rows, lock, verbose
+    job, rows, lock, verbose
         As for `add_rows`, with the data that the rows were added from.
 
     Returns
@@ -226,17 +207,18 @@ def remove_rows(
     DataError
         The rows read otherwise now.
     """
-    n_samples = check_lengths(X=X, y=y, sample_weight=weights)
-    job = _Job(layer, targets, X, y, weights, *(rows or (0, n_samples)))
+    part = _Part.of(job, rows)
     refuse_added(path)
-    held = read_current(path)
-    provenance = job.provenance(held.ledger)
-    missing = job.missing(provenance.origins)
+    provenance = part.provenance(read_current(path).ledger)
+    missing = part.missing(provenance.origins)
     if provenance.origins and missing:
         raise IncompatibleSumsError(
             f"rows: only rows that are counted can be taken out; got rows {missing[0][0]} to {missing[0][1] - 1}, "
             f"which {path} does not count."
         )
-    sums = job.sums(provenance, [(job.start, job.stop)], verbose)
-    subtract_from_file(path, sums, lock)
+    sums = part.sums(provenance, [(part.start, part.stop)], verbose)
+    with locked(path, lock) as file:
+        if (held := file.read()) is None:
+            raise FileMissingError(f"{path}: no such file; there is nothing to take rows away from.")
+        file.write(held - sums)
     return sums.n_samples

@@ -30,16 +30,12 @@ def r2(y: Source, predicted: da.Array, weights: Source | None = None, verbose: i
         Row weights.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    float
     """
     return r2_of(reduce(merge_squares, _over_chunks(squares_of, y, predicted, weights, verbose)))
 
 
 def r2_of(squares: tuple) -> float:
-    """The coefficient of determination from what `squares_of` gave."""
+    """The coefficient of determination from the result of `squares_of`."""
     total, mean, about_mean, errors = squares
     _check_total(total)
     ratio = varies(errors, total, mean).astype(float)
@@ -48,7 +44,7 @@ def r2_of(squares: tuple) -> float:
 
 
 def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verbose: int | bool = 0) -> float:
-    """Weighted part of the rows whose label, or whose whole set of labels, is right.
+    """Accuracy: the weighted fraction of rows whose label, or whole set of labels, is correct.
 
     Parameters
     ----------
@@ -60,10 +56,6 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verb
         Row weights.
     verbose : int, default=0
         Whether to show progress.
-
-    Returns
-    -------
-    float
     """
     right, total = np.sum(_over_chunks(_hits, y, predicted, weights, verbose), axis=0)
     _check_total(total)
@@ -71,7 +63,7 @@ def accuracy(y: Source, predicted: da.Array, weights: Source | None = None, verb
 
 
 def _over_chunks(function, y, predicted, weights, verbose):
-    """Results of the function for each chunk of rows of y, predictions and weights, which are checked first."""
+    """Results of the function for each chunk of rows of y, predictions and weights; shapes are checked first."""
     if n_columns(y) != n_columns(predicted):
         raise DataError(
             f"y must have as many columns as there are predictions; got {n_columns(y)} and {n_columns(predicted)}."
@@ -97,7 +89,7 @@ def _weights(weights, n, first_row):
 def squares_of(predicted: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, first_row: int = 0) -> tuple:
     """Sum of weights, and for each target its mean, sum of squares about it, and sum of squared errors.
 
-    `first_row` is the number of the first of these rows, for errors.
+    `first_row` is the number of the first row, for errors.
     """
     w = _weights(weights, len(y), first_row)
     check_finite(np.asarray(y), "y", first_row)
@@ -112,7 +104,7 @@ def squares_of(predicted: np.ndarray, y: np.ndarray, weights: np.ndarray | None 
 
 
 def merge_squares(a: tuple, b: tuple) -> tuple:
-    """Of the rows of both; Chan, Golub, LeVeque (1983): sums of squares about the common mean."""
+    """The same for the rows of both: sums of squares about the common mean. Chan, Golub, LeVeque (1983)."""
     total = a[0] + b[0]
     if not total:
         return a
@@ -130,7 +122,7 @@ def _hits(predicted, y, weights, first_row):
 
 
 def _check_comparable(y, predicted):
-    """Text never equals a number: comparing the two would count all rows as wrong, without a word."""
+    """Refuse labels of text where classes are numbers, or the reverse: all rows would silently count as wrong."""
     of_y, of_predicted = (any(isinstance(label, str) for label in labels.flat[:1]) for labels in (y, predicted))
     if of_y != of_predicted and len(y):
         kinds = ("numbers", "text")

@@ -1,4 +1,4 @@
-"""Rows in blocks, blocks in an order that is random and even over the rows, and this in segments for a curve."""
+"""Segments of a learning curve: blocks of rows, in an order that is random and spread evenly over the rows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 __all__ = ["curve_fractions", "segments_of", "spread_order", "unit_rows"]
 
-# The first point has seen this part of the rows at least, and a row per neuron, but no more than an eighth.
+# The first point is trained on at least this fraction of the rows, and a row per neuron, but at most an eighth.
 _FIRST, _LATEST_FIRST = 1 / 64, 1 / 8
-# Points of a full curve per doubling of the rows, and points that any curve has.
+# Points of a full curve per doubling of the rows, and the least number of points.
 _PER_DOUBLING, _LEAST_POINTS = 2, 4
-# Blocks of a segment: it is a sample of the whole even if the rows are sorted.
+# Least number of blocks of a segment, so that it is a sample of the whole even if the rows are sorted.
 _LEAST_BLOCKS = 200
-# What a point costs, in rows of H'H per neuron: an eigen-decomposition, or a Cholesky factor, and the error.
+# Cost of a point with its error, in rows of H'H per neuron: by an eigen-decomposition, or by a Cholesky factor.
 _EIGEN_ROWS, _CHOLESKY_ROWS = 8, 1
-# All points together take this part of the operations of the fit, or what is done in some tenths of a second.
+# All points together take this fraction of the operations of the fit, or as many as some tenths of a second allow.
 _SHARE, _CHEAP = 0.1, 2e9
 
 
 def curve_fractions(n_samples: int, n_neurons: int, *, gcv: bool) -> np.ndarray:
-    """Parts of the rows at which segments end, growing by one ratio, the last 1: one more than there are points.
+    """Fractions of the rows at which segments end, growing by one ratio to 1: one more than there are points.
 
-    There are at most twelve points. Where solving for them would be more than a tenth of the operations of the fit,
-    they are fewer, but not less than four.
+    There are at most twelve points. Where solving for them would take more than a tenth of the operations of the fit,
+    there are fewer, but at least four.
 
     Parameters
     ----------
@@ -46,41 +46,41 @@ def curve_fractions(n_samples: int, n_neurons: int, *, gcv: bool) -> np.ndarray:
 
 
 def unit_rows(n_samples: int, fractions: np.ndarray, most: int) -> int:
-    """Rows of a unit, of which blocks are runs: so few that the smallest segment has its blocks; not above `most`."""
+    """Rows of a unit, so few that the smallest segment has enough blocks, which are runs of units; at most `most`."""
     smallest = np.diff(fractions, prepend=0.0).min()
     return min(max(int(n_samples * smallest / _LEAST_BLOCKS), 1), max(most, 1))
 
 
 def spread_order(n: int, random: np.random.RandomState) -> np.ndarray:
-    """The numbers 0 to n - 1 in a random order, (n,), of which each beginning is spread evenly.
+    """The numbers 0 to n - 1 in a random order, (n,), in which each leading part is spread evenly.
 
-    Of the first 2^k one is in each of 2^k equal stretches; where in it is random, so that no period of the data can
-    meet one of the order. Owen (1995): the van der Corput sequence, scrambled.
+    Each of 2^k equal stretches holds one of the first 2^k numbers, at a random place, so that the order has no period
+    that could coincide with one of the data. This is the scrambled van der Corput sequence of Owen (1995).
     """
     size = 1 << max(n - 1, 0).bit_length()
     order = random.randint(size, size=1)
     while len(order) < size:
         half = size // (2 * len(order))
-        # In the half of each stretch that has none yet.
+        # The next number is in the half of each stretch that has none yet.
         order = np.concatenate([order, (order // half ^ 1) * half + random.randint(half, size=len(order))])
     return order[order < n]
 
 
 def segments_of(sizes: np.ndarray, fractions: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Numbers of the units of each segment, sorted, none empty; each segment is blocks from everywhere.
+    """Numbers of the units of each segment, sorted, none empty; each segment has blocks from all parts of the rows.
 
-    From the last segment on, which is the largest, each takes blocks that are spread evenly over what is left; then
-    these are halved, until there are enough for the next. So all segments have 200 to 400 blocks or so, where the units
-    allow it, and the rows of the large ones are read in long runs.
+    Segments are filled from the last one, the largest, backwards: each takes blocks that are spread evenly over the
+    rows that are left, and the other blocks are halved until there are enough for the next segment. So all segments
+    have about 200 to 400 blocks, where the units allow it, and the rows of large segments are read in long runs.
 
     Parameters
     ----------
     sizes : ndarray of shape (n_units,)
         Rows of each unit.
     fractions : ndarray of shape (n_segments,)
-        Of all rows, where segments end.
+        Fractions of all rows at which segments end.
     seed : int
-        Of the order.
+        Seed of the order.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def segments_of(sizes: np.ndarray, fractions: np.ndarray, seed: int) -> list[np.
         taken = set()
         for k in spread_order(len(blocks), random).tolist():
             n_rows = edges[blocks[k][1]] - edges[blocks[k][0]]
-            # To the nearest block.
+            # The segment ends with the block that is nearest to its end.
             if left - n_rows / 2 < end:
                 break
             taken.add(k)
@@ -108,7 +108,7 @@ def segments_of(sizes: np.ndarray, fractions: np.ndarray, seed: int) -> list[np.
 
 
 def _halved(blocks, least):
-    """Blocks of units cut in halves until there are so many, or all are single units."""
+    """Blocks of units cut in halves until there are `least` blocks, or all are single units."""
     while len(blocks) < least and any(b - a > 1 for a, b in blocks):
         halves = [[(a, (a + b) // 2), ((a + b) // 2, b)] if b - a > 1 else [(a, b)] for a, b in blocks]
         blocks = [half for pair in halves for half in pair]

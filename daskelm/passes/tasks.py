@@ -1,13 +1,14 @@
-"""A gram task: rows of X, y and weights, read in blocks wherever they are, into one collector."""
+"""A gram task: it reads rows of X, y and weights in blocks, from memory or files, and adds them to one collector."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import accumulate as running_sums
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,45 +23,104 @@ from ..sums.row_cells import merge_ranges
 from ..sums.row_notes import RowLog
 from .accumulator import Accumulator
 from .memory import Need, PassSizes
-from .plan import Chunk, Runs, chunk_groups, n_rows_of
 
-__all__ = ["Collector", "GramTask", "Pass", "accumulator_for", "add_block", "cut_runs", "run_on_chunks", "run_task"]
+__all__ = [
+    "Chunk",
+    "Collector",
+    "GramTask",
+    "Job",
+    "Pass",
+    "Runs",
+    "chunk_groups",
+    "cut_runs",
+    "grouped",
+    "n_rows_of",
+    "run_on_chunks",
+    "run_task",
+]
 
-# Reading as much takes as long as a call that reads little.
+# Sorted ranges [start, stop) of rows.
+Runs = Sequence[tuple[int, int]]
+
+# Bytes and number of the chunks of dask arrays that one task holds at once.
+_CHUNK_BYTES, _MOST_CHUNKS = 128 * 2**20, 1024
+# Reading these bytes takes as long as a call that reads little.
 _GAP_BYTES = 256 * 2**10
 
 
+def n_rows_of(runs: Runs) -> int:
+    """Number of rows in runs."""
+    return sum(stop - start for start, stop in runs)
+
+
+class Chunk(NamedTuple):
+    """Rows [start, stop) of the whole input, with the keys of their chunks of X, y and weights."""
+
+    start: int
+    stop: int
+    keys: tuple[tuple | None, ...]
+
+
+def chunk_groups(chunks: Iterable[Chunk], row_bytes: int) -> list[list[Chunk]]:
+    """Chunks in groups that one task holds at once, in order."""
+    return grouped(chunks, _CHUNK_BYTES // row_bytes, _MOST_CHUNKS)
+
+
+def grouped(items: Iterable, most_rows: int, most_items: float = math.inf) -> list[list]:
+    """Items that begin with (start, stop) of their rows, in groups of at most this many rows and items, in order."""
+    groups: list[list] = []
+    n_rows = 0
+    for item in items:
+        size = item[1] - item[0]
+        if not groups or n_rows + size > most_rows or len(groups[-1]) >= most_items:
+            groups.append([])
+            n_rows = 0
+        groups[-1].append(item)
+        n_rows += size
+    return groups
+
+
+class Job(NamedTuple):
+    """The arguments of every pass: the layer, the targets, which turn y into columns of T, and the rows."""
+
+    layer: Layer
+    targets: Targets
+    X: Any
+    y: Any
+    weights: Any = None
+
+
 class Collector(Protocol):
-    """What a task adds its blocks to."""
+    """The accumulator that a task adds its blocks to."""
 
     def add(self, runs: Runs, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
-        """Take rows of these sorted runs of the whole input, checked: X, y as given, weights (rows,).
+        """Add rows of these sorted runs of the whole input, checked: X, y as given, weights (rows,).
 
         Blocks come in the order of the rows of the task.
         """
 
     def result(self) -> Any:
-        """The value of all rows taken, which is added to that of others; the collector is used up."""
+        """The value of all rows added, to be added to those of other tasks; the collector is used up."""
 
 
 class Pass:
-    """What is made of rows in one pass: the sums of all rows. Other passes derive from it; they travel to each worker.
+    """A pass over the rows, which makes their sums; other passes derive from it, and are sent to each worker.
 
-    `name` is the first word of the names of the tasks; `nbytes` is what the pass itself holds, beside the layer.
+    `name` is the first word of the names of the tasks; `nbytes` are the bytes that the pass holds, beside the layer.
     """
 
     name = "gram"
     nbytes = 0
 
     def part(self, runs: Runs) -> Any:
-        """What only the task of these rows needs to know."""
+        """Data that only the task of these rows needs."""
 
     def begin(self, layer: Layer, targets: Targets, origins: Sequence[Origin], part: Any) -> Collector:
         """An empty collector for the rows of one task."""
         return _Gram(layer, targets, origins)
 
     def needs(self, sizes: PassSizes) -> Iterable[Need]:
-        """Memory of one process, which is checked before the pass."""
+        """Projected memory of one process, which is checked before the pass."""
         return [sizes.need]
 
     def cut_rows(self, X: Source, ranges: Runs, step: int, most: int) -> list[list[Runs]]:
@@ -78,29 +138,14 @@ class Pass:
 
 class _Gram:
     def __init__(self, layer, targets, origins):
-        self.layer, self.targets, self.log = layer, targets, RowLog(origins)
-        self.sums = accumulator_for(layer, targets)
+        self.sums, self.log = Accumulator(layer, targets), RowLog(origins)
 
     def add(self, runs, X, y, weights):
-        self.log.add(runs, X, self.targets.content(y), weights)
-        add_block(self.sums, self.layer, self.targets, X, y, weights)
+        self.log.add(runs, X, self.sums.targets.content(y), weights)
+        self.sums.add(X, y, weights)
 
     def result(self):
-        return self.sums.result(self.targets.dtype, self.log.ledger(self.layer.n_features))
-
-
-def accumulator_for(layer: Layer, targets: Targets) -> Accumulator:
-    """Empty sums of this layer and these targets."""
-    return Accumulator(layer.fingerprint, layer.n_neurons, targets.n_targets, targets.meaning, layer.gram_dtype)
-
-
-def add_block(
-    sums: Accumulator, layer: Layer, targets: Targets, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> None:
-    """Add rows to sums: X (rows, n_features), y as given, weights (rows,) of the rows without those of their class."""
-    # Class weights say how much a row matters, not how many rows it stands for.
-    counts = float(len(X)) if weights is None else float(weights.sum())
-    sums.add_outputs(layer, X, targets.encode(y), targets.row_weights(y, weights), counts)
+        return self.sums.result(self.log.ledger(self.sums.layer.n_features))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +157,7 @@ class FileRuns:
 
 
 def cut_runs(source: Source, runs: Runs) -> FileRuns | Chunks:
-    """Sorted runs of rows of an input in memory or in files, of which only those that hold the rows are kept."""
+    """Sorted runs of rows of an input in memory or in files; only the arrays or files that hold these rows are kept."""
     files = source_of(source).files
     if files is None:
         return Chunks(source_of(source).runs(runs))
@@ -149,27 +194,27 @@ class _Spans:
 
 
 class _Input:
-    """One input of a running task: its rows by their positions in the task."""
+    """One input of a running task, whose rows are read by their positions in the task."""
 
     def __init__(self, source, rows, stack, reuse=False):
         self.files = source.files if isinstance(source, FileRuns) else None
-        # Errors name the row of a file; of other inputs, that of the whole input.
+        # Errors name the row of a file, or of the whole input where that is not in files.
         self.spans = rows if self.files is None else _Spans(source.runs)
         self.reader = source if self.files is None else stack.enter_context(self.files.open(reuse=reuse))
 
     def read(self, start, stop):
-        """Rows at positions start to stop - 1, copied only where they do not lie together."""
+        """Rows at positions start to stop - 1, copied only where they are not adjacent."""
         if self.files is None:
             return self.reader.read(start, stop)
         return _read_runs(self.reader, self.spans.between(start, stop))
 
     def check(self, check, start, stop):
-        """Call `check` with the rows, the number of the first, and the files that this is in."""
+        """Call `check` with the rows, the number of the first, and the files that number refers to."""
         _check_runs(lambda rows, first: check(rows, first, self.files), self.spans.between(start, stop))
 
 
 def _read_runs(reader, runs):
-    """Rows of sorted runs of files; what lies between two runs is read with them where it is little."""
+    """Rows of sorted runs of files; a small gap between two runs is read with them."""
     if len(runs) == 1:
         return reader.read(*runs[0])
     source = reader.source
@@ -190,7 +235,7 @@ def _read_runs(reader, runs):
 
 
 def _check_runs(check, runs):
-    """Check all rows at once; if an error is found, run by run, for the number of the row."""
+    """Check all rows at once, and after an error run by run, to find the number of the row."""
     if len(runs) == 1:
         check(slice(None), runs[0][0])
         return
@@ -208,11 +253,11 @@ def _check_runs(check, runs):
 
 @dataclass(frozen=True, eq=False)
 class GramTask:
-    """Sums of rows of X, y and weights, in blocks of about `step` rows; of files, just the description travels.
+    """Task that sums rows of X, y and weights in blocks of about `step` rows; it carries descriptions of files only.
 
-    Calling it is a pure function of its fields, the layer and the pass: it may run again, anywhere, any number of
-    times. `runs` are the rows [start, stop) of the whole input that are here, sorted; `origins` say where rows of the
-    whole input come from. `part` is what the pass knows of these rows alone.
+    The result depends only on its fields, the layer and the pass: it may run again, anywhere, any number of times.
+    `runs` are its rows [start, stop) of the whole input, sorted; `origins` say where rows of the whole input come from;
+    `part` is the pass's data for these rows alone.
     """
 
     targets: Targets
@@ -234,7 +279,7 @@ class GramTask:
         origins: Sequence[Origin] = (),
         part: Any = None,
     ) -> GramTask:
-        """The task of these runs of rows of X, y and weights, in memory or in files."""
+        """The task for these runs of rows of X, y and weights, in memory or in files."""
         X, y, weights = inputs
         of_weights = None if weights is None else cut_runs(weights, runs)
         return cls(targets, cut_runs(X, runs), cut_runs(y, runs), of_weights, runs, step, origins, part)
@@ -242,7 +287,7 @@ class GramTask:
     def __call__(
         self, layer: Layer, work: Pass | None = None, on_block: Callable[[int], None] = lambda n_rows: None
     ) -> Any:
-        """The sums, or what another pass makes; `on_block` is called with the number of rows after each block."""
+        """The sums, or the result of another pass; `on_block` is called with the number of rows after each block."""
         collector = (work or Pass()).begin(layer, self.targets, self.origins, self.part)
         rows = _Spans(self.runs)
         with ExitStack() as stack:
@@ -279,7 +324,7 @@ class GramTask:
 
 
 def run_task(shared, task: GramTask) -> Any:
-    """What a task gives with the layer and the pass that all tasks share."""
+    """The result of a task with the layer and the pass that all tasks share."""
     layer, work = shared
     return task(layer, work)
 

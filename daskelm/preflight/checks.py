@@ -15,8 +15,7 @@ from ..cluster.client import n_local_threads
 from ..exceptions import FileFormatError, InsufficientMemoryError
 from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, some
-from ..passes.memory import PassSizes, block_rows, rows_per_task
-from ..passes.plan import held_bytes
+from ..passes.memory import PassSizes, block_rows, held_bytes, rows_per_task
 from .facts import facts_here, samples_of
 from .sums_place import complaints_about, file_bytes
 

@@ -105,10 +105,6 @@ def loo_factors(
         Penalties. Those for which Cholesky is not safe use eigen-decompositions, as in `solve`.
     done : callable
         Called with the number of models that each factor serves.
-
-    Returns
-    -------
-    list of CholeskyLeverage and EigenLeverage
     """
     sizes, HT = np.array(path.sizes), path.moments.HT
     factors: list[CholeskyLeverage | EigenLeverage] = []

@@ -64,10 +64,6 @@ def solve(moments: Moments, alpha: float | str = "gcv", *, warn: bool = True) ->
     warn : bool
         Whether to warn. Use False where other threads run, since warning filters are shared by all threads.
 
-    Returns
-    -------
-    Solution
-
     Warns
     -----
     IllConditionedWarning

@@ -14,18 +14,17 @@ from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
 from ..layer.sublayer import nested_order
+from ..passes.tasks import Job
+from ..ridge.eigen import GCV_GRID
 from ..ridge.moments import varies
 from ..ridge.path import default_alphas
 from ..ridge.solve import check_alpha
 from ..sums.normal_equations import NormalEquations
 from .ranking import ranked
-from .scores import RowScore, row_score
+from .scores import FROM_SUMS, RowScore, row_score
 from .validation_set import Validation
 
-__all__ = ["FROM_SUMS", "Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
-
-# Scores that can be computed from squared errors, and so from the sums.
-FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
+__all__ = ["Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,10 @@ class Grid:
                 )
             alphas = np.array(given, np.float64)
         if n_neurons is None:
-            return cls(alphas, [layer.n_neurons] if ranking is None else _default_sizes(layer.n_neurons))
+            L = layer.n_neurons
+            # With a ranking, about ten sizes in geometric steps, from a hundredth of the neurons to all.
+            steps = [L] if ranking is None else np.geomspace(max(L / 100, 1), L, 10).round()
+            return cls(alphas, np.unique(steps).astype(int).tolist())
         sizes = np.atleast_1d(np.asarray(n_neurons, object)).ravel().tolist()
         whole = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
         if not sizes or not whole or not all(1 <= size <= layer.n_neurons for size in sizes):
@@ -59,6 +61,11 @@ class Grid:
                 f"of them; got {n_neurons!r}. The full layer is the parameter neurons."
             )
         return cls(alphas, [int(size) for size in sizes])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_alphas, n_sizes); the most that it can be as long as the penalties depend on the sums."""
+        return len(GCV_GRID if self.alphas is None else self.alphas), len(self.sizes)
 
     def with_alphas(self, HH: np.ndarray) -> Grid:
         """The grid with default penalties for this HH (centred, over all rows), if none were given."""
@@ -103,6 +110,11 @@ class Problem:
     validation: Validation | None = None
 
     @property
+    def job(self) -> Job:
+        """Arguments of a pass over the training rows."""
+        return Job(self.layer, self.targets, self.X, self.y, self.weights)
+
+    @property
     def nested(self) -> np.ndarray:
         """Nested order of the neurons, whose leading ones form smaller layers if there is no ranking."""
         return nested_order(self.layer)
@@ -142,16 +154,11 @@ def default_score(targets: Targets) -> str:
     return "r2" if targets.meaning == "numbers" else "accuracy"
 
 
-def _default_sizes(n_neurons):
-    """About ten numbers of neurons in geometric steps, from a hundredth of them to all."""
-    return np.unique(np.geomspace(max(n_neurons / 100, 1), n_neurons, 10).round().astype(int)).tolist()
-
-
 def score_of(scoring, problem: Problem) -> str | RowScore:
     """A name from FROM_SUMS, or a score that adds over rows."""
     if isinstance(scoring, str) and scoring in FROM_SUMS:
         return scoring
-    return row_score(scoring, problem.targets, problem.dtype, FROM_SUMS)
+    return row_score(scoring, problem.targets, problem.dtype)
 
 
 def score_from_squares(squares: np.ndarray, test: NormalEquations, name: str) -> np.ndarray:

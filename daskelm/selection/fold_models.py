@@ -20,11 +20,10 @@ from ..progress import RowProgress
 from ..ridge.path import RidgePath, by_eigen, nested
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
-from .criterion import score_from_squares
-from .fold_sums import FoldSums
+from .criterion import Grid, score_from_squares
 from .ranking import ranked
 
-__all__ = ["SMALLER_GRID", "FoldModels", "check_grid", "solve_apart", "solve_folds", "squared_scores"]
+__all__ = ["SMALLER_GRID", "FoldModels", "check_grid", "solve_grid", "squared_scores"]
 
 # Bytes of the output weights that are multiplied at once by HH of the test part.
 _PRODUCT_BYTES = 64 * 2**20
@@ -63,33 +62,33 @@ class FoldModels:
     intercept: np.ndarray | None
 
 
-def solve_folds(
-    sums: FoldSums,
-    n_folds: int,
+def solve_grid(
+    everything: NormalEquations,
+    tests: Mapping[int, NormalEquations | None],
     order: np.ndarray,
-    alphas: np.ndarray,
-    sizes: Sequence[int],
+    grid: Grid,
     *,
+    test_inside: bool,
     ranking: str | None = None,
     fit_intercept: bool = True,
     keep: bool = False,
     client=None,
     verbose: int | bool = 0,
 ) -> list[FoldModels]:
-    """Solve for all penalties and sizes on all training parts, on the client's workers or in local threads.
+    """Solve for all penalties and sizes, for each test part, on the client's workers or in local threads.
 
     Parameters
     ----------
-    sums : FoldSums
-        Sums over all rows.
-    n_folds : int
-        Number of test parts, which come first in `sums`.
+    everything : NormalEquations
+        Sums over all training rows, and over the test parts too if `test_inside`.
+    tests : mapping of int to NormalEquations or None
+        Sums over each test part; None for no squared errors.
     order : ndarray of shape (n_neurons,)
-        Nested order of the neurons.
-    alphas : ndarray of shape (n_alphas,)
-        Penalties.
-    sizes : sequence of int
-        Numbers of neurons.
+        Order of the neurons, nested if there is a ranking.
+    grid : Grid
+        Penalties, which are given, and numbers of neurons.
+    test_inside : bool
+        Whether test rows are among those of `everything`, so that they are subtracted to get the training rows.
     ranking : str, optional
         Method by which each training part orders the neurons.
     fit_intercept : bool
@@ -104,123 +103,18 @@ def solve_folds(
     Returns
     -------
     list of FoldModels
-        Parts that cover the whole grid on each fold.
+        Parts that cover the whole grid for each test part.
     """
-    plain = {fold: replace(sums.parts[fold], ledger=Ledger()) for fold in range(n_folds)}
-    for fold, part in plain.items():
-        for name, weight in (("test", part.sum_weights), ("training", sums.all.sum_weights - part.sum_weights)):
-            if not weight > 0:
-                raise DataError(
-                    f"cv: each part must hold rows of positive weight; got none in the {name} part of split {fold}. "
-                    "Use fewer folds, or folds that spread the weights."
-                )
+    if test_inside:
+        _check_weights(everything, tests)
+    elif not everything.sum_weights > 0:
+        raise DataError(f"X must hold rows of positive weight; got {everything.n_samples} rows of weight 0.")
+    everything = replace(everything, ledger=Ledger())
+    parts = {fold: None if part is None else replace(part, ledger=Ledger()) for fold, part in tests.items()}
     rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
-    solver = _GridSolver.of(alphas, sizes, fit_intercept, keep, test_inside=True)
-    return _solve_all(solver, rank, sums.all, plain, client, verbose)
-
-
-def solve_apart(
-    train: NormalEquations,
-    test: NormalEquations | None,
-    order: np.ndarray,
-    alphas: np.ndarray,
-    sizes: Sequence[int],
-    *,
-    fit_intercept: bool = True,
-    keep: bool = False,
-    client=None,
-    verbose: int | bool = 0,
-) -> list[FoldModels]:
-    """Solve for all penalties and sizes, with squared errors on separate test rows, which are fold 0.
-
-    Parameters
-    ----------
-    train : NormalEquations
-        Sums over the training rows.
-    test : NormalEquations or None
-        Sums over the test rows; None for no squared errors.
-    order, alphas, sizes, fit_intercept, keep, client, verbose
-        As for `solve_folds`.
-
-    Returns
-    -------
-    list of FoldModels
-        Parts that cover the whole grid.
-    """
-    if not train.sum_weights > 0:
-        raise DataError(f"X must hold rows of positive weight; got {train.n_samples} rows of weight 0.")
-    train = replace(train, ledger=Ledger())
-    test = None if test is None else replace(test, ledger=Ledger())
-    rank = partial(_rank_fold, order=order, ranking=None, fit_intercept=fit_intercept)
-    solver = _GridSolver.of(alphas, sizes, fit_intercept, keep, test_inside=False)
-    return _solve_all(solver, rank, train, {0: test}, client, verbose)
-
-
-def squared_scores(
-    models: Sequence[FoldModels], tests: Mapping[int, NormalEquations], n_alphas: int, n_sizes: int, name: str
-) -> np.ndarray:
-    """Scores of the grid from squared errors on the test parts.
-
-    Parameters
-    ----------
-    models : sequence of FoldModels
-        Models of all folds, penalties and sizes.
-    tests : mapping of int to NormalEquations
-        Sums over the test part of each fold.
-    n_alphas, n_sizes : int
-        Shape of the grid.
-    name : str
-        One of FROM_SUMS.
-
-    Returns
-    -------
-    ndarray of shape (n_folds, n_alphas, n_sizes)
-    """
-    n_folds = 1 + max(part.fold for part in models)
-    squares = np.empty((n_folds, n_alphas, n_sizes, tests[0].n_targets))
-    for part in models:
-        squares[part.fold][part.grid_index] = part.squares
-    return np.stack([score_from_squares(squares[fold], tests[fold], name) for fold in range(n_folds)])
-
-
-def check_grid(
-    n_neurons: int, n_targets: int, n_alphas: int, n_sizes: int, n_folds: int, *, keep: bool = False, client=None
-) -> None:
-    """Refuse, before any pass, grids that do not fit in the memory of this process or of a worker.
-
-    Parameters
-    ----------
-    n_neurons, n_targets, n_alphas, n_sizes, n_folds : int
-        Sizes of the problem.
-    keep, client
-        As for `solve_folds`.
-
-    Raises
-    ------
-    InsufficientMemoryError
-        The grid does not fit; the message has the bytes needed and available.
-    """
-    L, c = n_neurons, n_targets
-    # Five square matrices: HH of the training and of the test part, each as summed and reordered, and a factor. Ranking
-    # takes four.
-    per_task = 8 * (5 * L**2 + 4 * L * min(n_alphas * n_sizes * c, _PRODUCT_BYTES // (8 * L) + n_sizes * c))
-    weights = 8 * L * n_alphas * n_sizes * c * n_folds if keep else 0
-    sums = (n_folds + 2) * 4 * L * (L + 1)
-    on = f" on {n_folds} folds" if n_folds > 1 else ""
-    work = f"to solve for {n_alphas} penalties and {n_sizes} numbers of {L} neurons{on}"
-    here = this_process(in_process=True)
-    tasks = 0 if client is not None else min(n_folds, here.n_threads)
-    parts = {"sums": sums, "weights": 2 * weights, "tasks": tasks * per_task}
-    Need(work, parts, SMALLER_GRID).check(here.memory, here.name)
-    for worker in workers_of(client) if client is not None else ():
-        at_once = min(n_folds, worker.n_threads)
-        parts = {"sums": sums, "weights": at_once * (weights // n_folds), "tasks": at_once * per_task}
-        Need(work, parts, SMALLER_GRID).check(worker.memory, worker.name)
-
-
-def _solve_all(solver, rank, everything, parts, client, verbose):
-    """Models and errors for each of the `parts`, whose sums are taken out of `everything` if `solver.test_inside`."""
-    n_threads = _n_threads(client)
+    alphas, sizes = np.asarray(grid.alphas, np.float64), np.asarray(grid.sizes)
+    solver = _GridSolver(alphas, sizes, fit_intercept, keep, test_inside, by_eigen(grid.sizes, len(alphas)))
+    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(True)
     jobs = [(fold, index) for fold in parts for index in solver.split(-(-n_threads // len(parts)))]
     n_models = [int(np.prod(np.broadcast_shapes(*(axis.shape for axis in index)))) for _, index in jobs]
     progress = RowProgress(sum(n_models), verbose, "select", unit="models", patience=1.0)
@@ -243,8 +137,76 @@ def _solve_all(solver, rank, everything, parts, client, verbose):
         return _joined(gather_with_progress(client, futures, n_models, progress))
 
 
-def _n_threads(client):
-    return sum(client.nthreads().values()) if client is not None else n_local_threads(True)
+def _check_weights(everything, tests):
+    for fold, part in tests.items():
+        for name, weight in (("test", part.sum_weights), ("training", everything.sum_weights - part.sum_weights)):
+            if not weight > 0:
+                raise DataError(
+                    f"cv: each part must hold rows of positive weight; got none in the {name} part of split {fold}. "
+                    "Use fewer folds, or folds that spread the weights."
+                )
+
+
+def squared_scores(
+    models: Sequence[FoldModels], tests: Mapping[int, NormalEquations], grid: Grid, name: str
+) -> np.ndarray:
+    """Scores of the grid from squared errors on the test parts.
+
+    Parameters
+    ----------
+    models : sequence of FoldModels
+        Models of all folds, penalties and sizes.
+    tests : mapping of int to NormalEquations
+        Sums over the test part of each fold.
+    grid : Grid
+        Penalties and sizes of the models.
+    name : str
+        One of FROM_SUMS.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_alphas, n_sizes)
+    """
+    n_folds = 1 + max(part.fold for part in models)
+    squares = np.empty((n_folds, *grid.shape, tests[0].n_targets))
+    for part in models:
+        squares[part.fold][part.grid_index] = part.squares
+    return np.stack([score_from_squares(squares[fold], tests[fold], name) for fold in range(n_folds)])
+
+
+def check_grid(n_neurons: int, n_targets: int, grid: Grid, n_folds: int, *, keep: bool = False, client=None) -> None:
+    """Refuse, before any pass, grids that do not fit in the memory of this process or of a worker.
+
+    Parameters
+    ----------
+    n_neurons, n_targets, n_folds : int
+        Sizes of the problem.
+    grid : Grid
+        Penalties, if they are given, and numbers of neurons.
+    keep, client
+        As for `solve_grid`.
+
+    Raises
+    ------
+    InsufficientMemoryError
+        The grid does not fit; the message has the bytes needed and available.
+    """
+    L, c, (n_alphas, n_sizes) = n_neurons, n_targets, grid.shape
+    # Five square matrices: HH of the training and of the test part, each as summed and reordered, and a factor. Ranking
+    # takes four.
+    per_task = 8 * (5 * L**2 + 4 * L * min(n_alphas * n_sizes * c, _PRODUCT_BYTES // (8 * L) + n_sizes * c))
+    weights = 8 * L * n_alphas * n_sizes * c * n_folds if keep else 0
+    sums = (n_folds + 2) * 4 * L * (L + 1)
+    on = f" on {n_folds} folds" if n_folds > 1 else ""
+    work = f"to solve for {n_alphas} penalties and {n_sizes} numbers of {L} neurons{on}"
+    here = this_process(in_process=True)
+    tasks = 0 if client is not None else min(n_folds, here.n_threads)
+    parts = {"sums": sums, "weights": 2 * weights, "tasks": tasks * per_task}
+    Need(work, parts, SMALLER_GRID).check(here.memory, here.name)
+    for worker in workers_of(client) if client is not None else ():
+        at_once = min(n_folds, worker.n_threads)
+        parts = {"sums": sums, "weights": at_once * (weights // n_folds), "tasks": at_once * per_task}
+        Need(work, parts, SMALLER_GRID).check(worker.memory, worker.name)
 
 
 def _here(calls, sizes, on_done=lambda size: None):
@@ -268,7 +230,7 @@ class _GridSolver:
     """Solves a part of the grid on one fold: the task that runs in threads or on workers.
 
     alphas, sizes : ndarray, the whole grid
-    fit_intercept, keep : bool, as for `solve_folds`
+    fit_intercept, keep : bool, as for `solve_grid`
     test_inside : bool, whether the test rows are among the rows summed, and so are subtracted from them
     eigen : bool, whether to solve by eigen-decompositions, one per size, rather than Cholesky factors, one per penalty
     """
@@ -279,11 +241,6 @@ class _GridSolver:
     keep: bool
     test_inside: bool
     eigen: bool
-
-    @classmethod
-    def of(cls, alphas, sizes, fit_intercept, keep, *, test_inside):
-        eigen = by_eigen(sizes, len(alphas))
-        return cls(np.asarray(alphas, np.float64), np.asarray(sizes), fit_intercept, keep, test_inside, eigen)
 
     def split(self, n_parts):
         """Indices of about `n_parts` parts of the grid that share no factorisation."""

@@ -10,19 +10,17 @@ from operator import add
 import numpy as np
 
 from ..data.inputs import check_lengths
-from ..data.source import Source
-from ..data.targets import Targets
-from ..layer.layer import Layer
 from ..passes.accumulate import check_sums, run_pass
+from ..passes.accumulator import Accumulator
 from ..passes.memory import Need, PassSizes, block_rows
-from ..passes.tasks import Pass, accumulator_for, add_block
+from ..passes.tasks import Job, Pass
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Provenance, Table, provenance_of
 from ..sums.row_notes import RowLog
 from .folds import Folds
 
-__all__ = ["FoldSums", "accumulate_folds", "fold_need"]
+__all__ = ["FoldSums", "PassOfFolds", "accumulate_folds", "fold_need"]
 
 # A product of fewer rows than these is slower per row.
 _LEAST_ROWS = 512
@@ -55,16 +53,7 @@ class FoldSums:
         return replace(self.all, ledger=self.ledger)
 
 
-def accumulate_folds(
-    layer: Layer,
-    targets: Targets,
-    X: Source,
-    y: Source,
-    weights: Source | None,
-    folds: Folds,
-    *,
-    verbose: int | bool = 0,
-) -> FoldSums:
+def accumulate_folds(job: Job, folds: Folds, *, verbose: int | bool = 0) -> FoldSums:
     """The sums of each fold, by one pass wherever Dask says.
 
     Where the folds are long runs of rows, tasks end where a fold does and hold one sum; where they are scattered, a
@@ -72,41 +61,47 @@ def accumulate_folds(
 
     Parameters
     ----------
-    layer, targets, X, y, weights, verbose
-        As for `accumulate`.
+    job : Job
+        Layer, targets and rows.
     folds : Folds
         Test part of each row of X.
-
-    Returns
-    -------
-    FoldSums
+    verbose : int, default=0
+        Whether to show progress.
 
     Raises
     ------
     InsufficientMemoryError
         The sums of so many folds do not fit; the message says how many would.
     """
+    layer, targets, X, y, weights = job
     n_samples = check_lengths(X=X, y=y, sample_weight=weights)
     provenance = provenance_of(Table(X, y, weights, targets))
     in_runs = folds.in_long_runs(4 * layer.n_neurons)
     ranges = [(a, b) for a, b, _ in folds.runs()] if in_runs else [(0, n_samples)]
     work = _FoldPass(folds, in_runs)
-    found = run_pass(work, layer, targets, X, y, weights, provenance.origins, ranges, verbose)
+    found = run_pass(work, job, provenance.origins, ranges, verbose)
     parts = {part: check_sums(sums, layer, Provenance()) for part, sums in found.parts.items()}
     return FoldSums(parts, provenance.describe(found.ledger))
 
 
-class _FoldPass(Pass):
-    def __init__(self, folds, in_runs):
-        self.folds, self.in_runs, self.n_parts = folds, in_runs, folds.n_parts
+class PassOfFolds(Pass):
+    """A pass whose tasks need the test part of each of their rows."""
+
+    folds: Folds
 
     def __getstate__(self):
         # Each task gets the folds of its own rows through `part`.
-        return {"folds": None, "in_runs": self.in_runs, "n_parts": self.n_parts}
+        return self.__dict__ | {"folds": None}
 
     def part(self, runs):
+        """The test part of the rows, or of each of them."""
         [(start, stop)] = runs
         return self.folds.between(start, stop)
+
+
+class _FoldPass(PassOfFolds):
+    def __init__(self, folds, in_runs):
+        self.folds, self.in_runs, self.n_parts = folds, in_runs, folds.n_parts
 
     def begin(self, layer, targets, origins, part):
         return _Collector(layer, targets, origins, part, self.n_parts)
@@ -158,7 +153,7 @@ class _Collector:
     def add(self, runs, X, y, weights):
         self.log.add(runs, X, self.targets.content(y), weights)
         if isinstance(self.parts, int):
-            add_block(self._of(self.parts), self.layer, self.targets, X, y, weights)
+            self._of(self.parts).add(X, y, weights)
             return
         parts = self.parts[self.n_added : self.n_added + len(X)]
         self.n_added += len(X)
@@ -166,17 +161,16 @@ class _Collector:
             of_part = np.flatnonzero(parts == part)
             for i in range(0, len(of_part), self.step):
                 rows = of_part[i : i + self.step]
-                given = None if weights is None else weights[rows]
-                add_block(self._of(part), self.layer, self.targets, X[rows], y[rows], given)
+                self._of(part).add(X[rows], y[rows], None if weights is None else weights[rows])
 
     def _of(self, part):
         if part not in self.sums:
-            self.sums[part] = accumulator_for(self.layer, self.targets)
+            self.sums[part] = Accumulator(self.layer, self.targets)
         return self.sums[part]
 
     def result(self):
         parts = {}
         # One after the other, so that no more than one sum is held twice.
         for part in sorted(self.sums):
-            parts[part] = self.sums.pop(part).result(self.targets.dtype, Ledger())
+            parts[part] = self.sums.pop(part).result(Ledger())
         return FoldSums(parts, self.log.ledger(self.layer.n_features))

@@ -87,10 +87,6 @@ def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
     stratified : bool
         Whether there is one label per row.
 
-    Returns
-    -------
-    Folds
-
     Raises
     ------
     ParameterError

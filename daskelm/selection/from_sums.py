@@ -17,12 +17,13 @@ from ..ridge.path import nested
 from ..sums.file import each_sums, files_of
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
-from .criterion import FROM_SUMS, Grid, Scored
-from .fold_models import check_grid, solve_apart, solve_folds, squared_scores
+from .criterion import Grid, Scored
+from .fold_models import check_grid, solve_grid, squared_scores
 from .fold_sums import FoldSums
 from .gcv import gcv_scores
 from .holdout import check_validation_sums
 from .ranking import check_ranking, ranked
+from .scores import FROM_SUMS
 from .select import Selected, choose
 
 __all__ = ["select_from_sums"]
@@ -69,10 +70,6 @@ def select_from_sums(
     verbose : int, default=0
         Whether to show progress after one second.
 
-    Returns
-    -------
-    Selected
-
     Raises
     ------
     ParameterError
@@ -90,7 +87,10 @@ def select_from_sums(
     sums, validation = (list(given) if isinstance(given, Iterator) else given for given in (sums, validation))
     test = None
     if validation is not None:
-        _check_files(sums, validation)
+        if both := set(files_of(sums)).intersection(files_of(validation)):
+            raise RowsCountedError(
+                f"validation: its files must be others than those of sums; got {min(both)} in both. {_FLATTERED}"
+            )
         test = _added(validation, "validation", check)
     # Only folds need the sums of each file; otherwise one total is in memory.
     parts = list(_each(sums, "sums", check)) if cv == "files" else []
@@ -103,18 +103,16 @@ def select_from_sums(
     order = ranked(total, nested_first, ranking, fit_intercept=fit_intercept)
     moments = total.moments(centred=fit_intercept)
     grid = grid.with_alphas(moments.HH)
-    sizes = len(grid.alphas), len(grid.sizes)
-    tried = grid.alphas, grid.sizes
     how: dict = {"fit_intercept": fit_intercept, "verbose": verbose}
     if folds is not None:
-        check_grid(layer.n_neurons, total.n_targets, *sizes, len(parts))
-        models = solve_folds(folds, len(parts), nested_first, *tried, ranking=ranking, **how)
-        scores = squared_scores(models, folds.parts, *sizes, name)
+        check_grid(layer.n_neurons, total.n_targets, grid, len(parts))
+        models = solve_grid(folds.all, folds.parts, nested_first, grid, test_inside=True, ranking=ranking, **how)
+        scores = squared_scores(models, folds.parts, grid, name)
     elif test is not None:
         _check_validation(total, test, name)
-        check_grid(layer.n_neurons, total.n_targets, *sizes, 1)
-        models = solve_apart(total, test, order, *tried, **how)
-        scores = squared_scores(models, {0: test}, *sizes, name)
+        check_grid(layer.n_neurons, total.n_targets, grid, 1)
+        models = solve_grid(total, {0: test}, order, grid, test_inside=False, **how)
+        scores = squared_scores(models, {0: test}, grid, name)
     else:
         scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name, verbose)
     scores = _above_rounding(scores, grid, total, order)
@@ -133,13 +131,6 @@ def _check_question(cv, scoring, validation):
         raise ParameterError(
             f"scoring must be one of {', '.join(map(repr, FROM_SUMS))}, which follow from sums; got {scoring!r}. "
             "Others need the rows: ELMRegressorCV or ELMClassifierCV with scoring, and cv or X_val."
-        )
-
-
-def _check_files(sums, validation):
-    if both := set(files_of(sums)).intersection(files_of(validation)):
-        raise RowsCountedError(
-            f"validation: its files must be others than those of sums; got {min(both)} in both. {_FLATTERED}"
         )
 
 

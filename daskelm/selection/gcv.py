@@ -9,7 +9,8 @@ from ..passes.accumulate import accumulate
 from ..progress import RowProgress
 from ..ridge.moments import Moments
 from ..ridge.path import GcvErrors, RidgePath, by_eigen, nested
-from .criterion import FROM_SUMS, Problem, Scored, score_of
+from .criterion import Problem, Scored, score_of
+from .scores import FROM_SUMS
 
 __all__ = ["by_gcv", "gcv_scores"]
 
@@ -22,7 +23,7 @@ def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
             f"scoring: {scoring!r} needs folds; with cv=None, generalised cross-validation, it must be None or one of "
             f"{', '.join(map(repr, FROM_SUMS))}. Set cv=5 or cv='loo'."
         )
-    total = accumulate(problem.layer, problem.targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
+    total = accumulate(*problem.job, verbose=problem.verbose)
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = problem.grid.with_alphas(moments.HH)
@@ -42,10 +43,6 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
         One of FROM_SUMS.
     verbose : int, default=0
         Whether to show progress after one second.
-
-    Returns
-    -------
-    ndarray
 
     Raises
     ------

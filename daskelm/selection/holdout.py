@@ -10,10 +10,9 @@ import numpy as np
 from ..data.source import source_of
 from ..exceptions import DataError, ParameterError
 from ..passes.accumulate import accumulate
-from ..ridge.eigen import GCV_GRID
 from ..sums.normal_equations import NormalEquations
 from .criterion import Problem, Scored, default_score, score_of
-from .fold_models import check_grid, solve_apart, squared_scores
+from .fold_models import check_grid, solve_grid, squared_scores
 from .folds import Folds
 from .scoring_pass import score_rows
 from .validation_set import naming_validation
@@ -34,33 +33,31 @@ def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
     with naming_validation():
         validation.check(targets, problem.X)
     client, keep = source_of(problem.X).client(), not isinstance(score, str)
-    n_alphas = len(GCV_GRID if problem.grid.alphas is None else problem.grid.alphas)
-    check_grid(layer.n_neurons, targets.n_targets, n_alphas, len(problem.grid.sizes), 1, keep=keep, client=client)
-    total = accumulate(layer, targets, problem.X, problem.y, problem.weights, verbose=problem.verbose)
+    check_grid(layer.n_neurons, targets.n_targets, problem.grid, 1, keep=keep, client=client)
+    total = accumulate(*problem.job, verbose=problem.verbose)
     grid = problem.grid.with_alphas(total.moments(centred=problem.fit_intercept).HH)
+    rows = replace(problem, X=validation.X, y=validation.y, weights=validation.weights)
     test: Any = None
     with naming_validation():
         provenance = validation.provenance(targets, total.ledger)
         if isinstance(score, str):
-            args = layer, targets, validation.X, validation.y, validation.weights
-            test = accumulate(*args, provenance=provenance, verbose=problem.verbose)
+            test = accumulate(*rows.job, provenance=provenance, verbose=problem.verbose)
             check_validation_sums(test, score)
     order = problem.order(total)
-    models = solve_apart(
+    models = solve_grid(
         total,
-        test,
+        {0: test},
         order,
-        grid.alphas,
-        grid.sizes,
+        grid,
+        test_inside=False,
         fit_intercept=problem.fit_intercept,
         keep=keep,
         client=client,
         verbose=problem.verbose,
     )
     if isinstance(score, str):
-        scores = squared_scores(models, {0: test}, len(grid.alphas), len(grid.sizes), score)
+        scores = squared_scores(models, {0: test}, grid, score)
     else:
-        rows = replace(problem, X=validation.X, y=validation.y, weights=validation.weights)
         one_fold = Folds(1, np.array([0, rows.X.shape[0]]), np.zeros(1, int))
         with naming_validation():
             scores = score_rows(rows, one_fold, models, grid, score)

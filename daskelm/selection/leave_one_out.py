@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,6 @@ from ..passes.accumulate import accumulate, run_pass
 from ..passes.memory import BASE_BYTES, Need
 from ..passes.tasks import Pass
 from ..progress import RowProgress
-from ..ridge.eigen import GCV_GRID
 from ..ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
 from ..ridge.moments import Moments
 from ..ridge.path import RidgePath, by_eigen, nested
@@ -41,44 +41,36 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     """
     layer, targets, X, grid = problem.layer, problem.targets, problem.X, problem.grid
     score = score_of(scoring or default_score(targets), problem)
-    n_alphas = len(GCV_GRID if grid.alphas is None else grid.alphas)
+    n_alphas, n_sizes = grid.shape
     eigen = by_eigen(grid.sizes, n_alphas, n_rows=X.shape[0])
     need = factor_bytes(grid.sizes, n_alphas, targets.n_targets, eigen=eigen)
     # The sums, packed and as a square matrix in two orders; ranking takes two more squares.
     squares = (20 if problem.ranking is None else 36) * layer.n_neurons**2
     client = source_of(X).client()
-    _check_memory(need, squares, layer.n_neurons, n_alphas, len(grid.sizes), client)
-    total = accumulate(layer, targets, X, problem.y, problem.weights, verbose=problem.verbose)
+    _check_memory(need, squares, layer.n_neurons, n_alphas, n_sizes, client)
+    total = accumulate(*problem.job, verbose=problem.verbose)
     if total.n_samples < 2 or not total.sum_weights > 0:
         got = "one sample" if total.n_samples == 1 else f"{total.n_samples} samples of weight {total.sum_weights:g}"
         raise DataError(f"cv='loo' needs at least two rows of positive weight; got {got}. Give more rows.")
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = grid.with_alphas(moments.HH)
-    n_models = len(grid.alphas) * len(grid.sizes)
-    progress = RowProgress(n_models, problem.verbose, "select", unit="models", patience=1.0)
+    progress = RowProgress(math.prod(grid.shape), problem.verbose, "select", unit="models", patience=1.0)
     factors = loo_factors(RidgePath(moments, grid.sizes, eigen=eigen), grid.alphas, progress.advance)
     row_score = None if isinstance(score, str) else score
-    counts, refused = _leave_rows_out(problem, LeftOut(factors, moments, order, row_score))
+    work, whole = LeftOut(factors, moments, order, row_score), [(0, X.shape[0])]
+    sums = run_pass(work, problem.job, (), whole, problem.verbose)
+    # The last column counts, for each candidate, the rows with less than `_LEAST_LEFT` left.
+    counts, refused = sums[:, :-1], sums[:, -1].astype(int)
     if refused.all():
         raise DataError(
             f"cv='loo': leaving out a row says nothing where a model follows it by more than {1 - _LEAST_LEFT:.1%}, "
             f"and all of this grid follow one of {total.n_samples} rows at least: alphas up to {max(grid.alphas):g}, "
             f"{min(grid.sizes)} neurons or more. Use larger alphas, fewer n_neurons, or cv=5."
         )
-    shape = len(grid.alphas), len(grid.sizes)
-    counts = counts.reshape(*shape, -1)
+    counts = counts.reshape(*grid.shape, -1)
     scores = score_from_squares(counts, total, score) if isinstance(score, str) else score.value(counts)
-    return Scored(total, order, grid, np.where(refused.reshape(shape) > 0, np.nan, scores)[None], folds=False)
-
-
-def _leave_rows_out(problem, work):
-    """Sums (n_candidates, n_counts), and per candidate the number of rows with less than `_LEAST_LEFT` left."""
-    whole = [(0, problem.X.shape[0])]
-    sums = run_pass(
-        work, problem.layer, problem.targets, problem.X, problem.y, problem.weights, (), whole, problem.verbose
-    )
-    return sums[:, :-1], sums[:, -1].astype(int)
+    return Scored(total, order, grid, np.where(refused.reshape(grid.shape) > 0, np.nan, scores)[None], folds=False)
 
 
 def _check_memory(factors, squares, n_neurons, n_alphas, n_sizes, client):

@@ -10,8 +10,10 @@ import numpy as np
 from ..data.targets import ClassTargets, IndicatorTargets, RegressionTargets, Targets, probabilities
 from ..exceptions import ParameterError
 
-__all__ = ["RowScore", "row_score"]
+__all__ = ["FROM_SUMS", "RowScore", "row_score"]
 
+# Scores that can be computed from squared errors, and so from the sums.
+FROM_SUMS = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
 _OVER_CLASSES = ("f1", "jaccard", "precision", "recall")
 _AVERAGES = ("macro", "micro", "weighted")
 _OF_LABELS = ("accuracy", *(f"{kind}_{average}" for kind in _OVER_CLASSES for average in _AVERAGES))
@@ -33,7 +35,7 @@ class RowScore(Protocol):
         """The score (...) from summed counts (..., n_counts)."""
 
 
-def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) -> RowScore:
+def row_score(scoring, targets: Targets, dtype) -> RowScore:
     """The score with this name.
 
     Parameters
@@ -44,12 +46,6 @@ def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) ->
         Targets that are predicted.
     dtype : dtype
         Type of predictions; probabilities are compared in this precision, as users get them.
-    others : tuple of str
-        Further names that the caller accepts, for the message.
-
-    Returns
-    -------
-    RowScore
 
     Raises
     ------
@@ -66,7 +62,7 @@ def row_score(scoring, targets: Targets, dtype, others: tuple[str, ...] = ()) ->
     if not isinstance(scoring, str) or scoring not in known:
         raise ParameterError(
             "scoring must be the name of a score that is known from sums or adds over rows, here one of "
-            f"{', '.join(map(repr, (*others, *known)))}; got {scoring!r}. For others use GridSearchCV over {plain}, "
+            f"{', '.join(map(repr, (*FROM_SUMS, *known)))}; got {scoring!r}. For others use GridSearchCV over {plain}, "
             "with neurons and alpha near those that are chosen here."
         )
     if isinstance(targets, RegressionTargets):
@@ -144,10 +140,6 @@ class _OfLabels:
     def truth(self, y):
         return self.targets.indices(y) if isinstance(self.targets, ClassTargets) else self.targets.encode(y) > 0.5
 
-    @property
-    def n_classes(self):
-        return len(self.targets.classes) if isinstance(self.targets, ClassTargets) else self.targets.n_targets
-
     def counts(self, outputs, truth, weights):
         m, total = outputs.shape[1], weights.sum()
         if isinstance(self.targets, IndicatorTargets):
@@ -156,7 +148,7 @@ class _OfLabels:
             both = np.tensordot(weights, predicted & truth[:, None, :], 1)
             of_predicted, of_true = np.tensordot(weights, predicted, 1), np.tile(weights @ truth, (m, 1))
         else:
-            n, predicted = self.n_classes, self._predicted(outputs)
+            n, predicted = len(self.targets.classes), self._predicted(outputs)
             hit = predicted == truth[:, None]
             right = weights @ hit
             if self.name == "accuracy":

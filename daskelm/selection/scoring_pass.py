@@ -9,9 +9,9 @@ import numpy as np
 from ..exceptions import DataError
 from ..passes.accumulate import run_pass
 from ..passes.memory import BASE_BYTES, Need
-from ..passes.tasks import Pass
 from .criterion import Grid, Problem
 from .fold_models import SMALLER_GRID, FoldModels
+from .fold_sums import PassOfFolds
 from .folds import Folds
 from .scores import RowScore
 
@@ -56,17 +56,17 @@ def score_rows(rows: Problem, folds: Folds, models: Sequence[FoldModels], grid: 
     runs = [(a, b) for a, b, part in folds.runs() if part < folds.n_folds]
     if not folds.in_long_runs(4 * rows.layer.n_neurons):
         runs = [(0, folds.n_samples)]
-    counts = run_pass(work, rows.layer, rows.targets, rows.X, rows.y, rows.weights, (), runs, rows.verbose)
+    counts = run_pass(work, rows.job, (), runs, rows.verbose)
     if not np.ndim(counts):
         raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     return score.value(counts)
 
 
-class _ScorePass(Pass):
+class _ScorePass(PassOfFolds):
     name = "score"
 
     def __init__(self, folds, models, grid, score):
-        sizes, n_alphas, c = grid.sizes, len(grid.alphas), models[0].intercept.shape[2]
+        sizes, n_alphas, c = grid.sizes, grid.shape[0], models[0].intercept.shape[2]
         self.folds, self.n_folds, self.score = folds, folds.n_folds, score
         self.sizes, self.n_alphas = tuple(sizes), n_alphas
         # Arrays (size, n_alphas, n_targets) for each fold and size leave out the zeros beyond the smaller sizes.
@@ -82,14 +82,6 @@ class _ScorePass(Pass):
             for i, s in enumerate(columns.tolist()):
                 self.coefs[part.fold][s][:, alphas] = part.coef[: sizes[s], :, i]
         self.nbytes = sum(coef.nbytes for of_fold in self.coefs for coef in of_fold)
-
-    def __getstate__(self):
-        # Each task gets the folds of its own rows through `part`.
-        return self.__dict__ | {"folds": None}
-
-    def part(self, runs):
-        [(start, stop)] = runs
-        return self.folds.between(start, stop)
 
     def begin(self, layer, targets, origins, part):
         return _ScoreCollector(self, layer, part)

@@ -46,10 +46,6 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
         as groups or time series; "loo" suits few rows.
     scoring : str or None
         None is r2, or accuracy for classes, except with `cv` None and no validation rows.
-
-    Returns
-    -------
-    Selected
     """
     cv = named(cv)
     if isinstance(cv, str) and cv not in CRITERIA:

@@ -31,7 +31,6 @@ __all__ = [
     "merge",
     "read_current",
     "read_sums",
-    "subtract_from_file",
 ]
 
 # Seconds to wait for the version that the lock file names, where a network file system shows an older one.
@@ -152,10 +151,6 @@ def read_current(path) -> NormalEquations:
     ----------
     path : str or path-like
         The sums file, or its URL.
-
-    Returns
-    -------
-    NormalEquations
     """
     real = path if is_url(path) else os.path.realpath(os.fspath(path))
     # Read the lock file before the sums, since writers change it after them.
@@ -259,32 +254,6 @@ def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquatio
     return sums
 
 
-def subtract_from_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
-    """Subtract sums from a file under its lock; the file is replaced whole.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The sums file.
-    sums : NormalEquations
-        Sums to subtract.
-    lock : bool, default=True
-        Whether to hold the lock.
-
-    Returns
-    -------
-    NormalEquations
-        New content of the file.
-    """
-    with locked(path, lock) as file:
-        stored = file.read()
-        if stored is None:
-            raise FileMissingError(f"{file.path}: no such file; there is nothing to take rows away from.")
-        left = stored - sums
-        file.write(left)
-    return left
-
-
 def merge(sums, into=None, lock: bool = True) -> NormalEquations:
     """Add up the sums of several files, from jobs or sites that share neither rows nor a disk.
 
@@ -343,10 +312,6 @@ def read_sums(source) -> NormalEquations:
     ----------
     source : NormalEquations, str, path-like, or list of these
         Sums, a sums file, a glob of such files, or several of these, which are added up.
-
-    Returns
-    -------
-    NormalEquations
     """
     return reduce(add, (sums for _, sums in each_sums(source)))
 

@@ -243,11 +243,9 @@ class SourceIndex:
         keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
         found = sorted({name for key in keys for name in self._names.get(key, ())}.union(self.at_place(source)))
         # Comparing the first cell rules out most look-alikes cheaply.
-        return [name for name in found if _may_begin_alike(self._sources[name], source)]
-
-
-def _may_begin_alike(a: CountedTable, b: CountedTable) -> bool:
-    return bool(a.paths & b.paths) or not (0 in a.cells and 0 in b.cells and a.cells[0] != b.cells[0])
+        first = source.cells.get(0)
+        known = ((name, self._sources[name]) for name in found)
+        return [name for name, it in known if it.paths & source.paths or first in (None, it.cells.get(0, first))]
 
 
 def _called(source, name):

@@ -315,7 +315,15 @@ def _reads_the_same(table, part, origin, source, known, reading: Reading) -> boo
         return None
     same_place, compared = bool(known.paths & source.paths), reading.compared
     if reading.differs and same_place:
-        raise DataError(_has_changed(part, reading))
+        first = " and ".join(f"{a} to {b - 1}" for a, b in reading.differs[:2])
+        more = " and others" if reading.differs[2:] else ""
+        raise DataError(
+            f"X: {part.path} has changed since its rows were added: "
+            f"{'they' if reading.x_differs else 'their targets or weights'} read otherwise now, somewhere among rows "
+            f"{first}{more}. Nothing was added. Take its rows out of the sums with the data that they were added from "
+            "(remove, or a - b), or begin a new sums file. With a sums file for each data file, and merge, only that "
+            "of this one would have to be made anew."
+        )
     if reading.differs:
         return False
     if same_place:
@@ -339,18 +347,6 @@ def _reads_the_same(table, part, origin, source, known, reading: Reading) -> boo
             if origin.rows == (0, part.n_rows)
             else "Give the whole table, and the rows by `rows=`."
         )
-    )
-
-
-def _has_changed(part, reading):
-    rows = reading.differs
-    first = " and ".join(f"{a} to {b - 1}" for a, b in rows[:2]) + (" and others" if rows[2:] else "")
-    return (
-        f"X: {part.path} has changed since its rows were added: "
-        f"{'they' if reading.x_differs else 'their targets or weights'} read otherwise now, somewhere among rows "
-        f"{first}. Nothing was added. Take its rows out of the sums with the data that they were added from (remove, "
-        "or a - b), or begin a new sums file. With a sums file for each data file, and merge, only that of this one "
-        "would have to be made anew."
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ..hdf5.layout import union
+
 __all__ = [
     "PIECES",
     "Ranges",
@@ -121,13 +123,7 @@ def joined_pieces(pieces: np.ndarray) -> Iterator[int]:
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
     """Sorted, disjoint ranges that do not touch, with the same rows."""
-    out: list[tuple[int, int]] = []
-    for start, stop in sorted((int(a), int(b)) for a, b in ranges if a < b):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(stop, out[-1][1]))
-        else:
-            out.append((start, stop))
-    return tuple(out)
+    return tuple(union(ranges))
 
 
 def common_rows(a: Ranges, b: Ranges) -> Ranges:

@@ -23,10 +23,6 @@ def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -
         Columns of H to keep.
     fingerprint : str
         Fingerprint of the sublayer.
-
-    Returns
-    -------
-    NormalEquations
     """
     if len(columns) == sums.n_neurons:
         return sums

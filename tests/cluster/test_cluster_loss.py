@@ -16,8 +16,8 @@ from daskelm.cluster import distributed
 from daskelm.cluster.errors import cluster_errors, compute
 from daskelm.exceptions import ClusterError, DataError, FileMissingError, FileWriteError
 from daskelm.passes import accumulate as accumulation
-from daskelm.passes import plan as pass_tasks
 from daskelm.passes import resume as resumption
+from daskelm.passes import tasks as pass_tasks
 
 N = 4000
 RNG = np.random.default_rng(0)

@@ -127,7 +127,7 @@ def test_many_gram_tasks_and_any_tree(monkeypatch, request, files, n_tasks):
     monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: N // n_tasks)
     monkeypatch.setattr("daskelm.passes.accumulate.block_rows", lambda *sizes: 10)
     monkeypatch.setattr("daskelm.passes.accumulate.split_every", lambda n_neurons: 3)
-    monkeypatch.setattr("daskelm.passes.plan._CHUNK_BYTES", X.nbytes // n_tasks)
+    monkeypatch.setattr("daskelm.passes.tasks._CHUNK_BYTES", X.nbytes // n_tasks)
     for where in (None, "client"):
         if where:
             request.getfixturevalue(where)

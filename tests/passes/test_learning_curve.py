@@ -28,7 +28,6 @@ from daskelm.passes import accumulate as accumulation
 from daskelm.passes import curve_pass as curve_sums
 from daskelm.passes.learning_curve import EarlyStop, Step
 from daskelm.passes.memory import PassSizes
-from daskelm.passes.plan import origins_of
 from daskelm.passes.segments import curve_fractions, segments_of, spread_order, unit_rows
 from daskelm.passes.tasks import GramTask, cut_runs
 from daskelm.plots import learning_curve as learning_curve_plot
@@ -538,8 +537,8 @@ def test_a_task_names_its_own_files_only(files):
         np.concatenate(inner.files.read_runs(inner.runs)), X[[*range(650, 660), *range(700, 710)]]
     )
     origins = [Origin(a, b, 0, name, 1) for a, b, name in [(0, 700, "a"), (700, 703, "b"), (703, N, "c")]]
-    assert [origin.name for origin in origins_of(origins, [(702, 703), (703, 705)])] == ["b", "c"]
-    assert origins_of((), [(0, 1)]) == ()
+    assert [origin.name for origin in accumulation.origins_of(origins, [(702, 703), (703, 705)])] == ["b", "c"]
+    assert accumulation.origins_of((), [(0, 1)]) == ()
 
 
 def test_the_rows_of_a_cell_are_found_among_many_ranges():

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import accumulator_of
 
 from daskelm import ELMClassifier, ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.cli import cli
 from daskelm.exceptions import IllConditionedWarning, ParameterError
-from daskelm.passes.accumulator import Accumulator
-from daskelm.passes.gram import _SINGLE_RUN, DoubleGram, SingleGram, gram_matrix
+from daskelm.passes.accumulator import _SINGLE_RUN, DoubleGram, SingleGram
 from daskelm.ridge.packed import add_triangle, crop_packed, unpack
 from daskelm.sums.ledger import Ledger
 
@@ -28,10 +28,9 @@ def test_both_precisions_sum_small_integers_exactly(rows, width, seed):
     rng = np.random.default_rng(seed)
     blocks = [rng.integers(-9, 9, (n, width)).astype(np.float32) for n in rows]
     expected = sum((np.einsum("ij,ik->jk", b, b, dtype=np.float64) for b in blocks), np.zeros((width, width)))
-    for dtype in (np.float64, np.float32):
-        gram = gram_matrix(width, np.dtype(dtype))
+    for gram in (DoubleGram(width), SingleGram(width)):
         for block in blocks:
-            gram.add(block.astype(dtype))
+            gram.add(block.astype(gram.dtype))
         n = int(rng.integers(0, width + 1))
         for start in range(width):
             columns = gram.columns(start, width)
@@ -172,9 +171,9 @@ def test_errors(estimator):
 
 
 def test_rows_of_weight_zero_may_hold_anything():
-    sums = Accumulator("f", 2, 1, dtype=np.float32)
+    sums = accumulator_of(2, 1, dtype=np.float32)
     H = np.array([[1, 2], [3, 4], [1e30, 1e30]], np.float32)
     sums.add(H, np.array([[1.0], [2.0], [1e300]]), np.array([1.0, 1.0, 0.0]))
-    result = sums.result("float64", Ledger())
+    result = sums.result(Ledger())
     np.testing.assert_array_equal(result.HH, [[10, 14], [14, 20]])
     np.testing.assert_array_equal(result.HT, [[7], [10]])

@@ -65,6 +65,7 @@ CLEAN = (
     "exceptions",
     "layer",
     "lazy",
+    "passes",
     "progress",
     "ridge",
     "selection",

@@ -80,8 +80,7 @@ import numpy as np
 from daskelm.hdf5.rows import open_rows
 from daskelm.passes.accumulate import accumulate
 from daskelm.data.targets import RegressionTargets
-from daskelm.passes.outputs import numbers_of
-from daskelm.passes.predict import WeightedOutput, apply
+from daskelm.passes.predict import WeightedOutput, apply, numbers_of
 from daskelm.passes.score import r2
 from daskelm.ridge.solve import solve
 
@@ -94,7 +93,7 @@ sums = pickle.loads(pickle.dumps(parts[0])) + parts[1]
 print(sums.n_samples, 'sklearn' in sys.modules)
 solution = solve(sums.moments(centred=True), 1.0)
 finish = partial(numbers_of, vector=True)
-output = WeightedOutput(layer, solution.coef, solution.intercept, finish, (), np.dtype("float64"))
+output = WeightedOutput(layer, (), np.dtype("float64"), solution.coef, solution.intercept, finish)
 predicted = apply(pickle.loads(pickle.dumps(output)), X, "predict")
 print(predicted.compute().shape, r2(y, predicted) > 0.9, "sklearn" in sys.modules)
 """

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import accumulator_of
 from scipy.linalg import solve_triangular
 
 from daskelm import ELMRegressor, Neurons, NormalEquations
 from daskelm.blas import add_outer, add_outer_packed, subtract_row
 from daskelm.layer.layer import Layer
 from daskelm.layer.neurons import KINDS
-from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH, Accumulator
-from daskelm.passes.gram import DoubleGram, LongSum, SingleGram
+from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH, DoubleGram, LongSum, SingleGram
 from daskelm.ridge.packed import move_transposed, pack_in_place, unpack
 from daskelm.sums.ledger import Ledger
 
@@ -44,11 +44,11 @@ def assert_centred_sums(sums, H, T, weights=None, tolerance=1e-12):
 
 
 def summed(H, T, weights=None, block=500, dtype=np.float64):
-    accumulator = Accumulator("f", H.shape[1], T.shape[1], dtype=dtype)
+    accumulator = accumulator_of(H.shape[1], T.shape[1], dtype=dtype)
     for start in range(0, len(H), block):
         rows = slice(start, start + block)
         accumulator.add(H[rows], T[rows], None if weights is None else weights[rows])
-    return accumulator.result("float64", Ledger(n_unknown=len(H)))
+    return accumulator.result(Ledger(n_unknown=len(H)))
 
 
 # What varies little
@@ -156,11 +156,11 @@ def test_neurons_that_few_rows_excite(merged):
         parts = [summed(H, T), *itertools.repeat(summed(rest, np.zeros((len(rest), 1))), n_rest)]
         total = sum(parts)
     else:
-        accumulator = Accumulator("f", 2, 1)
-        accumulator.add(H, T)
+        accumulator = accumulator_of(2, 1)
+        accumulator.add(H, T, None)
         for _ in range(n_rest):
-            accumulator.add(rest, np.zeros((len(rest), 1)))
-        total = accumulator.result("float64", Ledger())
+            accumulator.add(rest, np.zeros((len(rest), 1)), None)
+        total = accumulator.result(Ledger())
     assert abs(total.HH[0, 0] / exact - 1) < 5e-13
     assert total.HH[1, 1] == 0
 
@@ -239,10 +239,10 @@ def test_a_hundred_million_rows_of_one_task():
     rng = np.random.default_rng(0)
     H = np.concatenate([np.tile([0.1, 0.7, 1 / 3], (n, 1)), rng.uniform(-1, 1, (n, 4))], axis=1)
     T = np.stack([np.full(n, 0.3), H[:, 3] + rng.normal(size=n)], axis=1)
-    accumulator = Accumulator("f", 7, 2)
+    accumulator = accumulator_of(7, 2)
     for _ in range(times):
-        accumulator.add(H, T)
-    sums = accumulator.result("float64", Ledger())
+        accumulator.add(H, T, None)
+    sums = accumulator.result(Ledger())
     h, t = H.astype(np.longdouble), T.astype(np.longdouble)
     HH, HT, TT = ((times * (a.T @ b)).astype(float) for a, b in ((h, h), (h, t), (t, t)))
     a, b = np.sqrt(np.diag(HH)), np.sqrt(np.diag(TT))

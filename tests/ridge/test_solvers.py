@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from layers import accumulator_of
 from sklearn.linear_model import Ridge, RidgeCV
 
 from daskelm.blas import factorise
 from daskelm.exceptions import DataError, IllConditionedWarning, ParameterError
-from daskelm.passes.accumulator import Accumulator
 from daskelm.ridge import solve as solvers
 from daskelm.ridge.eigen import DOF_CHARGE, GCV_GRID, EigenFactor
 from daskelm.ridge.moments import Weights
@@ -22,9 +22,9 @@ T = H @ RNG.standard_normal((8, 2)) + RNG.standard_normal((200, 2)) + 3
 
 
 def sums(H=H, T=T, weights=None):
-    accumulator = Accumulator("f", H.shape[1], T.shape[1])
+    accumulator = accumulator_of(H.shape[1], T.shape[1])
     accumulator.add(H.copy(), T.copy(), weights)
-    return accumulator.result("float64", None)
+    return accumulator.result(None)
 
 
 def solve(sums, alpha="gcv", *, fit_intercept=True):

@@ -193,7 +193,9 @@ def test_kept_with_the_sums_and_made_anew(tmp_path, fit_intercept):
 
 def test_what_goes_to_workers_is_pickled():
     model = ELMRegressor(20, random_state=0).fit(X, Y)
-    function = UncertainOutput(model._prediction("predict"), model._uncertainty())
+    output = model._prediction("predict")
+    weights = output.coef, output.intercept, model._uncertainty()
+    function = UncertainOutput(output.layer, (4,), output.dtype, *weights)
     again = pickle.loads(pickle.dumps(function))
     np.testing.assert_array_equal(again(NEW), function(NEW))
     assert (again.tail, again.dtype, again.width) == ((4,), np.float64, 22)

@@ -474,7 +474,7 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
     def counting(reader, start, stop):
         # By tasks, and not for the ledger, which knows the rows by a few of them.
         if stop - start > 60:
-            first = reader._ranges[0][1]
+            first = reader.source.ranges()[0][1]
             times[start + first : stop + first] += 1
         return read(reader, start, stop)
 
@@ -523,7 +523,7 @@ def test_results_do_not_depend_on_chunks_or_workers(request, files, expected, fo
         request.getfixturevalue(where)
     else:
         monkeypatch.setattr("daskelm.passes.accumulate.rows_per_task", lambda *sizes: 40)
-        monkeypatch.setattr("daskelm.passes.plan._CHUNK_BYTES", 50 * 8 * (D + 2))
+        monkeypatch.setattr("daskelm.passes.tasks._CHUNK_BYTES", 50 * 8 * (D + 2))
         for module in ("passes.accumulate", "selection.fold_sums"):
             monkeypatch.setattr(f"daskelm.{module}.block_rows", lambda *sizes: 17)
         monkeypatch.setattr("daskelm.selection.fold_sums._LEAST_ROWS", 5)
@@ -560,18 +560,20 @@ def test_drawn_layers_of_any_form(files):
 
 
 def test_what_travels_can_be_pickled():
+    from daskelm.passes.tasks import Job
     from daskelm.selection.criterion import Grid
-    from daskelm.selection.fold_models import solve_folds
+    from daskelm.selection.fold_models import solve_grid
     from daskelm.selection.fold_sums import _FoldPass, accumulate_folds
     from daskelm.selection.scoring_pass import _ScorePass
 
     targets, folds = RegressionTargets(2, "float64"), make_folds(3, N, X, lambda: Y, stratified=False)
-    sums = accumulate_folds(FULL, targets, X, Y, None, folds)
+    sums = accumulate_folds(Job(FULL, targets, X, Y), folds)
     again = pickle.loads(pickle.dumps(sums))
     np.testing.assert_array_equal(again.total.packed, sums.total.packed)
-    models = solve_folds(sums, 3, nested_order(FULL), ALPHAS, SIZES, keep=True)
+    grid = Grid(ALPHAS, SIZES)
+    models = solve_grid(sums.all, sums.parts, nested_order(FULL), grid, test_inside=True, keep=True)
     score = row_score("neg_mean_absolute_error", targets, np.float64)
-    for work in (_FoldPass(folds, True), _ScorePass(folds, models, Grid(ALPHAS, SIZES), score)):
+    for work in (_FoldPass(folds, True), _ScorePass(folds, models, grid, score)):
         copy = pickle.loads(pickle.dumps(work))
         # The folds of all rows would travel to every worker.
         assert copy.folds is None

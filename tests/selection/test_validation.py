@@ -42,7 +42,7 @@ from daskelm.hdf5.rows import Hdf5Reader
 from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.passes.memory import Need
 from daskelm.selection.criterion import Grid
-from daskelm.selection.fold_models import solve_apart
+from daskelm.selection.fold_models import solve_grid
 from daskelm.selection.folds import Folds
 from daskelm.selection.scores import row_score
 from daskelm.selection.scoring_pass import _ScorePass
@@ -241,8 +241,8 @@ def test_one_pass_over_each_file(no_client, files, monkeypatch, y, y_val, scorin
     def counting(reader, start, stop):
         # By tasks, and not for the ledger, which knows the rows by a few of them.
         if stop - start > 60:
-            [name] = {part.path for part, _, _ in reader._ranges}
-            first = reader._ranges[0][1]
+            [name] = {part.path for part, _, _ in reader.source.ranges()}
+            first = reader.source.ranges()[0][1]
             times.setdefault(name, np.zeros(N, int))[start + first : stop + first] += 1
         return read(reader, start, stop)
 
@@ -277,8 +277,8 @@ def test_parts_of_one_file(files, scoring):
 def test_what_travels_can_be_pickled():
     model = plain(Y).fit(X, Y)
     test = plain(Y).fit(X_VAL, Y_VAL).normal_equations_
-    args = nested_order(FULL), ALPHAS, SIZES
-    models = solve_apart(model.normal_equations_, test, *args, keep=True)
+    args, how = (nested_order(FULL), Grid(ALPHAS, SIZES)), {"test_inside": False, "keep": True}
+    models = solve_grid(model.normal_equations_, {0: test}, *args, **how)
     again = pickle.loads(pickle.dumps(models))
     np.testing.assert_array_equal(again[0].squares, models[0].squares)
     score = row_score("neg_mean_absolute_error", RegressionTargets(2, "float64"), np.float64)
@@ -292,7 +292,7 @@ def test_what_travels_can_be_pickled():
         results.append(collector.result())
     np.testing.assert_array_equal(*results)
     # Without test rows there are models, and no errors.
-    [only] = solve_apart(model.normal_equations_, None, *args, keep=True)[:1]
+    [only] = solve_grid(model.normal_equations_, {0: None}, *args, **how)[:1]
     assert only.squares is None
     np.testing.assert_array_equal(only.coef, models[0].coef)
 

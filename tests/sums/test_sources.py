@@ -319,13 +319,13 @@ def test_nothing_of_too_large_a_layer_is_made(here):
 
 def test_many_files_are_one_job(here, monkeypatch):
     n_tasks = []
-    original = load("model.h5").accumulate.__globals__["add_rows"].__globals__["accumulate_in_parts"]
+    original = load("model.h5").accumulate.__globals__["add_rows"].__globals__["run_in_segments"]
 
     def counted(*args, **options):
-        n_tasks.append(len(options["ranges"]))
+        n_tasks.append(len(args[3]))
         return original(*args, **options)
 
-    monkeypatch.setattr("daskelm.passes.resume.accumulate_in_parts", counted)
+    monkeypatch.setattr("daskelm.passes.resume.run_in_segments", counted)
     for i in range(40):
         write(f"x{i}.h5", X[25 * i : 25 * (i + 1)])
         write(f"t{i}.h5", T[25 * i : 25 * (i + 1)])

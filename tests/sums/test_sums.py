@@ -9,11 +9,11 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import accumulator_of
 
 from daskelm import NormalEquations
 from daskelm.blas import add_gram
 from daskelm.exceptions import FileFormatError, FileMissingError, IncompatibleSumsError
-from daskelm.passes.accumulator import Accumulator
 from daskelm.ridge.packed import pack_in_place, unpack
 from daskelm.sums.ledger import Ledger
 
@@ -24,12 +24,12 @@ T = RNG.standard_normal((N, C)) + [1e6, 0]
 
 
 def sums(rows=slice(None), weights=None, fingerprint="f", ledger=None, blocks=1, T=T):
-    accumulator = Accumulator(fingerprint, L, T.shape[1])
+    accumulator = accumulator_of(L, T.shape[1], fingerprint)
     h, t = H[rows], T[rows]
     w = None if weights is None else weights[rows]
     for part in np.array_split(np.arange(len(h)), blocks):
         accumulator.add(h[part].copy(), t[part].copy(), None if w is None else w[part])
-    return accumulator.result("float64", Ledger(n_unknown=len(h)) if ledger is None else ledger)
+    return accumulator.result(Ledger(n_unknown=len(h)) if ledger is None else ledger)
 
 
 def assert_same(a, b, tolerance=1e-12):
@@ -153,9 +153,9 @@ def test_merging_about_different_references_keeps_small_residuals():
     h = np.stack([np.arange(N) + 1e7, np.sin(np.arange(N))], axis=1)
     parts = []
     for rows in (slice(0, 50), slice(50, N)):
-        accumulator = Accumulator("f", 2, 1)
-        accumulator.add(h[rows].copy(), t[rows, None].copy())
-        parts.append(accumulator.result("float64", Ledger()))
+        accumulator = accumulator_of(2, 1)
+        accumulator.add(h[rows].copy(), t[rows, None].copy(), None)
+        parts.append(accumulator.result(Ledger()))
     m = (parts[0] + parts[1]).moments(centred=True)
     exact_t = [Fraction(float(v)) for v in t]
     mean = sum(exact_t) / N
