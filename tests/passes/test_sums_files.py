@@ -251,6 +251,12 @@ def test_an_empty_range_is_no_error_and_past_the_end_is(here):
     assert add(rows=slice(10, 10)).n_samples == 10
 
 
+def test_an_empty_range_of_memory_keeps_the_ledger(here):
+    add(rows=slice(0, 100))
+    add(X, T, rows=slice(0, 0))
+    assert add(rows=slice(0, 100)).n_samples == 100
+
+
 def test_sums_of_another_model_are_never_added(here):
     add()
     before = (here / "sums.h5").read_bytes()
