@@ -1,0 +1,9 @@
+"""Folders to work in."""
+
+import pytest
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
