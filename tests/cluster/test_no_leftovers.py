@@ -1,6 +1,7 @@
 """Fits on one scheduler share no task, and leave none there, after a failure or an interrupt either."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import dask.array as da
@@ -38,9 +39,8 @@ def keys_on(client):
     def keys(dask_scheduler):
         return [key for key in map(str, dask_scheduler.tasks) if any(name in key for name in names)]
 
-    for _ in range(50):
-        if not (left := client.run_on_scheduler(keys)):
-            return []
+    end = time.monotonic() + 60
+    while (left := client.run_on_scheduler(keys)) and time.monotonic() < end:
         wait([client.submit(int, 0, pure=False)])
     return left
 

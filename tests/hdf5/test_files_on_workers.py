@@ -13,7 +13,7 @@ from daskelm import ELMRegressor, from_hdf5
 from daskelm.cli import cli
 from daskelm.data.from_hdf5 import check_visible
 from daskelm.exceptions import FileFormatError, FileMissingError
-from daskelm.hdf5.dataset import sizes_of_parts
+from daskelm.hdf5.dataset import _CLOCK_NS, sizes_of_parts
 from daskelm.hdf5.rows import open_rows
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -38,7 +38,9 @@ def test_workers_that_lack_a_source_are_told_before_any_work(client, tmp_path):
         raw("r.h5", ("x.bin", "y.bin"))
     os.chdir(folders[0])
     # Copies lay there before: by more than the clocks of files are coarse.
-    time.sleep(0.1)
+    newest = max(path.stat().st_ctime_ns for path in tmp_path.rglob("*"))
+    while time.time_ns() <= newest + 2 * _CLOCK_NS:
+        time.sleep(0.01)
     workers = list(client.scheduler_info()["workers"])
     before = client.run(os.getcwd)
     try:
