@@ -187,7 +187,7 @@ def test_workers_refuse_too(tls_cluster, ours):
     for address in addresses:
         host, port = address.removeprefix("tls://").split(":")
         with (
-            socket.create_connection((host, int(port)), timeout=10) as plain,
+            socket.create_connection((host, int(port)), timeout=60) as plain,
             pytest.raises(ssl.SSLError, match="(?i)certificate.required|handshake.failure"),
             context.wrap_socket(plain) as connection,
         ):
