@@ -21,6 +21,10 @@ settings.register_profile("full", max_examples=400, deadline=None, print_blob=Tr
 settings.load_profile(os.environ.get("DASKELM_CAMPAIGN", "dev"))
 
 
+# As modules with doctests they would all have the one name `conftest`.
+collect_ignore_glob = ["*conftest.py"]
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
