@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 
 from daskelm import ELMClassifier, ELMRegressor, HiddenLayer, NormalEquations, from_hdf5, load, make_hdf5
 from daskelm.cli import cli, main
-from daskelm.cli.errors import tell
+from daskelm.cli.errors import print_message
 from daskelm.cli.scheduler import Scheduler, connected
 from daskelm.cluster.client import current_client
 from daskelm.exceptions import IllConditionedWarning
@@ -665,7 +665,7 @@ def test_the_entry_point_is_the_command():
 
 def test_on_a_terminal_a_message_takes_the_place_of_the_progress(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    tell("error: one\nline")
+    print_message("error: one\nline")
     assert capsys.readouterr().err == "\r\033[Kdaskelm: error: one line\n"
 
 
@@ -727,7 +727,7 @@ def test_an_interrupt_ends_the_process_at_once(folder, model):
     task.send_signal(signal.SIGINT)
     status, out, err = finished(task)
     assert (status, out) == (130, "")
-    assert err.strip() == "daskelm: interrupted; the same command goes on from what is in the files."
+    assert err.strip() == "daskelm: interrupted; the same command continues from what is in the files."
     assert Path("sums.h5").read_bytes() == before
     assert "500 rows added, 100 were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
 
