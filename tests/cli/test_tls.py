@@ -202,7 +202,7 @@ def test_workers_refuse_too(tls_cluster, ours):
     ("line", "text"),
     {
         "--tls-cert {ours}/certificate.pem": "--tls-key are for a connection to --scheduler",
-        "--scheduler tcp://127.0.0.1:1 {tls}": "must begin with tls:// where .* got 'tcp://127.0.0.1:1', to which",
+        "--scheduler tcp://127.0.0.1:1 {tls}": "must begin with tls:// where .* got 'tcp://127.0.0.1:1', which",
         "--scheduler tls://127.0.0.1:1": "tls://127.0.0.1:1 needs certificates. Give --tls-ca-file and --tls-cert, and",
         "--scheduler tls://127.0.0.1:1 --tls-ca-file {ours}/ca.pem": "needs certificates",
         "--scheduler tls://127.0.0.1:1 --tls-ca-file none.pem": "'--tls-ca-file': File 'none.pem' does not exist",

@@ -335,7 +335,7 @@ REFUSED = {
     "text": (lambda: hpelm().train(X.astype(str), T), InputTypeError, "fX must hold numbers"),
     "complex": (lambda: hpelm().train(X * 1j, T), InputTypeError, "fX must hold numbers; got complex"),
     "NaN": (lambda: hpelm().train(X, T * np.nan), DataError, "must be finite; got NaN first in row 0"),
-    "istart": (lambda: hpelm().train(X, T, istart=N), DataError, "which has 300; got 300"),
+    "istart": (lambda: hpelm().train(X, T, istart=N), DataError, "one of the 300 rows of the data; got 300"),
     "negative istart": (lambda: hpelm().add_data(X, T, istart=-1), ParameterError, "istart must be an int >= 0"),
     "half a row": (lambda: hpelm().add_data(X, T, icount=0.5), ParameterError, "icount must be an int >= 0"),
     "nothing": (lambda: hpelm().train(X, T, icount=0), NotSolvedError, "no rows were added"),
@@ -985,7 +985,7 @@ def test_files_that_hpelm_may_have_normalised_are_refused(tmp_path):
         with h5py.File(path, "r+") as file:
             file["data"].attrs["mean"] = file["data"].attrs["std"] = value
         if refused:
-            with pytest.raises(DataError, match="nobody can know whether its rows are normalised"):
+            with pytest.raises(DataError, match="it is unknown whether its rows are normalised"):
                 normalize_hdf5(path, np.zeros(D), np.ones(D))
         else:
             normalize_hdf5(path, np.zeros(D), np.ones(D))
