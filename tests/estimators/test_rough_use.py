@@ -495,7 +495,7 @@ def test_sums_of_different_targets_never_add(tmp_path):
         classifier().initialize(X, classes=[1, 2, 3]).accumulate(X, three + 1, into=sums)
     with pytest.raises(IncompatibleSumsError, match=r"targets classes \[0, 1, 2\] and numbers"):
         regressor().initialize(X).accumulate(X, np.eye(3)[three], into=sums)
-    with pytest.raises(IncompatibleSumsError, match="must be of numbers; got classes"):
+    with pytest.raises(IncompatibleSumsError, match="their targets must be numbers; got classes"):
         regressor().initialize(X).solve(sums)
     with pytest.raises(IncompatibleSumsError, match="must be of this model's targets"):
         classifier().initialize(X, classes=[1, 2, 3]).solve(sums)
@@ -554,7 +554,7 @@ def test_predictions_never_overwrite_their_input(tmp_path):
     with pytest.raises(ParameterError, match="out: .* is one of the files that X is read from"):
         regressor().fit(X, Y).predict(x, out=x)
     np.testing.assert_array_equal(from_hdf5(x).compute(), X)
-    with pytest.raises(InputTypeError, match=r"out: .* labels of type <U3 are none.*predict_proba\(X, out=\.\.\.\)"):
+    with pytest.raises(InputTypeError, match=r"out: .* got labels of type <U3.*predict_proba\(X, out=\.\.\.\)"):
         classifier().fit(X, np.where(Y > 0, "yes", "no")).predict(x, out=tmp_path / "p.h5")
 
 

@@ -549,7 +549,7 @@ def test_sums_of_the_full_layer_are_refused_with_what_to_do(smaller, tmp_path, a
         model.save(tmp_path / "model.h5", sums=True)
         model = load(tmp_path / "model.h5")
     full.save(tmp_path / "sums.h5")
-    message = "of the full layer of 24 neurons .* of which this model has the 10 that select chose .* saved before"
+    message = "of the full layer of 24 neurons .* and this model has the 10 neurons that select chose .* saved before"
     for ask in (
         lambda: model.solve(tmp_path / "sums.h5"),
         lambda: model.select(full),
@@ -563,9 +563,9 @@ def test_sums_of_the_full_layer_are_refused_with_what_to_do(smaller, tmp_path, a
     # From 10 neurons to 3: both earlier layers are known.
     middle = model.normal_equations_
     model.select(n_neurons=3)
-    with pytest.raises(IncompatibleSumsError, match="full layer of 10 neurons .* has the 3 that select"):
+    with pytest.raises(IncompatibleSumsError, match="full layer of 10 neurons .* has the 3 neurons that select"):
         model.solve(middle)
-    with pytest.raises(IncompatibleSumsError, match=message.replace("the 10 that", "the 3 that")):
+    with pytest.raises(IncompatibleSumsError, match=message.replace("the 10 neurons", "the 3 neurons")):
         model.solve(full)
     with pytest.raises(IncompatibleSumsError, match="validation: they are of another hidden layer"):
         model.select(validation=ELMRegressor(5, alpha=1.0).fit(X, Y).normal_equations_)
@@ -658,7 +658,7 @@ def test_sums_that_do_not_fit_together(files):
     nothing = NormalEquations.zero(FULL.fingerprint, 24, 2)
     with pytest.raises(IncompatibleSumsError, match="validation: its n_targets must be those of sums, 2; got 1"):
         model.select(validation=of_one)
-    with pytest.raises(IncompatibleSumsError, match="validation: they must be of numbers; got classes"):
+    with pytest.raises(IncompatibleSumsError, match="validation: their targets must be numbers; got classes"):
         model.select(validation=sums_of(WORDS, slice(N, None)))
     with pytest.raises(IncompatibleSumsError, match="cannot add: n_targets"):
         model.select([model.normal_equations_, of_one], cv="files")
