@@ -1,4 +1,4 @@
-"""`ELMRegressor`: the scikit-learn face of layer, sums and solution for numbers."""
+"""`ELMRegressor`: a scikit-learn regressor made of layer, sums and solution."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         less the more rows there are. ``"gcv"`` chooses it by generalised cross-validation from the sums alone.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
-        that never varied enters none.
+        that never varied enters no drawn neuron.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     dtype : {None, "float32", "float64"}, default=None

@@ -11,7 +11,7 @@ import pytest
 from command import NEURONS, D, N, T, X, invoke, refused, run, write_data
 
 from daskelm import ELMRegressor, HiddenLayer, make_hdf5
-from daskelm.cli.errors import tell
+from daskelm.cli.errors import print_message
 
 MISTAKES = {
     "": "Missing command. See 'daskelm --help'.",
@@ -181,5 +181,5 @@ def test_warnings_are_told_in_one_line(folder):
 
 def test_on_a_terminal_a_message_takes_the_place_of_the_progress(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    tell("error: one\nline")
+    print_message("error: one\nline")
     assert capsys.readouterr().err == "\r\033[Kdaskelm: error: one line\n"

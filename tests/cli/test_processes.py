@@ -65,6 +65,6 @@ def test_an_interrupt_ends_the_process_at_once(folder, model):
     task.send_signal(signal.SIGINT)
     status, out, err = finished(task)
     assert (status, out) == (130, "")
-    assert err.strip() == "daskelm: interrupted; the same command goes on from what is in the files."
+    assert err.strip() == "daskelm: interrupted; the same command continues from what is in the files."
     assert Path("sums.h5").read_bytes() == before
     assert "500 rows added, 100 were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")

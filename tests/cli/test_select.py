@@ -79,7 +79,7 @@ def test_select_writes_the_model_and_can_be_run_again(folder, model):
     run("predict model.h5 X.h5 --out Y.h5")
     # Sums of the full layer are those of MODEL, and not of what has fewer neurons.
     run("select model.h5 'sums-?.h5' --neurons 9 --out small.h5")
-    assert "has the 9 that select chose" in refused("solve small.h5 'sums-?.h5'")
+    assert "has the 9 neurons that select chose" in refused("solve small.h5 'sums-?.h5'")
     run("solve model.h5 'sums-?.h5'")
 
 

@@ -158,7 +158,7 @@ def test_virtual_datasets_that_cannot_be_looked_through_are_refused(what):
     write("a0.h5", np.ones((8, 4)), maxshape=(None, None))
     with h5py.File("v.h5", "w") as file:
         h5py.h5d.create(file.id, b"data", h5py.h5t.NATIVE_DOUBLE, space, made)
-    with pytest.raises(FileFormatError, match=r"v\.h5: virtual dataset '/data' has .*cannot be told"):
+    with pytest.raises(FileFormatError, match=r"v\.h5: virtual dataset '/data' has .*cannot be checked"):
         from_hdf5("v.h5")
 
 

@@ -129,7 +129,7 @@ def test_files_that_hpelm_may_have_normalised_are_refused(tmp_path):
         with h5py.File(path, "r+") as file:
             file["data"].attrs["mean"] = file["data"].attrs["std"] = value
         if refused:
-            with pytest.raises(DataError, match="nobody can know whether its rows are normalised"):
+            with pytest.raises(DataError, match="it is unknown whether its rows are normalised"):
                 normalize_hdf5(path, np.zeros(D), np.ones(D))
         else:
             normalize_hdf5(path, np.zeros(D), np.ones(D))

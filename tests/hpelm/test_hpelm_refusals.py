@@ -65,7 +65,7 @@ REFUSED = {
     "text": (lambda: hpelm().train(X.astype(str), T), InputTypeError, "fX must hold numbers"),
     "complex": (lambda: hpelm().train(X * 1j, T), InputTypeError, "fX must hold numbers; got complex"),
     "NaN": (lambda: hpelm().train(X, T * np.nan), DataError, "must be finite; got NaN first in row 0"),
-    "istart": (lambda: hpelm().train(X, T, istart=N), DataError, "which has 300; got 300"),
+    "istart": (lambda: hpelm().train(X, T, istart=N), DataError, "one of the 300 rows of the data; got 300"),
     "negative istart": (lambda: hpelm().add_data(X, T, istart=-1), ParameterError, "istart must be an int >= 0"),
     "half a row": (lambda: hpelm().add_data(X, T, icount=0.5), ParameterError, "icount must be an int >= 0"),
     "nothing": (lambda: hpelm().train(X, T, icount=0), NotSolvedError, "no rows were added"),

@@ -139,7 +139,7 @@ def test_sums_that_do_not_fit_together(files):
     nothing = NormalEquations.zero(FULL.fingerprint, 24, 2)
     with pytest.raises(IncompatibleSumsError, match="validation: its n_targets must be those of sums, 2; got 1"):
         model.select(validation=of_one)
-    with pytest.raises(IncompatibleSumsError, match="validation: they must be of numbers; got classes"):
+    with pytest.raises(IncompatibleSumsError, match="validation: their targets must be numbers; got classes"):
         model.select(validation=sums_of(WORDS, slice(N, None)))
     with pytest.raises(IncompatibleSumsError, match="cannot add: n_targets"):
         model.select([model.normal_equations_, of_one], cv="files")

@@ -79,7 +79,7 @@ def test_sums_of_the_full_layer_are_refused_with_what_to_do(smaller, tmp_path, a
         model.save(tmp_path / "model.h5", sums=True)
         model = load(tmp_path / "model.h5")
     full.save(tmp_path / "sums.h5")
-    message = "of the full layer of 24 neurons .* of which this model has the 10 that select chose .* saved before"
+    message = "of the full layer of 24 neurons .* and this model has the 10 neurons that select chose .* saved before"
     for ask in (
         lambda: model.solve(tmp_path / "sums.h5"),
         lambda: model.select(full),
@@ -93,9 +93,9 @@ def test_sums_of_the_full_layer_are_refused_with_what_to_do(smaller, tmp_path, a
     # From 10 neurons to 3: both earlier layers are known.
     middle = model.normal_equations_
     model.select(n_neurons=3)
-    with pytest.raises(IncompatibleSumsError, match="full layer of 10 neurons .* has the 3 that select"):
+    with pytest.raises(IncompatibleSumsError, match="full layer of 10 neurons .* has the 3 neurons that select"):
         model.solve(middle)
-    with pytest.raises(IncompatibleSumsError, match=message.replace("the 10 that", "the 3 that")):
+    with pytest.raises(IncompatibleSumsError, match=message.replace("the 10 neurons", "the 3 neurons")):
         model.solve(full)
     with pytest.raises(IncompatibleSumsError, match="validation: they are of another hidden layer"):
         model.select(validation=ELMRegressor(5, alpha=1.0).fit(X, Y).normal_equations_)

@@ -28,7 +28,7 @@ def test_sums_of_different_targets_never_add(tmp_path):
         classifier().initialize(X, classes=[1, 2, 3]).accumulate(X, three + 1, into=sums)
     with pytest.raises(IncompatibleSumsError, match=r"targets classes \[0, 1, 2\] and numbers"):
         regressor().initialize(X).accumulate(X, np.eye(3)[three], into=sums)
-    with pytest.raises(IncompatibleSumsError, match="must be of numbers; got classes"):
+    with pytest.raises(IncompatibleSumsError, match="their targets must be numbers; got classes"):
         regressor().initialize(X).solve(sums)
     with pytest.raises(IncompatibleSumsError, match="must be of this model's targets"):
         classifier().initialize(X, classes=[1, 2, 3]).solve(sums)
