@@ -1,14 +1,14 @@
-# `make` lists the targets. They work in .venv, which is made, in the versions of constraints.txt, when it is needed.
+# `make` lists the targets. They use .venv, which is made when it is needed, with the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# Those that fail if they miss what the documentation claims.
+# These benchmarks fail if they miss what the documentation claims.
 VERDICTS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
             benchmarks/sums_contention.py benchmarks/prediction.py benchmarks/scaling.py benchmarks/selection.py \
             benchmarks/selected_models.py benchmarks/coverage.py
 HPELM := .venv-hpelm/bin/python
-# Pages that are generated for the API are made anew, so that none is left of what is gone.
+# Generated pages of the API are removed first, so that none is left of a name that no longer exists.
 SPHINX = rm -rf docs/generated && $(BIN)/sphinx-build --quiet -E -c docs
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ help:  ## List the targets
 demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
 	$(BIN)/python examples/flights.py
 
-test: .venv/.dev  ## Run the tests, with few random examples each; with a real Slurm too, where one is installed
+test: .venv/.dev  ## Run the tests, with few random examples each; also those with Slurm, where it is installed
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	@if [ -z "$(WITHOUT_SLURM)" ] && PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
 	    $(BIN)/pytest -m cluster tests/real_clusters/test_slurm.py; fi
@@ -29,7 +29,7 @@ test: .venv/.dev  ## Run the tests, with few random examples each; with a real S
 campaign: .venv/.dev  ## Run the property tests with many random examples each, and large tables of cases wholly
 	DASKELM_CAMPAIGN=full $(BIN)/pytest --numprocesses 2 -m "campaign or full"
 
-cluster: .venv/.dev .venv-docker/.done  ## Run the tests that need root and what .ci/packages installs, which `test` leaves out
+cluster: .venv/.dev .venv-docker/.done  ## Run the tests that `test` leaves out: they need root, and what .ci/packages installs
 	@command -v ip > /dev/null || { echo "cluster: the command ip is missing; as root: .ci/packages" >&2; exit 1; }
 	$(BIN)/pytest -m cluster tests/real_clusters
 
@@ -40,10 +40,10 @@ lint: .venv/.dev  ## Check style and layout
 types: .venv/.dev  ## Check types
 	$(BIN)/mypy
 
-docs: .venv/.dev  ## Build the site, warnings being errors: build/docs/index.html
+docs: .venv/.dev  ## Build the site, build/docs/index.html; warnings are errors
 	$(SPHINX) -W --keep-going -b html . build/docs
 
-links: .venv/.dev  ## Look whether the site's links to other sites lead somewhere, which needs the internet
+links: .venv/.dev  ## Check the site's links to other sites, which needs the internet
 	$(SPHINX) -b linkcheck . build/links
 
 verdicts: .venv/.dev  ## Run the benchmarks that fail if they miss what the documentation claims
@@ -53,11 +53,11 @@ bench: .venv/.dev speed verdicts  ## Run the benchmarks, about half an hour
 	$(BIN)/python benchmarks/profile_fit.py --json bench-output/profile.json
 	$(BIN)/python benchmarks/peers.py --json bench-output/peers.json --plot bench-output/peers.png
 
-speed: .venv/.dev .venv-hpelm/.done  ## Measure against the processor's limit, HP-ELM and dask arrays, in bench-output/
+speed: .venv/.dev .venv-hpelm/.done  ## Compare speed with the processor's limit, HP-ELM and dask arrays, in bench-output/
 	@mkdir -p bench-output
 	$(BIN)/python benchmarks/speed.py --hpelm $(HPELM) --json bench-output/speed.json --plot bench-output/speed.png
 
-grid: .venv/.dev .venv-hpelm/.done  ## The same for other inputs, neurons, precisions and layouts of files
+grid: .venv/.dev .venv-hpelm/.done  ## Compare speed for other inputs, neurons, precisions and layouts of files, in bench-output/
 	@mkdir -p bench-output
 	$(BIN)/python benchmarks/grid.py --hpelm $(HPELM) --json bench-output/grid.json --plot bench-output/grid.png
 
@@ -65,7 +65,7 @@ scaling: .venv/.dev  ## Measure how fits scale, with 1,000 dummy workers and 100
 	@mkdir -p bench-output
 	$(BIN)/python benchmarks/scaling.py --large --json bench-output/scaling.json --plot bench-output/scaling.png
 
-clean:  ## Remove all that was made, .venv too
+clean:  ## Remove all that make made, .venv too
 	rm -rf .venv .venv-docker .venv-hpelm docs/generated bench-output .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -76,13 +76,14 @@ clean:  ## Remove all that was made, .venv too
 	$(PIP) --editable '.[examples]'
 	@touch $@
 
-# HP-ELM in an environment of its own, to be measured beside.
+# HP-ELM has an environment of its own; benchmarks run it beside daskelm.
 .venv-hpelm/.done: benchmarks/hpelm.txt
 	$(PYTHON) -m venv .venv-hpelm
 	$(HPELM) -m pip install --quiet --disable-pip-version-check --requirement benchmarks/hpelm.txt
 	@touch $@
 
-# What docker/Dockerfile installs, for the tests of its services; after a change of the code alone, that alone anew.
+# Packages that docker/Dockerfile installs, for the tests of its services. If only the code of daskelm has changed,
+# only that is installed again.
 .venv-docker/.done: docker/Dockerfile docker/Dockerfile.dockerignore pyproject.toml constraints.txt \
                     tests/real_clusters/image.py $(wildcard daskelm/*.py daskelm/*/*.py)
 	$(PYTHON) tests/real_clusters/image.py .venv-docker

@@ -1,4 +1,4 @@
-"""Examples in docstrings write files; each runs in an empty folder of its own."""
+"""Examples in docstrings write files, so each docstring runs in an empty folder of its own."""
 
 import pytest
 

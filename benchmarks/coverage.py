@@ -1,8 +1,8 @@
-"""How many held-out rows lie within 1.645 standard deviations of their prediction: 90 % if noise were normal.
+"""Share of held-out rows within 1.645 standard deviations of their prediction: 90 % for normal noise.
 
-Random splits of each table, a quarter of the rows held out; daskelm with its defaults, `predict(X, return_std=True)`.
-Prints a Markdown table, with the standard deviation over splits; the exit status is 1 if on any table less than 85 % or
-more than 95 % of the held-out rows of all splits are covered.
+Each table is split at random several times, with a quarter of the rows held out. daskelm runs with its defaults and
+`predict(X, return_std=True)`. Prints a Markdown table, with the standard deviation over the splits. The exit status is
+1 if on any table less than 85 % or more than 95 % of the held-out rows of all splits are covered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from daskelm import ELMRegressor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from flights_data import build
 
-# Of a normal distribution, 90 % lie within as many standard deviations of its mean.
+# A normal variable lies within 1.645 standard deviations of its mean with a probability of 90 %.
 WIDTH, LEAST, MOST = 1.645, 0.85, 0.95
 QUICK = ("diabetes", "friedman1")
 HEAD = ("table", "rows", "within 1.645 std", "spread over splits", "std, mean", "RMSE")
@@ -31,7 +31,7 @@ HEAD = ("table", "rows", "within 1.645 std", "spread over splits", "std, mean", 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--splits", type=int, default=10, help="random splits of each table (default: %(default)s)")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="which ones (default: all)")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="tables (default: all)")
     parser.add_argument("--quick", action="store_true", help="two splits of two tables")
     options = parser.parse_args(argv)
     if options.quick:
@@ -51,14 +51,14 @@ def main(argv=None) -> int:
 
 
 def held_out(X, y, split):
-    """Part of the held-out quarter that is covered, its mean standard deviation and mean squared error."""
+    """Covered share of the held-out quarter, its mean standard deviation and its mean squared error."""
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=split)
     mean, std = ELMRegressor(random_state=split).fit(X, y).predict(X_test, return_std=True)
     return np.mean(np.abs(y_test - mean) <= WIDTH * std), std.mean(), np.mean(np.square(y_test - mean))
 
 
 def verdict(parts) -> bool:
-    """Whether the promise holds for these tables; prints those for which it does not."""
+    """True if the coverage of each table is within the limits; prints the tables where it is not."""
     missed = [f"{name}: {part:.1%}" for name, part in parts.items() if not LEAST <= part <= MOST]
     print("\n" + ("missed: " + "; ".join(missed) if missed else f"all between {LEAST:.0%} and {MOST:.0%}"))
     return not missed

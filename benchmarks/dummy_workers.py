@@ -1,8 +1,9 @@
-"""A real Dask scheduler with many dummy workers: they speak its protocol and compute nothing.
+"""A real Dask scheduler with many dummy workers, which speak its protocol and compute nothing.
 
-The scheduler has a process of its own, all workers share another, the client has a third, so that the processor time of
-each can be told. A dummy worker answers each task at once with a message that says how many bytes the result would
-have, "fetches" what a merge needs from elsewhere by counting its bytes, and counts how many leaves are in each sum.
+The scheduler has one process, all workers share a second one, and the client has a third, so that the processor time of
+each can be measured. A dummy worker answers each task at once, with a message that says how many bytes the result would
+have. When a merge needs results of other workers, it only counts their bytes. It also counts how many leaves are in
+each sum.
 """
 
 from __future__ import annotations
@@ -43,31 +44,31 @@ class Fleet:
     Parameters
     ----------
     address : str
-        Of the scheduler.
+        Address of the scheduler.
     partial_bytes : int
-        Bytes of a result of a task called gram or merge.
+        Bytes of the result of a gram or merge task.
     value : callable
-        Takes the number of leaves in a sum, gives what is handed out for it.
+        Function of the number of leaves in a sum; a worker sends its result when the sum is requested.
     """
 
     def __init__(self, address: str, partial_bytes: int, value: Callable[[int], object]):
         self.address, self.partial_bytes, self.value = address, partial_bytes, value
         self.workers: list[DummyWorker] = []
-        # Leaves in each sum.
+        # Number of leaves in each sum, by key.
         self.leaves: dict = {}
         self.counts: Counter = Counter()
         self.pool = ConnectionPool()
         self.versions = get_versions()
 
     async def start(self, n_workers: int) -> None:
-        """Register that many."""
+        """Register the workers at the scheduler."""
         for i in range(n_workers):
             worker = DummyWorker(self, f"dummy-{i}")
             await worker.start()
             self.workers.append(worker)
 
     async def beat(self) -> None:
-        """Heartbeats, at most 200 a second, as Dask has it."""
+        """Send heartbeats, at most 200 a second, as workers of Dask do."""
         scheduler = self.pool(self.address)
         while True:
             pause = max(len(self.workers) / 200 + 1, 0.5) / max(len(self.workers), 1)
@@ -86,7 +87,7 @@ class DummyWorker:
         self.data: dict = {}
         self.stream = BatchedSend(interval="2ms")
         self.address = ""
-        # What `distributed.worker.run` puts into functions that ask for the worker.
+        # Functions that `Client.run` starts may read the id of the worker.
         self.id = name
 
     async def start(self) -> None:
@@ -124,7 +125,7 @@ class DummyWorker:
         self.following = asyncio.create_task(self.follow(comm))
 
     async def follow(self, comm) -> None:
-        """What the scheduler tells this worker to do."""
+        """Handle the messages that the scheduler sends to this worker."""
         counts = self.fleet.counts
         with contextlib.suppress(OSError):
             while True:
@@ -137,11 +138,11 @@ class DummyWorker:
                         for key in message["keys"]:
                             self.data.pop(key, None)
                     elif op == "steal-request":
-                        # Tasks are done as soon as they come: there is nothing to give away.
+                        # Tasks are done as soon as they arrive, so there is none to give away.
                         self.send(op="steal-response", key=message["key"], state=None, id=message["stimulus_id"])
 
     def compute(self, message) -> None:
-        """Pretend: fetch what is missing, and have the result."""
+        """Pretend to run a task: count the bytes that it would fetch, and report it as finished."""
         fleet, key = self.fleet, message["key"]
         kind = (key[0] if isinstance(key, tuple) else key).partition("-")[0]
         missing = [other for other in message["who_has"] if other not in self.data]
@@ -152,7 +153,7 @@ class DummyWorker:
             fleet.counts[f"transfers: {moved}"] += 1
         if missing:
             self.send(op="add-keys", keys=missing, id="gather-dep")
-        # Only a layer is not a sum.
+        # Every input of a task is a sum, except the layer.
         sums = [other for other in message["who_has"] if not str(other).startswith("layer")]
         fleet.leaves[key] = 1 if kind == "gram" else sum(fleet.leaves[other] for other in sums)
         self.data[key] = fleet.partial_bytes
@@ -177,7 +178,7 @@ class DummyWorker:
         self.stream.send(message | {"stimulus_id": id})
 
     async def serve(self, comm) -> None:
-        """What clients and the scheduler ask this worker."""
+        """Answer requests of clients and of the scheduler."""
         with contextlib.suppress(OSError):
             while not comm.closed():
                 message = await comm.read()
@@ -205,14 +206,14 @@ _TYPE = dumps(dict)
 
 
 def facts() -> dict:
-    """Of this process: processor seconds, resident bytes now and at most."""
+    """Processor seconds of this process, and its resident bytes now and at most."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     found = {name: 1024 * int(re.search(rf"{name}:\s*(\d+) kB", status)[1]) for name in ("VmRSS", "VmHWM")}
     return {"cpu": time.process_time(), "resident": found["VmRSS"], "peak": found["VmHWM"]}
 
 
 async def _answer(pipe, counts) -> None:
-    """Tell `facts` and counts whenever asked, until told to stop."""
+    """Send `facts` and counts for each request, until a request is false."""
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, pipe.recv):
         pipe.send(facts() | {"counts": dict(counts)})
@@ -255,16 +256,16 @@ def _run(function, *arguments):
 
 
 class Simulation:
-    """Context with a scheduler and dummy workers, each in a process; `address` is the scheduler's.
+    """Context manager of a scheduler and dummy workers in two processes; `address` is the scheduler's.
 
     Parameters
     ----------
     n_workers : int
-        How many, of one thread each.
+        Number of dummy workers, of one thread each.
     partial_bytes : int
         Bytes of the result of each task.
     value : callable
-        Takes the number of leaves in a sum, gives the value; picklable.
+        Function of the number of leaves in a sum that gives the value of the sum; it must be picklable.
     """
 
     def __init__(self, n_workers: int, partial_bytes: int, value: Callable[[int], object]):

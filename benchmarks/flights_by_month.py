@@ -1,8 +1,8 @@
-"""Each month's arrival delays predicted in turn from the other eleven months, against linear ridge regression.
+"""Arrival delays of each month predicted from the other eleven months, against linear ridge regression.
 
-Both see the same predictors (`examples/flights_data.py`); daskelm runs with its defaults, refitted from nothing for
-each month: layer, scale of the inputs and penalty come from the eleven months alone. Prints a Markdown table; the exit
-status is 1 if the mean R2 of daskelm is not greater than that of ridge.
+Both models see the same predictors (`examples/flights_data.py`). daskelm runs with its defaults. It is fitted anew for
+each month, so that the layer, the scale of the inputs and the penalty come from the eleven months alone. Prints a
+Markdown table; the exit status is 1 if the mean R2 of daskelm is not greater than that of ridge.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ QUICK_ROWS = 6_000
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} flights: shows that it runs")
-    parser.add_argument("--seeds", type=int, default=1, help="average R2 over this many draws (default: %(default)s)")
-    parser.add_argument("--destinations", action="store_true", help="a column for each frequent destination as well")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} flights, to check that the script runs")
+    parser.add_argument("--seeds", type=int, default=1, help="draws to average R2 over (default: %(default)s)")
+    parser.add_argument("--destinations", action="store_true", help="add a column for each frequent destination")
     options = parser.parse_args(argv)
     X, y, month, columns = load(QUICK_ROWS if options.quick else None, options.destinations)
     print(f"{len(y):,} flights, {len(columns)} predictors known before departure, {options.seeds} draw(s) of neurons\n")
@@ -45,7 +45,7 @@ def load(n_rows, destinations):
 
 
 def by_month(X, y, month, seeds):
-    """R2 (12, 2) of ridge and of daskelm; prints a row of the table as each month is done."""
+    """R2 of ridge and of daskelm, (12, 2); prints the row of each month when it is done."""
     print("| month | flights | R2 ridge | R2 daskelm | s ridge | s daskelm |")
     print("|---|---:|---:|---:|---:|---:|")
     scores = []
@@ -64,7 +64,7 @@ def by_month(X, y, month, seeds):
 
 
 def summarise(scores) -> bool:
-    """Whether daskelm's mean is greater; prints the means."""
+    """True if daskelm's mean is greater; prints the means."""
     ridge, elm = scores.mean(axis=0)
     better = np.count_nonzero(scores[:, 1] > scores[:, 0])
     print(f"| mean | | {ridge:.4f} | {elm:.4f} | | |")

@@ -1,11 +1,13 @@
-"""How fast a fit is for other numbers of inputs and neurons, precisions and layouts of the files than speed.py has.
+"""Speed of a fit for other numbers of inputs and neurons, precisions and layouts of files than in speed.py.
 
-Numbers of neurons L = 100 to 4000 for 10, 100 and 784 inputs in float64 and chunks of 1,000 rows; for 100 inputs also
-in float32, in one contiguous piece, and compressed by gzip (numbers in steps of 1/1024, which gzip makes smaller). As
-many rows as T* says take about a second, at least 2 L and at most 400 MB. daskelm and plain dask arrays have a worker
-process of one thread per core, HP-ELM what it takes by itself; it is not tried beyond 2,000 neurons. They take turns;
-quoted are medians of ratios within a turn. Prints a Markdown table; with --json writes all figures, with --plot a
-picture.
+The layers have L = 100 to 4000 neurons. The files have 10, 100 or 784 inputs in float64 and chunks of 1,000 rows. For
+100 inputs there are three more forms: float32, one contiguous piece, and compressed by gzip (with numbers in steps of
+1/1024, which gzip makes smaller). The number of rows is that for which the limit T* of speed.py is about a second; it
+is at least 2 L, and the file at most 400 MB.
+
+daskelm and plain dask arrays have a worker process of one thread per core. HP-ELM uses the threads that it starts by
+itself, and runs with up to 2,000 neurons. The competitors take turns; the table has medians of the ratios within a
+turn. Prints a Markdown table; --json writes all figures, and --plot a picture.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ MOST_HPELM = 2000
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of file and of layer."""
+    """A form of the files and a size of the layer."""
 
     d: int
     L: int
@@ -38,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells, seconds that T* shall be, turns, and the size of the matrix product that T* is taken from."""
+    """Cells, the wanted seconds of T*, turns, and the size of the matrix product whose rate T* uses."""
 
     cells: tuple[Cell, ...]
     seconds: float
@@ -60,10 +62,10 @@ QUICK = Grid((Cell(10, 50), Cell(20, 100, "f4", "contiguous"), Cell(20, 100, lay
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     parser.add_argument("--hpelm", metavar="PYTHON", help="interpreter of an environment that has HP-ELM")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", metavar="FILE", help="draw them")
+    parser.add_argument("--plot", metavar="FILE", help="draw the figures")
     options = parser.parse_args(argv)
     grid = QUICK if options.quick else FULL
     facts = machine()
@@ -93,23 +95,23 @@ def main(argv=None) -> int:
 
 
 def n_rows(cell: Cell, work: float) -> int:
-    """Rows that take so many operations, to two digits."""
+    """Number of rows, to two digits, whose fit takes `work` operations."""
     n = work / (cell.L * (cell.L + 1) + 2 * cell.d * cell.L + 6 * cell.L)
     return int(float(f"{max(min(n, 4e8 / (8 * cell.d)), 2 * cell.L):.1e}"))
 
 
 def measure(folder: Path, cell: Cell, size: Size, hpelm: str | None) -> dict:
-    """Seconds of each turn, by name."""
+    """Seconds of each turn, by name of the competitor."""
     paths = make_files(folder, cell, size)
     rng = np.random.default_rng(cell.L)
     W, b = rng.standard_normal((cell.d, cell.L)) / np.sqrt(cell.d), rng.standard_normal(cell.L)
     np.savez(folder / "given.npz", W=W, b=b, c=size.n_targets, alpha=ALPHA)
     turns: dict = {}
-    # In single precision dask arrays sum in single too.
+    # With inputs in float32 plain dask arrays also sum in float32, so their weights may differ.
     only = replace(size, names=NAMES, tolerance=1e-8 if cell.dtype == "f8" else np.inf)
     for turn in range(size.n_turns + 1):
         seconds = one_turn(folder, {"f8": paths}, only, W, b, hpelm if cell.L <= MOST_HPELM else None)
-        # The first warms files, workers and libraries.
+        # The first turn loads files, workers and libraries, and is not counted.
         if turn:
             for name, value in seconds.items():
                 turns.setdefault(name, []).append(value)
@@ -117,7 +119,7 @@ def measure(folder: Path, cell: Cell, size: Size, hpelm: str | None) -> dict:
 
 
 def make_files(folder: Path, cell: Cell, size: Size) -> tuple[str, str]:
-    """Inputs and targets."""
+    """Write inputs and targets to two files, and return their paths."""
     rng = np.random.default_rng(0)
     X = np.round(rng.standard_normal((size.n_samples, size.n_features)) * 1024) / 1024
     T = np.tanh(X[:, : size.n_targets]) + 0.1 * rng.standard_normal((size.n_samples, size.n_targets))
@@ -145,7 +147,7 @@ def row(cell: Cell, size: Size, turns: dict) -> str:
 
 
 def plot(figures, path) -> None:
-    """Times of the limit against the number of neurons."""
+    """Draw the ratio of a fit's time to the limit against the number of neurons."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,13 +1,15 @@
-"""Error against time of a fit, beside scikit-learn's ways to a non-linear model: what each second buys.
+"""Error against time of a fit, beside the non-linear models of scikit-learn.
 
-Diamonds (53,940 rows), a made table of 50,000 rows (friedman1 with five inputs that do nothing), and the digits (1,797
-pictures of 64 pixels): squared error, of digits the part that is taken for another one, on a quarter of the rows over
-that of linear ridge, and seconds of `fit`, all from arrays in memory, inputs standardised for those that do not do it
-themselves. daskelm with 200 to 2,000 neurons; RBFSampler and Nystroem with as many components (width: 1 / number of
-inputs, as RBFSampler's "scale" has it for standardised inputs) before ridge with a penalty of 1e-3; scikit-learn's
-network, beyond 10,000 rows with early stopping, and its histogram gradient boosting, else with their defaults.
-They take turns, each turn with another split and seed; medians are quoted. Prints a Markdown table; with --json writes
-all figures, with --plot a picture.
+The tables are diamonds (53,940 rows), a made table of 50,000 rows (friedman1, where five inputs do nothing), and the
+digits (1,797 pictures of 64 pixels). The error is the squared error on a held-out quarter of the rows, or for digits
+the fraction of wrong labels, divided by that of linear ridge. Seconds are those of `fit` from arrays in memory. Inputs
+are standardised for the models that do not do so themselves.
+
+daskelm has 200 to 2,000 neurons. RBFSampler and Nystroem have as many components, with a width of 1 / number of inputs
+(as RBFSampler's "scale" for standardised inputs), before ridge with a penalty of 1e-3. scikit-learn's network has early
+stopping beyond 10,000 rows. The network and histogram gradient boosting have their defaults in all else. The models
+take turns, each turn with another split and seed; the table has medians. Prints a Markdown table; --json writes all
+figures, and --plot a picture.
 """
 
 from __future__ import annotations
@@ -37,16 +39,16 @@ from speed import machine
 from daskelm import ELMClassifier, ELMRegressor
 
 SIZES = (200, 500, 1000, 2000)
-# Okabe and Ito (2008).
+# The palette of Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00")
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     parser.add_argument("--turns", type=int, default=3, help="splits and seeds (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", metavar="FILE", help="draw them")
+    parser.add_argument("--plot", metavar="FILE", help="draw the figures")
     options = parser.parse_args(argv)
     n_rows, sizes, turns = (600, (20, 40), 1) if options.quick else (None, SIZES, options.turns)
     facts = machine()
@@ -78,7 +80,7 @@ def big_friedman1():
 
 
 class Family(NamedTuple):
-    """What takes part, and how far predictions are off."""
+    """Classes of models for one sort of target, and the function that gives their error."""
 
     elm: type
     ridge: type
@@ -102,7 +104,7 @@ def measure(X, y, family, sizes, n_turns) -> dict:
     for turn in range(n_turns):
         X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=turn)
         if family is NUMBERS:
-            # Networks need targets of their own scale; ratios of errors stay what they are.
+            # Networks need standardised targets; this changes no ratio of errors.
             y_train, y_test = ((part - y_train.mean()) / y_train.std() for part in (y_train, y_test))
         ridge = make_pipeline(StandardScaler(), family.ridge(1.0)).fit(X_train, y_train)
         beside = family.error(y_test, ridge.predict(X_test))
@@ -118,7 +120,7 @@ def measure(X, y, family, sizes, n_turns) -> dict:
 
 
 def models(family, sizes, shape, seed) -> dict:
-    """What takes part, by (name, size)."""
+    """Models by (name, size)."""
 
     def ridge(features):
         return make_pipeline(StandardScaler(), features, family.ridge(1e-3))
@@ -127,7 +129,7 @@ def models(family, sizes, shape, seed) -> dict:
     gamma = 1 / n_features
     out: dict = {("daskelm", L): family.elm(L, random_state=seed) for L in sizes}
     out |= {("RBFSampler", L): ridge(RBFSampler(gamma=gamma, n_components=L, random_state=seed)) for L in sizes}
-    # Its components are rows: there are no more.
+    # Nystroem takes rows for components, so it cannot have more components than rows.
     few = [L for L in sizes if n_rows >= L]
     out |= {("Nystroem", L): ridge(Nystroem(gamma=gamma, n_components=L, random_state=seed)) for L in few}
     network = family.network(early_stopping=n_rows > 10_000, random_state=seed)
@@ -137,7 +139,7 @@ def models(family, sizes, shape, seed) -> dict:
 
 
 def plot(figures, path) -> None:
-    """Error against time, a picture per table."""
+    """Draw error against time, with a panel for each table."""
     import matplotlib
 
     matplotlib.use("Agg")

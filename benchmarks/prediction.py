@@ -1,9 +1,9 @@
-"""How fast predictions stream from HDF5 to HDF5, beside the bare projection in memory: tanh(XW + b) B in NumPy.
+"""Rate of predictions from HDF5 to HDF5, beside the bare projection tanh(XW + b) B of NumPy in memory.
 
-200,000 x 100 float64, 1000 tanh neurons, three targets. NumPy works in blocks of 2,000 rows with all cores in each
-product; daskelm reads a file and writes one, on two worker processes of one thread started beforehand, and in this
-process's threads. They take turns; quoted are medians of the ratios of rates. The goal is 60 % of NumPy's rate; with
---strict the exit status is 1 if it is missed.
+There are 200,000 rows of 100 float64, 1000 tanh neurons and three targets. NumPy works in blocks of 2,000 rows, with
+all cores in each product. daskelm reads one file and writes another, on two worker processes of one thread that were
+started beforehand, and in threads of this process. They take turns; the table has medians of the ratios of rates. The
+goal is 60 % of NumPy's rate; with --strict the exit status is 1 if it is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GOAL = 0.6
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     parser.add_argument("--strict", action="store_true", help="fail if the goal is missed")
     options = parser.parse_args(argv)
     n_samples, n_features, n_neurons, n_turns = (2_000, 10, 50, 1) if options.quick else (200_000, 100, 1000, 5)
@@ -63,7 +63,7 @@ def main(argv=None) -> int:
                     timed("no client", lambda: model.predict(path, out=out))
                 check(out, Y)
                 if not turn:
-                    # The first warms files, workers and libraries.
+                    # The first turn loads files, workers and libraries, and is not counted.
                     for seconds in turns.values():
                         seconds.clear()
     print(f"{n_samples:,} x {n_features}, {n_neurons} neurons, {len(os.sched_getaffinity(0))} cores\n")
@@ -78,7 +78,7 @@ def main(argv=None) -> int:
 
 
 def in_numpy(X, W, b, B):
-    """The projection, as one writes it down."""
+    """The bare projection, without the intercept."""
     Y = np.empty((len(X), B.shape[1]))
     for start in range(0, len(X), 2_000):
         H = X[start : start + 2_000] @ W
@@ -88,7 +88,7 @@ def in_numpy(X, W, b, B):
 
 
 def check(path, Y) -> None:
-    """The file must hold the same predictions."""
+    """Raise an error if the file holds other predictions than Y."""
     with h5py.File(path) as file:
         if np.abs(file["data"][:] - Y).max() > 1e-8 * np.abs(Y).max():
             raise RuntimeError("the predictions differ")

@@ -1,11 +1,14 @@
-"""Where the time of a fit goes: the parts of a gram task, in one thread, as parts of what its operations must take.
+"""Where the time of a fit goes: parts of a gram task in one thread, relative to the time that its operations need.
 
-100,000 x 100 float64 from an HDF5 file, tanh neurons, three targets; fewer rows for more neurons. Each part is timed by
-itself in processor time, best of some turns, and divided by T* = N (L (L + 1) + 2 d L + 2 L c) / R, R being the rate of
-a large matrix product in the same thread. "not named" is the task less its parts: the columns of the targets, and what
-the parts lose by driving each other out of the cache. Dask and the solver are not in it: speed.py times whole fits. A
-second table has other ways to H'H, as parts of the time of the one that is used: a triangle in rectangular full packed
-form, which takes half the memory (LAPACK's dsfrk; Gustavson, Wasniewski, Dongarra, Langou 2010), and single precision.
+An HDF5 file has 100,000 rows of 100 float64 (fewer rows for more neurons) and three targets; the neurons are tanh. Each
+part is timed by itself, in processor time, as the best of several turns. It is divided by T* = N (L (L + 1) + 2 d L + 2
+L c) / R, where R is the rate of a large matrix product in the same thread. "not named" is the task less its parts: the
+columns of the targets, and the time lost because the parts displace each other's data from the cache. Dask and the
+solver are not included; speed.py times whole fits.
+
+A second table has two other ways to compute H'H, relative to the time of the one that is used. One is a triangle in
+rectangular full packed form, which takes half the memory (LAPACK's dsfrk; Gustavson, Wasniewski, Dongarra, Langou
+2010), the other single precision.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ PARTS = ("reading", "check of NaN", "digests", "XW", "bias", "tanh", "H'H", "not
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     options = parser.parse_args(argv)
     neurons, work, n_gemm = ((20, 50), 2e7, 200) if options.quick else ((200, 1000, 4000), 4e10, 3000)
@@ -63,7 +66,7 @@ def main(argv=None) -> int:
 
 
 def best(function, n_turns=5) -> float:
-    """Processor time of this thread."""
+    """Least processor time of this thread over some turns."""
     seconds = []
     for _ in range(n_turns):
         begin = time.thread_time()
@@ -73,13 +76,13 @@ def best(function, n_turns=5) -> float:
 
 
 def gemm_rate(n: int) -> float:
-    """Floating-point operations per second."""
+    """Floating-point operations per second of a matrix product in this thread."""
     A = np.random.default_rng(0).random((n, n))
     return 2 * n**3 / best(lambda: A @ A)
 
 
 def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int = 3) -> dict:
-    """Each part of T*, and the rows of a block."""
+    """Time of each part divided by T*, and the number of rows of a block."""
     rng = np.random.default_rng(L)
     N = int(min(100_000, work / L**2))
     table, targets = rng.standard_normal((N, d)), rng.standard_normal((N, c))
@@ -96,7 +99,7 @@ def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int
     step = block_rows(L, d)
     blocks = X.block_bounds(step)
     H, HH = rng.random((blocks[0][1], L + 1 + c)), np.zeros((L + 1 + c,) * 2)
-    # As the layer does: outputs that stay in the cache between the product and the activation.
+    # As in the layer, blocks are so small that outputs stay in the cache between product and activation.
     small = max(2**20 // (8 * L), 64)
     cached = [(a, min(a + small, N)) for a in range(0, N, small)]
     Z = rng.random((small, L + 1 + c))[:, :L]
@@ -123,7 +126,7 @@ def profile(folder: Path, L: int, rate: float, work: float, d: int = 100, c: int
 
 
 def products(L: int, work: float) -> dict:
-    """Time of other ways to H'H for one block, as parts of that of a square in double precision."""
+    """Time of other ways to compute H'H of one block, divided by that of a square in double precision."""
     rows = block_rows(L, 100)
     turns = range(max(int(work / (4 * rows * L**2)), 1))
     H = np.random.default_rng(0).random((rows, L))

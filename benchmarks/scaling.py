@@ -1,8 +1,9 @@
-"""How long a fit takes on many workers: a model, checked against runs with few workers and a real scheduler with many.
+"""Time of a fit on many workers: a model, checked against fits with few workers and a real scheduler with many.
 
-The model is in scaling_model.py, the dummy workers are in dummy_workers.py. Prints Markdown tables, and what is off:
-fits with no more workers than cores that take less than half or more than twice what the model says, and simulations in
-which more than 1.1 partial sums per worker cross the network. With --strict the exit status is 1 then.
+The model is in scaling_model.py, the dummy workers are in dummy_workers.py. Prints Markdown tables, and then a line for
+each result that is off: a fit with no more workers than cores that takes less than half or more than twice the
+predicted time, or a simulation in which more than 1.1 partial sums per worker cross the network. With --strict the exit
+status is 1 if there is such a line.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ from daskelm.sums.normal_equations import NormalEquations
 from daskelm.sums.provenance import Table, provenance_of
 
 ALPHA = 1e-3
-# Neurons of the simulated fit: 100,000 of its tasks are 6.3 * 10^9 rows.
+# Neurons of the simulated fit, whose 100,000 tasks have 6.3 * 10^9 rows.
 SIMULATED_NEURONS = 4000
 MAX_OFF = 2.0
 
 
 @dataclass(frozen=True)
 class Size:
-    """What to run: fits (rows, neurons, whether the penalty is chosen), simulations (workers, tasks), sizes."""
+    """Extent of a run: fits (rows, neurons, whether GCV chooses the penalty), simulations (workers, tasks), sizes."""
 
     n_features: int
     n_workers: tuple[int, ...]
@@ -82,13 +83,13 @@ QUICK = Size(10, (2,), ((4_000, 50, True),), 1, ((10, 500),), (20, 40, 80), 200)
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows and tasks: shows that it runs, proves nothing")
-    parser.add_argument("--strict", action="store_true", help="fail if the model is off by more than a factor of 2")
+    parser.add_argument("--quick", action="store_true", help="few rows and tasks, to check that the script runs")
+    parser.add_argument("--strict", action="store_true", help="fail if a result is off")
     parser.add_argument("--large", action="store_true", help="100,000 tasks on 1,000 dummy workers: some minutes more")
     parser.add_argument(
-        "--storage", type=float, default=20e9, metavar="BYTES", help="what shared storage gives a second"
+        "--storage", type=float, default=20e9, metavar="BYTES", help="bytes a second that shared storage gives"
     )
-    parser.add_argument("--simulations", metavar="FILE", help="take those that --json wrote to a file before")
+    parser.add_argument("--simulations", metavar="FILE", help="take simulations from a file of --json")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--plot", metavar="FILE", help="draw the model")
     options = parser.parse_args(argv)
@@ -112,7 +113,7 @@ def main(argv=None) -> int:
 
 
 def machine() -> dict:
-    """What it was measured on."""
+    """Processor, cores and versions of this machine."""
     cpu = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -147,14 +148,14 @@ def measure(folder: Path, size: Size, simulations: list[dict], storage: float) -
                 model = ELMRegressor(
                     [(n_neurons, "tanh")], alpha="gcv" if gcv else ALPHA, standardize=False, random_state=0
                 )
-                # The first warms files and workers.
+                # The first fit loads files and workers, and is not counted.
                 seconds = [
                     seconds_of(lambda model=model, paths=paths: model.fit(*paths)) for _ in range(size.n_repeats + 1)
                 ]
                 runs.append({"p": p, "N": n_samples, "L": n_neurons, "gcv": gcv, "seconds": seconds[1:]})
     messages = message_constants(simulations)
     solved = {name: value for name, value in solving.items() if name in Constants.__dataclass_fields__}
-    # No faster than its operations allow, whatever two noisy sizes say.
+    # Two noisy timings may make Cholesky seem faster than its operations allow, so that its time has a lower limit.
     solved["cholesky"] = max(solved["cholesky"], 1 / 3 / here["product"] / n_cores())
     constants = Constants(**here, **between, **messages, **solved, fixed=fixed, storage=storage)
     for run in runs:
@@ -172,10 +173,10 @@ def measure(folder: Path, size: Size, simulations: list[dict], storage: float) -
 
 
 def seconds_of(function) -> float:
-    """How long a call takes."""
+    """Seconds that a call takes."""
     begin = time.perf_counter()
     with warnings.catch_warnings():
-        # Random rows and few of them.
+        # Few random rows make HH ill-conditioned, which does not change the time.
         warnings.simplefilter("ignore", IllConditionedWarning)
         function()
     return time.perf_counter() - begin
@@ -194,7 +195,7 @@ def in_fresh_process():
 
 
 def make_files(folder: Path, n_samples: int, n_features: int, name: str) -> tuple[str, str]:
-    """Inputs and targets in chunks of 1,000 rows."""
+    """Write inputs and targets in chunks of 1,000 rows to two files, and return their paths."""
     paths = str(folder / f"X-{name}.h5"), str(folder / f"T-{name}.h5")
     if not os.path.exists(paths[0]):
         X = np.random.default_rng(0).standard_normal((n_samples, n_features))
@@ -205,7 +206,7 @@ def make_files(folder: Path, n_samples: int, n_features: int, name: str) -> tupl
 
 
 def worker_constants(X_path: str, T_path: str, neurons: tuple[int, int, int]) -> dict[str, float]:
-    """Rates of gram tasks and merging, in a worker, on one thread."""
+    """Rates of gram tasks and of merging, measured in a worker on one thread."""
     X, T = open_rows(X_path), open_rows(T_path)
     targets = RegressionTargets(N_TARGETS, "float64")
     origins = provenance_of(Table(X, T, None, targets)).origins
@@ -220,7 +221,7 @@ def worker_constants(X_path: str, T_path: str, neurons: tuple[int, int, int]) ->
         return min(seconds_of(lambda: task(layer)) for _ in range(5)) / n
 
     in_memory = [per_row(L) for L in neurons]
-    # Seconds of a row are a polynomial of L: what is done per row, per neuron, and per pair of neurons.
+    # Seconds of a row are a polynomial of L, with terms for the row, for each neuron and for each pair of neurons.
     pairs, per_neuron, _ = np.polyfit(neurons, in_memory, 2)
     few = max(d // 10, 1)
     middle = neurons[1]
@@ -240,7 +241,7 @@ def worker_constants(X_path: str, T_path: str, neurons: tuple[int, int, int]) ->
 
 
 def bandwidths(client, L: int) -> dict[str, float]:
-    """Bytes a second of packed sums from one worker to another, and to the client."""
+    """Bytes a second of packed sums, from one worker to another and to the client."""
     first, second = client.scheduler_info(n_workers=-1)["workers"]
     n = L * (L + 1) // 2
     between, to_client = [], []
@@ -264,7 +265,7 @@ def solved(sums, alpha):
 
 
 def solve_constants(L: int) -> dict[str, float]:
-    """Seconds to solve, and the most memory it takes, the sums too, in matrices of 8 L^2 bytes."""
+    """Constants of the time of solving, and its peak memory with the sums, in matrices of 8 L^2 bytes."""
     rng = np.random.default_rng(0)
     small, half, whole = (
         GramTask.of_rows(
@@ -275,14 +276,14 @@ def solve_constants(L: int) -> dict[str, float]:
     )
     found: dict = {"n_neurons": L}
     for name, alpha in (("cholesky", 1.0), ("eigen", "gcv")):
-        # Libraries are loaded and threads started, but nothing of that size is there before.
+        # This loads libraries and starts threads, but allocates nothing of the size to be measured.
         solved(small, alpha)
         reset_peak()
         before = facts()["resident"] - whole.packed.nbytes
         solved(whole, alpha)
         found[f"{name} matrices"] = (facts()["peak"] - before) / (8 * L**2)
         two, one = (min(seconds_of(partial(solved, sums, alpha)) for _ in range(3)) for sums in (whole, half))
-        # Of seconds = a L^3 + b L^2, at two sizes.
+        # The constants of seconds = a L^3 + b L^2 follow from the times at two sizes.
         cube = max((two - 4 * one) * 2 / L**3, 0.1 * two / L**3)
         found[name], found[f"{name}_square"] = cube, max(two - cube * L**3, 0.0) / L**2
     n_cells = 20_000
@@ -301,7 +302,7 @@ def solve_constants(L: int) -> dict[str, float]:
 
 
 def reset_peak() -> None:
-    """Give back freed memory, and let the kernel's high-water mark of this process begin anew."""
+    """Give back freed memory, and reset the kernel's high-water mark of this process."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
@@ -309,7 +310,7 @@ def reset_peak() -> None:
 
 
 class TimedClient(Client):
-    """Notes when graphs were sent."""
+    """A client that records when it began and when it ended to send each graph."""
 
     sent: list
 
@@ -321,7 +322,7 @@ class TimedClient(Client):
 
 
 def sums_of(fingerprint: str, L: int, c: int, n_leaves: int) -> NormalEquations:
-    """What a dummy worker hands out: sums of as many rows as there are leaves in it."""
+    """Sums that a dummy worker sends: all zero, with the number of leaves as the number of rows."""
     return replace(NormalEquations.zero(fingerprint, L, c), n_samples=n_leaves)
 
 
@@ -345,22 +346,22 @@ def simulated(p: int, n: int, d: int) -> dict:
     found["partials moved"] = workers.get("transfers: partial", 0)
     found["graph bytes"] = counts["scheduler"].pop("graph bytes")
     found["graphs"] = counts["scheduler"]["update-graph"]
-    told = sum(workers.get(op, 0) for op in ("compute-task", "free-keys", "remove-replicas", "steal-request"))
-    found["messages"] = sum(counts["scheduler"].values()) + told
+    to_workers = sum(workers.get(op, 0) for op in ("compute-task", "free-keys", "remove-replicas", "steal-request"))
+    found["messages"] = sum(counts["scheduler"].values()) + to_workers
     return found
 
 
 def taken_as_written(path: str) -> Hdf5Rows:
-    """Rows of a file whose chunks were never written, as if they were: the zeros that HDF5 fills in."""
+    """Rows of a file whose chunks were never written, read as the zeros that HDF5 fills in."""
     rows = open_rows(path)
     return replace(rows, parts=tuple(replace(part, holes=()) for part in rows.parts))
 
 
 def drive(address: str, p: int, n: int, d: int, folder: str) -> dict:
-    """The client's side of a simulation, in a process of its own: a fit on a file whose rows are not there."""
+    """The client of a simulation, in a process of its own: a fit from a file whose rows were never written."""
     L = SIMULATED_NEURONS
     block = block_rows(L, d)
-    # HDF5 allocates chunks when they are written: this file has any number of rows and takes no space.
+    # HDF5 allocates chunks when they are written, so this file may have any number of rows and takes no space.
     n_samples = n * math.ceil(rows_per_task(10**15, L, d, p) / block) * block
     paths = [os.path.join(folder, name) for name in ("X.h5", "T.h5")]
     for path, n_columns in zip(paths, (d, N_TARGETS), strict=True):
@@ -375,7 +376,7 @@ def drive(address: str, p: int, n: int, d: int, folder: str) -> dict:
         seconds, after = time.perf_counter() - begin, facts()
         built, sent = client.sent[0]
     if sums.n_samples != n:
-        raise RuntimeError(f"{sums.n_samples} leaves are in the sum, of {n}")
+        raise RuntimeError(f"the sum has {sums.n_samples} leaves instead of {n}")
     return {
         "N": n_samples,
         "L": L,
@@ -389,7 +390,7 @@ def drive(address: str, p: int, n: int, d: int, folder: str) -> dict:
 
 
 def message_constants(simulations) -> dict[str, float]:
-    """Seconds of the scheduler and the client for a task, from the simulations with the fewest and the most workers."""
+    """Seconds of the scheduler and the client per task, from the simulations with the fewest and the most workers."""
     first, last = simulations[0], simulations[-1]
     per_task = [run["scheduler cpu"] / (run["n"] + run["merges"]) for run in (first, last)]
     slope = max((per_task[1] - per_task[0]) / max(last["p"] - first["p"], 1), 0.0)
@@ -412,11 +413,11 @@ def table(heads, rows) -> None:
 
 
 def report(figures) -> list[str]:
-    """Print the tables; what is not as it should be."""
+    """Print the tables, and return a line for each result that is off."""
     facts_ = figures["machine"]
     print(f"{facts_['cpu']}, {facts_['cores']} cores, " + ", ".join(f"{k} {v}" for k, v in facts_["versions"].items()))
     off = []
-    print("\nSimulated: a real scheduler, workers that compute nothing\n")
+    print("\nSimulations: a real scheduler, with workers that compute nothing\n")
     heads = "workers,gram tasks,merges,graphs,build and send s,graph bytes per task,all s,scheduler ms per task,"
     heads += "client ms per task,client MiB,scheduler MiB,messages per task,partials moved"
     rows = []
@@ -431,9 +432,9 @@ def report(figures) -> list[str]:
             + [f"{run['messages'] / n_all:.1f}", f"{run['partials moved']:,}"]
         )
         if run["partials moved"] > 1.1 * (run["p"] - 1):
-            off.append(f"{run['partials moved']} partials moved with {run['p']} workers, wanted {run['p'] - 1}")
+            off.append(f"{run['partials moved']} partials moved with {run['p']} workers, instead of {run['p'] - 1}")
     table(heads.split(","), rows)
-    print(f"Fits with few workers on {facts_['cores']} cores, the fastest of several\n")
+    print(f"Fits with few workers on {facts_['cores']} cores, the fastest of several runs\n")
     rows = []
     for run in figures["runs"]:
         seconds = min(run["seconds"])
@@ -442,12 +443,12 @@ def report(figures) -> list[str]:
         rows.append([run["p"], f"{run['N']:,}", run["L"], solver, f"{run['predicted']:.2f}", f"{seconds:.2f}"])
         rows[-1].append(f"{share:.2f}")
         if run["p"] <= facts_["cores"] and not 1 / MAX_OFF <= share <= MAX_OFF:
-            off.append(f"{run['p']} worker(s), L = {run['L']}: {share:.2f} of what the model says")
+            off.append(f"{run['p']} worker(s), L = {run['L']}: {share:.2f} times the predicted time")
     table(["workers", "rows", "L", "solver", "predicted s", "measured s", "measured / predicted"], rows)
     print("Constants\n")
     table(["constant", "value"], [(name, f"{value:.3g}") for name, value in figures["constants"].items()])
     constants, d = Constants(**figures["constants"]), figures["n_features"]
-    print(f"By the model, {d} inputs, penalty chosen: seconds\n")
+    print(f"Seconds by the model, for {d} inputs, with the penalty chosen by GCV\n")
     rows = []
     for N, L, p in [(N, L, p) for N in (10**8, 10**10) for L in (200, 1000, 4000, 10_000) for p in (10, 100, 1000)]:
         terms = constants.terms(p, N, L, d)
@@ -462,13 +463,13 @@ def report(figures) -> list[str]:
         rows.append([f"{L:,}", f"{chol:,.1f}", memory[0], f"{eigen:,.1f}", memory[1]])
     table(["L", "Cholesky s", "GiB", "eigen s", "GiB"], rows)
     print(
-        f"Measured at L = {solving['n_neurons']}: {solving['cholesky matrices']:.1f} and "
-        f"{solving['eigen matrices']:.1f} matrices of 8 L^2 bytes at the most, the packed sums among them; the rest is "
+        f"Measured at L = {solving['n_neurons']}: at most {solving['cholesky matrices']:.1f} (Cholesky) and "
+        f"{solving['eigen matrices']:.1f} (eigen) matrices of 8 L^2 bytes, packed sums included. The rest is "
         "extrapolated."
     )
     return off
 
 
-# Other processes import this file.
+# Other processes import this file, and must not start a run.
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,7 +1,7 @@
-"""How long a fit takes: a formula, the constants that it needs, and which of its terms is the largest.
+"""Time of a fit: a formula, its constants, and which of its terms is the largest.
 
-With n gram tasks of N / n rows, m = ceil(n / p) of them one after the other on each of p workers of one thread, packed
-sums of P = 4 L (L + 1) + 8 L (c + 2) bytes, and merges of s partials each:
+There are n gram tasks of N / n rows. Each of p workers of one thread runs m = ceil(n / p) of them one after the other.
+Packed sums have P = 4 L (L + 1) + 8 L (c + 2) bytes, and a merge adds s of them:
 
     T         = start + max(compute + reading, storage, scheduler) + reduction + solve
     compute   = m (N / n) (L (L + 1 + 2 c) / R + L (e + 2 d / G)) + m P / M
@@ -12,11 +12,16 @@ sums of P = 4 L (L + 1) + 8 L (c + 2) bytes, and merges of s partials each:
     solve     = u L^3 + v L^2, with other u and v where the penalty is chosen
     start     = t_0 + p t_v + n t_b
 
-n, s and the cells of the ledger are those of daskelm. Measured in one worker: R, G (rates of products), e (an
-activation), D (reading with checks and digests), M (merging); B, B_c (bytes a second between workers, to the client);
-t_s, t_p, t_c, t_v, t_b (of the scheduler and the client, for a task, for a task and worker, ...) in the simulation;
-u, v (solving) and q (a cell of the ledger) here; t_0 is a fit of few rows. S, what all workers together can read
-from shared storage, is assumed.
+n, s and the number of cells of the ledger come from daskelm itself. The other constants are measured:
+
+* in one worker: R and G (rates of products), e (an activation), D (reading with checks and digests), M (merging);
+* between two workers and to the client: B and B_c (bytes a second);
+* in the simulation, in seconds: t_s (scheduler, per task), t_p (scheduler, per task and worker), t_c (client, per
+  task), t_v (client, per worker), t_b (client, to build and send a task);
+* in a process of its own: u and v (solving), q (a cell of the ledger);
+* with a fit of few rows: t_0.
+
+S, the rate at which all workers together can read from shared storage, is assumed.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ TERMS = ("compute", "reading", "storage", "scheduler", "reduction", "solve", "st
 
 @dataclass(frozen=True)
 class Constants:
-    """What the model needs to know of machines, in seconds, bytes, and operations per second."""
+    """Constants of the model: seconds, or bytes or operations per second."""
 
     product: float
     projection: float
@@ -60,7 +65,7 @@ class Constants:
     storage: float = 20e9
 
     def terms(self, p: int, N: int, L: int, d: int, c: int = N_TARGETS, *, gcv=True, cores=None) -> dict[str, float]:
-        """Seconds of each term; `cores` where there are fewer of them than workers."""
+        """Seconds of each term; give `cores` if there are fewer cores than workers."""
         n, s, P = n_tasks(N, L, d, p), split_every(L), 4 * L * (L + 1) + 8 * L * (c + 2)
         merges = (n - 1) / (s - 1)
         busy = min(p, cores or p)
@@ -88,28 +93,28 @@ class Constants:
         return self.cholesky * L**3 + self.cholesky_square * L**2
 
     def seconds(self, *args, **kwargs) -> float:
-        """All terms together."""
+        """Seconds of the whole fit."""
         t = self.terms(*args, **kwargs)
         working = max(t["compute"] + t["reading"], t["storage"], t["scheduler"])
         return working + t["reduction"] + t["solve"] + t["start"]
 
 
 def n_tasks(N: int, L: int, d: int, p: int) -> int:
-    """Gram tasks that daskelm makes of N rows."""
+    """Number of gram tasks that daskelm makes of N rows."""
     block = block_rows(L, d)
     return math.ceil(N / (math.ceil(rows_per_task(N, L, d, p) / block) * block))
 
 
 def cell_rows(d: int, c: int) -> int:
-    """Rows of a cell of the ledger."""
+    """Number of rows of a cell of the ledger."""
     X, y = (Hdf5Rows((), 0, 0, 2, n_columns, np.dtype(float)) for n_columns in (d, c))
     return Table(X, y, None, RegressionTargets(c, "float64")).cell_rows
 
 
 def limiting(constants, p, N, L, d) -> str:
-    """The term that takes the most time, of those that add up."""
+    """Name of the term that takes the most time, among terms that follow one another."""
     t = constants.terms(p, N, L, d)
-    # What the client and the scheduler do before the first task.
+    # The start is work of the client and the scheduler, too.
     t["scheduler"] += t.pop("start")
     working = {"compute": t["compute"] + t["reading"], "storage": t["storage"], "scheduler": t["scheduler"]}
     most = max(working, key=working.__getitem__)

@@ -1,4 +1,4 @@
-"""Draws what the model of scaling_model.py says, and what was measured."""
+"""Pictures of the model in scaling_model.py, and of what was measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = {"compute": "#4c8cc4", "reading": "#56b08c", "storage": "#a6cf6a", "sc
 
 
 def plot(figures, path) -> None:
-    """Predicted and measured; terms against workers; what takes the most time, and the time."""
+    """Draw terms against workers, measured against predicted times, and two maps of the largest term."""
     constants, d = Constants(**figures["constants"]), figures["n_features"]
     fig, axes = plt.subplots(2, 2, figsize=(11, 8.6), layout="constrained")
     draw_terms(axes[0, 0], constants, 10**10, 1000, d)
@@ -29,7 +29,7 @@ def plot(figures, path) -> None:
 
 
 def draw_check(ax, figures) -> None:
-    """Fits with few workers, and simulations with many."""
+    """Draw measured against predicted times of fits with few workers and simulations with many."""
     for p, marker in ((1, "o"), (2, "s"), (4, "^")):
         runs = [run for run in figures["runs"] if run["p"] == p]
         measured = [min(run["seconds"]) for run in runs]
@@ -56,7 +56,7 @@ def draw_check(ax, figures) -> None:
 
 
 def draw_terms(ax, constants, N, L, d) -> None:
-    """Each term against the number of workers."""
+    """Draw each term against the number of workers."""
     workers = np.unique(np.geomspace(1, 1000, 91).round().astype(int))
     terms = [constants.terms(int(p), N, L, d) for p in workers]
     last = {}
@@ -64,7 +64,7 @@ def draw_terms(ax, constants, N, L, d) -> None:
         seconds = [t[name] for t in terms]
         ax.plot(workers, seconds, color=colour, lw=2.4)
         last[name] = seconds[-1]
-    # Names beside the ends of their lines, none upon another.
+    # Names stand beside the ends of their lines, moved apart where they would overlap.
     height = 0.0
     for name in sorted(last, key=last.__getitem__):
         height = max(last[name], 2.0 * height)
@@ -78,7 +78,7 @@ def draw_terms(ax, constants, N, L, d) -> None:
 
 
 def draw_map(ax, constants, N, d) -> None:
-    """Which term takes the most time, by colour, and lines of equal time."""
+    """Draw the term that takes the most time, by colour, and lines of equal time."""
     workers = np.unique(np.geomspace(1, 1000, 181).round().astype(int))
     neurons = np.geomspace(100, 30_000, 160).astype(int)
     names = list(COLOURS)
@@ -95,7 +95,7 @@ def draw_map(ax, constants, N, d) -> None:
     for i, name in enumerate(names):
         here = which == i
         if here.mean() > 0.03:
-            # At the place of the region that is the deepest inside.
+            # The name stands at the point that is farthest from the border of its region.
             depth = scipy.ndimage.distance_transform_edt(np.pad(here, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(np.argmax(depth), depth.shape)
             words = {

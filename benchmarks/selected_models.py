@@ -1,12 +1,17 @@
 """Whether choosing pays: held-out errors of ELMRegressorCV and ELMClassifierCV, the defaults, and GridSearchCV.
 
-Each table is split ten times at random, a quarter held out, another layer drawn in each: inputs passed through and up
-to 400 `tanh`, of which the grid takes 25 to all. GridSearchCV has the same layers and folds over the plain estimator,
-refitting for each of four penalties and three sizes, on tables of up to 2,000 rows. Squared error (Brier score of
-classes), relative to that of the defaults on the same split: exp of the mean of the log-ratios, in brackets twice their
-standard error. Prints a Markdown table; the exit status is 1 if a choice made by daskelm is worse than the defaults, or
-the one by five folds worse than that of GridSearchCV by the same folds, by more than that noise and by more than 1 %. A
-second table has the layer pruned to a third of its neurons, relative to all of them, the penalty by GCV in both.
+Each table is split ten times at random, with a quarter of the rows held out and another layer drawn for each split. The
+layer passes the inputs through and has up to 400 `tanh`; the grid has sizes from 25 `tanh` to all of them. GridSearchCV
+has the same layers and folds. It fits the plain estimator for each of four penalties and three sizes, on tables of up
+to 2,000 rows.
+
+Figures are squared errors (Brier scores for classes) relative to those of the defaults on the same split: exp of the
+mean of the log-ratios, with twice their standard error in brackets. The exit status is 1 if a choice made by daskelm is
+worse than the defaults, or the choice by five folds is worse than that of GridSearchCV by the same folds. Worse means
+by more than that noise and by more than 1 %.
+
+A second table has the layer pruned to a third of its neurons, relative to all of them, with the penalty by GCV in both.
+Prints both as Markdown.
 """
 
 from __future__ import annotations
@@ -83,7 +88,7 @@ def flights():
 
 
 def one_split(X, y, classes, split) -> tuple[dict, int]:
-    """Squared errors per held-out row by way, and the number of neurons that five folds chose."""
+    """Squared error per held-out row by way of choosing, and the number of neurons that five folds chose."""
     labels = y if classes else None
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=split, stratify=labels)
     plain, choosing = (ELMClassifier, ELMClassifierCV) if classes else (ELMRegressor, ELMRegressorCV)

@@ -1,10 +1,10 @@
-"""How long it takes to choose the penalty and the number of neurons by cross-validation, in plain fits.
+"""Time to choose the penalty and the number of neurons by cross-validation, relative to one plain fit.
 
-`ELMRegressorCV` tries 20 penalties and 10 numbers of neurons on 5 folds, beside one fit of `ELMRegressor` with a given
-penalty, on 200,000 rows of 100 float64 in HDF5, with one worker process of one thread per core. They take turns; quoted
-is the median of the ratios within a turn. scikit-learn's `GridSearchCV` makes one fit for each of the 1,000 models and
-scores it: a few of them are made, its scores are compared, and its time for all is estimated from those. The exit
-status is 1 if the scores differ by more than 1e-8; with --strict also if the ratio is larger than 1.5.
+`ELMRegressorCV` tries 20 penalties and 10 numbers of neurons on 5 folds. It takes turns with one fit of `ELMRegressor`
+with a given penalty; the table has the median of the ratios within a turn. Both read 200,000 rows of 100 float64 from
+HDF5, with one worker process of one thread per core. scikit-learn's `GridSearchCV` would fit and score each of the
+1,000 models. The script makes a few of these fits, compares the scores, and estimates the time for all. The exit status
+is 1 if scores differ by more than 1e-8; with --strict also if the ratio is larger than 1.5.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ QUICK = Size(2_000, 10, 40, 4, 3, 3, 1)
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing of the time")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     parser.add_argument("--strict", action="store_true", help="fail if the goal is missed")
     options = parser.parse_args(argv)
     size = QUICK if options.quick else FULL
@@ -73,7 +73,7 @@ def main(argv=None) -> int:
 
 
 def take_turns(paths, size: Size, neurons: Neurons, alphas, sizes) -> list[dict]:
-    """Seconds of each, and the model chosen, by turn."""
+    """Seconds of both fits, and the model chosen, by turn."""
     plain = ELMRegressor(neurons, alpha=1.0, standardize=False)
     chosen = ELMRegressorCV(neurons, alphas=alphas, n_neurons=sizes, cv=size.n_folds, standardize=False)
     turns = []
@@ -90,18 +90,18 @@ def take_turns(paths, size: Size, neurons: Neurons, alphas, sizes) -> list[dict]
                 begin = time.perf_counter()
                 model.fit(*paths)
                 seconds[name] = time.perf_counter() - begin
-            # The first warms files, workers and libraries.
+            # The first turn loads files, workers and libraries, and is not counted.
             if turn:
                 turns.append(seconds)
     return turns
 
 
 def grid_search(X, y, size: Size, W, b, alphas, sizes, chosen: ELMRegressorCV) -> tuple[list[float], float]:
-    """Seconds of a few of scikit-learn's models, evenly over the numbers of neurons, and how far their scores are."""
+    """Seconds of a few of scikit-learn's models, and the largest difference of their scores from ours."""
     seconds, differences = [], []
     results = chosen.cv_results_
     for i, n in enumerate(sizes):
-        # A middle size stands for all where there are many.
+        # Where there are many sizes, the first, the middle and the last one stand for all.
         if len(sizes) > 4 and i not in (0, len(sizes) // 2, len(sizes) - 1):
             continue
         alpha = alphas[(7 * i) % len(alphas)]

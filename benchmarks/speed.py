@@ -1,11 +1,13 @@
-"""How fast a fit is, beside the processor's limit, HP-ELM, and plain dask arrays, in one run.
+"""Speed of a fit, beside the processor's limit, HP-ELM and plain dask arrays, in one run.
 
-Each reads 200,000 x 100 float64 from an HDF5 file in chunks of 1,000 rows, and solves for the same tanh neurons, three
-targets and penalty. They take turns; quoted are medians of the ratios within a turn. The limit is T* = (N (L (L + 1) +
-2 d L + 2 L c) + L^3 / 3) / R, with R the best of five dgemm of 4096 on all cores in the same turn. daskelm and the dask
-arrays have one worker process of one thread per core, started beforehand; HP-ELM has what it takes by itself. Prints a
-Markdown table and the goals that were missed; with --json and --plot writes the figures and a picture. With --strict
-the exit status is 1 if a goal is missed; on a machine that does other work too they may be.
+Each competitor reads 200,000 rows of 100 float64 from an HDF5 file in chunks of 1,000 rows, and solves for the same
+tanh neurons, three targets and penalty. They take turns; the table has medians of the ratios within a turn. The limit
+is T* = (N (L (L + 1) + 2 d L + 2 L c) + L^3 / 3) / R, where R is the best rate of five dgemm of 4096 on all cores in
+the same turn. daskelm and the dask arrays have one worker process of one thread per core, started beforehand. HP-ELM
+uses the threads that it starts by itself.
+
+Prints a Markdown table and the goals that were missed; --json writes the figures, and --plot a picture. With --strict
+the exit status is 1 if a goal is missed, which can happen on a machine that does other work too.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from daskelm import ELMRegressor, Neurons, __version__, from_hdf5
 from daskelm.exceptions import IllConditionedWarning
 
 ALPHA = 1e-3
-# Goals on two cores, by L: times faster than HP-ELM, most of T*, times faster than dask arrays.
+# Goals on two cores, by L: HP-ELM's time / ours at least, ours / T* at most, dask arrays' / ours at least.
 GOALS = {200: (3.5, 2.0, 1.3), 1000: (2.5, 1.3, 1.3), 2000: (2.2, 1.2, 1.3)}
 LEAST_WITHOUT_CLIENT, LEAST_FLOAT32, MOST_DEFAULT = 0.85, 0.95, 1.25
 HPELM = """
@@ -53,7 +55,7 @@ print(seconds)
 
 @dataclass(frozen=True)
 class Size:
-    """Rows, inputs, targets, numbers of neurons, turns, the size of T*'s product, who takes part, and tolerance."""
+    """Rows, inputs, targets, numbers of neurons, turns, the size of T*'s product, competitors, and tolerance."""
 
     n_samples: int
     n_features: int
@@ -71,12 +73,12 @@ QUICK = Size(4_000, 20, 3, (50, 100), 1, 256)
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
-    parser.add_argument("--neurons", type=int, nargs="+", metavar="L", help="other numbers of neurons")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
+    parser.add_argument("--neurons", type=int, nargs="+", metavar="L", help="numbers of neurons to measure")
     parser.add_argument("--strict", action="store_true", help="fail if a goal is missed")
     parser.add_argument("--hpelm", metavar="PYTHON", help="interpreter of an environment that has HP-ELM")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", metavar="FILE", help="draw them")
+    parser.add_argument("--plot", metavar="FILE", help="draw the figures")
     options = parser.parse_args(argv)
     size = QUICK if options.quick else FULL
     if options.neurons:
@@ -94,7 +96,7 @@ def main(argv=None) -> int:
 
 
 def machine() -> dict:
-    """What it was measured on."""
+    """Processor, cores and versions of this machine."""
     cpu = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -111,7 +113,7 @@ def n_cores() -> int:
 
 
 def measure(folder: Path, size: Size, hpelm: str | None) -> dict:
-    """Seconds of each turn, by number of neurons and name."""
+    """Seconds of each turn, by number of neurons and name of the competitor."""
     paths = {dtype: make_files(folder, size, dtype) for dtype in ("f8", "f4")}
     figures: dict = {}
     with (
@@ -128,7 +130,7 @@ def measure(folder: Path, size: Size, hpelm: str | None) -> dict:
             turns: dict = {}
             for turn in range(size.n_turns + 1):
                 seconds = one_turn(folder, paths, size, W, b, hpelm)
-                # The first warms files, workers and libraries.
+                # The first turn loads files, workers and libraries, and is not counted.
                 if turn:
                     for name, value in seconds.items():
                         turns.setdefault(name, []).append(value)
@@ -137,7 +139,7 @@ def measure(folder: Path, size: Size, hpelm: str | None) -> dict:
 
 
 def make_files(folder: Path, size: Size, dtype: str) -> tuple[str, str]:
-    """Inputs and targets in chunks of 1,000 rows."""
+    """Write inputs and targets in chunks of 1,000 rows to two files, and return their paths."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((size.n_samples, size.n_features))
     T = np.tanh(X[:, : size.n_targets]) + 0.1 * rng.standard_normal((size.n_samples, size.n_targets))
@@ -172,13 +174,13 @@ def one_turn(folder, paths, size, W, b, hpelm) -> dict:
     narrow = [Neurons("tanh", W.astype("f4"), b.astype("f4"))]
     all_single = ELMRegressor(narrow, alpha=ALPHA, standardize=False, fit_intercept=False, gram_dtype="float32")
     with warnings.catch_warnings():
-        # The penalty is below what rounding takes, and is raised: the time is the same.
+        # The penalty is raised, since it is below the rounding of these sums. The time is the same.
         warnings.simplefilter("ignore", IllConditionedWarning)
         timed("all float32", lambda: all_single.fit(*paths["f4"]).coef_.T)
     timed("default", lambda: ELMRegressor(L, random_state=0).fit(*paths["f8"]).coef_.T)
     if hpelm:
         words = [hpelm, "-c", HPELM, *paths["f8"], str(folder / "given.npz"), str(folder / "B.npy")]
-        # Dask limits the threads of what is started from here on; HP-ELM shall have all cores.
+        # Dask sets variables that limit threads of new processes, and HP-ELM may use all cores.
         free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
         done = subprocess.run(words, capture_output=True, text=True, check=True, env=free)
         seconds["HP-ELM"] = float(done.stdout.split()[-1])
@@ -199,7 +201,7 @@ def gemm_rate(n: int) -> float:
 
 
 def with_dask_arrays(x: str, t: str, W, b):
-    """The textbook, chunk by chunk."""
+    """Weights by the textbook's formula on dask arrays, chunk by chunk."""
     X, T = from_hdf5(x), from_hdf5(t)
     T = T.rechunk({0: X.chunks[0]})
     H = X.map_blocks(lambda block: np.tanh(block @ W + b), chunks=(X.chunks[0], (len(b),)), dtype=float)
@@ -208,12 +210,12 @@ def with_dask_arrays(x: str, t: str, W, b):
 
 
 def ratio(turns, above, below) -> float:
-    """Median over the turns."""
+    """Median over the turns of the ratio of two times."""
     return statistics.median(a / b for a, b in zip(turns[above], turns[below], strict=True))
 
 
 def report(figures, size) -> list[str]:
-    """Print the table; what misses its goal."""
+    """Print the table, and return a line for each goal that was missed."""
     facts = machine()
     print(f"{facts['cpu']}, {facts['cores']} cores, " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()))
     print(f"{size.n_samples:,} x {size.n_features}, {size.n_targets} targets, {size.n_turns} turn(s)\n")
@@ -243,7 +245,7 @@ def report(figures, size) -> list[str]:
     return missed
 
 
-# What is drawn, with colours of Okabe and Ito (2008); the others lie on daskelm's own line.
+# Lines of the picture, in colours of Okabe and Ito (2008); all other times lie on daskelm's own line.
 DRAWN = {
     "HP-ELM": "#CC79A7",
     "dask.array": "#E69F00",
@@ -254,7 +256,7 @@ DRAWN = {
 
 
 def plot(figures, path) -> None:
-    """Times of a fit over the limit in double precision, against the number of neurons."""
+    """Draw times of a fit, divided by the limit in double precision, against the number of neurons."""
     import matplotlib
 
     matplotlib.use("Agg")

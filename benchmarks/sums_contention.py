@@ -1,8 +1,8 @@
-"""What it costs that many processes add to one sums file: lock, read, add, write, sync and rename.
+"""Cost of many processes that add to one sums file: lock, read, add, write, sync and rename.
 
-Eight processes at once add their ranges of rows, each to a file of its own, and then all to one file. The same work is
-done in both, at the same number of processes; the difference is what waiting for the lock and reading what others
-added costs. Prints a Markdown table; the exit status is 1 if the median cost is above 20 %.
+Eight processes at once add their ranges of rows, first each to a file of its own, and then all to one file. Both runs
+do the same work with the same number of processes. The difference is the cost of waiting for the lock and of reading
+what other processes added. Prints a Markdown table; the exit status is 1 if the median cost is above 20 %.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-# Before NumPy: one thread per process, and none that a forked process would miss.
+# This comes before NumPy is imported. Each process has one thread, since a fork does not copy other threads.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
@@ -29,7 +29,7 @@ N_PROCESSES = 8
 
 @dataclass(frozen=True)
 class Size:
-    """Rows in one range, ranges of one process, neurons, and how often all is measured."""
+    """Rows of a range, ranges of a process, neurons, and number of repeats."""
 
     n_rows: int
     n_ranges: int
@@ -43,7 +43,7 @@ QUICK = Size(200, 2, 20, 1)
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     quick = parser.parse_args(argv).quick
     size = QUICK if quick else FULL
     print(f"{N_PROCESSES} processes, {size.n_ranges} ranges of {size.n_rows:,} rows each, {size.n_neurons} neurons\n")
@@ -71,7 +71,7 @@ def main(argv=None) -> int:
 
 
 def make_files(size: Size) -> None:
-    """Predictors and targets, and a model with neurons."""
+    """Write predictors, targets, and a model with neurons."""
     n_rows = N_PROCESSES * size.n_ranges * size.n_rows
     X = np.random.default_rng(0).standard_normal((n_rows, 10))
     make_hdf5(X, "X.h5")
@@ -90,7 +90,7 @@ def timed(shares, size: Size) -> float:
 
 
 def start(i: int, into: str, size: Size) -> int:
-    """Id of a process that adds its ranges."""
+    """Start a process that adds its ranges, and return its id."""
     pid = os.fork()
     if pid:
         return pid

@@ -1,9 +1,10 @@
 """Peak memory of Dask workers while an estimator is fitted from an HDF5 file that is larger than their memory.
 
-Fits N rows and then 4 N rows, each on a fresh cluster of two worker processes, and reads the peak resident size that
-the system noted for each worker (VmHWM, Linux). Then the same with 4,000 neurons on one worker, beyond what it held
-before, in packed triangles of HH and one block of H and X. Prints Markdown tables; the exit status is 1 if four times
-the rows need more than 1.15 times the memory, or a worker more than 4.5 triangles and a block.
+The script fits N rows and then 4 N rows, each on a fresh cluster of two worker processes. It reads the peak resident
+size that the system recorded for each worker (VmHWM, Linux). It does the same with 4,000 neurons on one worker. There
+it subtracts what the worker held before and one block of H and X, and counts the rest in packed triangles of HH. Prints
+Markdown tables; the exit status is 1 if four times the rows need more than 1.15 times the memory, or a worker needs
+more than 4.5 triangles and a block.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Size:
-    """Rows of the smaller run, the memory limit of a worker in bytes; rows and neurons of the wide one."""
+    """Rows of the smaller run, memory limit of a worker in bytes, rows and neurons of the run with a wide layer."""
 
     n_rows: int
     limit: int
@@ -46,7 +47,7 @@ QUICK = Size(50_000, 768 * MIB, 2_000, 300)
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a small file: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="a small file, to check that the script runs")
     size = QUICK if parser.parse_args(argv).quick else FULL
     print("| rows | MiB read | limit per worker, MiB | MiB before | peak per worker, MiB | fit, s |")
     print("|---:|---:|---:|---:|---:|---:|")
@@ -83,7 +84,7 @@ def peak_memory(X: str, y: str, n_rows: int, limit: int) -> int:
         ELMRegressor(random_state=0).fit(from_hdf5(X, rows=rows), from_hdf5(y, rows=rows))
         seconds = time.perf_counter() - begin
         peak = max(client.run(peak_resident).values())
-        # One that was killed for its memory would come back having forgotten its peak.
+        # A worker that was killed for its memory is replaced by a new process, which has not reached its peak.
         if client.run(os.getpid) != processes:
             raise RuntimeError("A worker died and was restarted: its peak is lost.")
     numbers = 8 * n_rows * (N_FEATURES + 1) / MIB, limit / MIB, before / MIB, peak / MIB
@@ -92,14 +93,14 @@ def peak_memory(X: str, y: str, n_rows: int, limit: int) -> int:
 
 
 def wide_memory(X: str, y: str, n_rows: int, n_neurons: int) -> float:
-    """Packed triangles that one worker needs for so many neurons, without one block; prints a row of the table."""
+    """Packed triangles that one worker needs beside one block; prints a row of the table."""
     rng = np.random.default_rng(0)
     given = Neurons("tanh", rng.standard_normal((N_FEATURES, n_neurons)) / N_FEATURES**0.5, rng.random(n_neurons))
     model = ELMRegressor([given], alpha=1.0, standardize=False)
     rows = slice(0, n_rows)
     with start_cluster(0, 1) as cluster, Client(cluster) as client:
         client.wait_for_workers(1)
-        # What any work brings with it: modules, buffers of BLAS.
+        # A small fit loads what any fit needs: modules and buffers of BLAS.
         ELMRegressor(10, alpha=1.0, standardize=False).fit(from_hdf5(X, rows=rows), from_hdf5(y, rows=rows))
         before = max(client.run(peak_resident).values())
         begin = time.perf_counter()
@@ -127,6 +128,6 @@ def peak_resident() -> int:
     return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status).group(1))
 
 
-# Worker processes import this file.
+# Worker processes import this file, and must not start a run.
 if __name__ == "__main__":
     raise SystemExit(main())

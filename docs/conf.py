@@ -1,7 +1,7 @@
-"""How `make docs` builds the site.
+"""Configuration of Sphinx for the site that `make docs` builds.
 
-Its source is the root of the repository, so that links between pages, notebooks and files that they speak of are the
-same ones on the site and beside the code.
+The source is the root of the repository, so that relative links between pages, notebooks and files of the code are the
+same on the site and in the repository.
 """
 
 import sys
@@ -36,12 +36,12 @@ include_patterns = [
     "notebooks/*.ipynb",
 ]
 exclude_patterns = ["docs/_static/**", "docs/_templates/**"]
-# Absolute: autosummary looks for it beside the source, the pages beside this file.
+# The path is absolute, since autosummary takes a relative one from the source and Sphinx from this folder.
 templates_path = [str(ROOT / "docs" / "_templates")]
-# Names and numbers in quotes are code more often than speech.
+# Quotes mostly enclose names and numbers of code, so they stay straight.
 smartquotes = False
 
-# Markdown as GitHub reads it; colons in the two pages that only the site has.
+# Pages are Markdown as GitHub reads it; colon fences are for the two pages that only the site has.
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 # Notebooks are run by the tests, which fail if a cell does; the site shows what they keep.
@@ -79,12 +79,12 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-# Pages without others below them.
+# These pages have no others below them.
 html_sidebars = {name: [] for name in ("docs/index", "docs/idea", "docs/limits", "docs/performance")}
 
 
 def skip_what_others_document(app, what, name, obj, skip, options):
-    """Leave out members that scikit-learn and Python give to every class: their docstrings refer to pages of theirs."""
+    """Leave out members that scikit-learn and Python give to every class, since they document them."""
     where = getattr(obj, "func", getattr(obj, "fget", obj))
     return skip or not (getattr(where, "__module__", None) or "daskelm").startswith("daskelm")
 

@@ -44,7 +44,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 
-# The texts in the data behind the figures of a page, by column. Figures are drawn: the page itself has no texts.
+# Texts in the data of the figures of a page, by column. The figures are drawn, so the page itself has no texts.
 TEXTS = """
 (() => {
   const found = [];
@@ -57,7 +57,7 @@ TEXTS = """
 })()
 """
 
-# Where on the page the node of a graph is of that name, if there is one.
+# Place on the page of the node of a graph with a name, if there is one.
 PLACE = """
 (() => {
   for (const page of Bokeh.documents)
@@ -140,7 +140,7 @@ class Page:
         return answer["result"].get("value")
 
     async def texts(self) -> list[dict[str, list[str]]]:
-        """Of each figure of the page, the texts in its data by column."""
+        """Texts in the data of each figure of the page, by column."""
         return await self.evaluate(TEXTS) or []
 
     async def open(self, url: str) -> None:
@@ -148,7 +148,7 @@ class Page:
         await self.call("Page.navigate", url=url)
 
     async def until(self, true: Callable[[list[dict[str, list[str]]]], bool], seconds: float = PATIENCE) -> None:
-        """Wait until something is true of the texts of the figures."""
+        """Wait until a condition on the texts of the figures is true."""
         end = time.monotonic() + seconds
         while not true(texts := await self.texts()):
             if time.monotonic() > end:
@@ -156,10 +156,10 @@ class Page:
             await asyncio.sleep(0.1)
 
     async def point_at(self, name: str) -> None:
-        """Have the mouse over a node of the graph; the page tells of it then."""
+        """Move the mouse over a node of the graph, so that the page shows its name."""
         place = await self.evaluate(PLACE % name)
         if place is not None:
-            # It has to come from somewhere, and the figure may be drawn anew meanwhile.
+            # The page notices only a mouse that moves, and may draw the figure anew meanwhile.
             for step in (30, 6, 3, 0, 1):
                 await self.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0] + step, y=place[1] + step)
                 await asyncio.sleep(0.05)
@@ -220,23 +220,23 @@ def working(folder, n_rows: int, n_neurons: int) -> Iterator[None]:
 
 
 def in_progress(texts: list[dict[str, list[str]]]) -> set[str]:
-    """First words of the tasks that the bars of progress are of."""
+    """First words of the names of tasks that have a progress bar."""
     return {name for figure in texts if "show-name" in figure for name in figure["name"]}
 
 
 def in_stream(texts: list[dict[str, list[str]]]) -> set[str]:
-    """First words of the tasks that the stream shows."""
+    """First words of the names of tasks that the stream shows."""
     return {name for figure in texts if "duration_text" in figure for name in figure["name"]}
 
 
 def in_graph(texts: list[dict[str, list[str]]]) -> list[str]:
-    """First words of the names of the nodes of the graph, without those of tasks that are forgotten."""
+    """First words of the names of the nodes of the graph, without tasks that Dask has forgotten."""
     nodes = [zip(figure["name"], figure["visible"], strict=True) for figure in texts if "state" in figure]
     return [name for name, visible in itertools.chain(*nodes) if visible == "True"]
 
 
 def merged(texts: list[dict[str, list[str]]]) -> bool:
-    """Whether the bars of progress say that some merge is done."""
+    """True if a progress bar shows that a merge is done."""
     for figure in texts:
         if "show-name" in figure:
             return not dict(zip(figure["name"], figure["done"], strict=True)).get("merge", "0").startswith("0")
@@ -244,7 +244,7 @@ def merged(texts: list[dict[str, list[str]]]) -> bool:
 
 
 async def take_pictures(program: str, client: Client, folder: Path) -> None:
-    """The pictures of `docs/dashboard.md`."""
+    """Take the pictures of `docs/dashboard.md`."""
     base = client.dashboard_link.removesuffix("/status")
     async with Page(program, 1280, 1000) as page:
         await page.open(f"{base}/status")
@@ -258,7 +258,7 @@ async def take_pictures(program: str, client: Client, folder: Path) -> None:
 
 
 def main() -> None:
-    """Take them."""
+    """Take the pictures of a cluster that works."""
     program = chromium()
     if program is None:
         raise SystemExit("needs Chromium: apt-get install chromium")

@@ -1,8 +1,8 @@
 """Pictures of the user guide, and the figures beside them; the pages of `docs/guide/` show both.
 
 Run it from the root of the repository: ``python docs/make_guide_pictures.py``. It takes some minutes, and prints the
-figures as Markdown tables. With ``--quick`` it draws the same of few rows, which proves nothing;
-`tests/project/test_guide.py` does that.
+figures as Markdown tables. With ``--quick`` it draws the same from few rows, as `tests/project/test_guide.py` does to
+check that it runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from small_tables import diamonds  # noqa: E402
 
-# Okabe, Ito (2008), in the order of their use.
+# Colours of Okabe and Ito (2008), in the order of their use.
 COLOURS = (OTHER, ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STRAIGHT = {"lin": "lin: x", "sigm": "sigm: 1 / (1 + exp(-z))", "tanh": "tanh: tanh(z)", "relu": "relu: max(z, 0)"}
 ROUND = {"rbf_l1": "rbf_l1: 1-norm", "rbf_l2": "rbf_l2: 2-norm", "rbf_linf": "rbf_linf: maximum norm"}
@@ -41,9 +41,9 @@ ROUND = {"rbf_l1": "rbf_l1: 1-norm", "rbf_l2": "rbf_l2: 2-norm", "rbf_linf": "rb
 
 def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few rows: shows that it runs, proves nothing")
+    parser.add_argument("--quick", action="store_true", help="few rows, to check that the script runs")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "guide", help="folder (default: docs/guide)")
-    parser.add_argument("--only", nargs="+", choices=PICTURES, default=list(PICTURES), help="which ones")
+    parser.add_argument("--only", nargs="+", choices=PICTURES, default=list(PICTURES), help="pictures to draw")
     options = parser.parse_args(argv)
     for name in options.only:
         print(f"\n{name}\n")
@@ -66,7 +66,7 @@ def table(*head):
 
 
 def kinds(quick):
-    """Each kind as a function: of one input, and the round ones of two, where their norms differ."""
+    """Each kind of neuron as a function of one input; the rbf kinds as functions of two, where their norms differ."""
     figure, axes = plt.subplots(2, 4, figsize=(10, 5.2), layout="constrained")
     x = np.linspace(-4, 4, 60 if quick else 400)
     known = np.random.default_rng(0).standard_normal((1000, 2))
@@ -82,7 +82,7 @@ def kinds(quick):
     for ax, (kind, title) in zip(axes[1], ROUND.items(), strict=False):
         H = HiddenLayer([(3, kind)], standardize=False, random_state=1).fit(known).transform(grid)
         for column, colour in zip(H.T, COLOURS, strict=False):
-            # Where a neuron gives half of its maximum, and a tenth.
+            # The lines are where a neuron gives half of its maximum, and a tenth.
             square = column.reshape(len(x), len(x))
             ax.contour(x, x, square, levels=[0.1, 0.5], colors=colour, linewidths=[0.9, 2])
         ax.set(title=title, xlabel="x₁", ylabel="x₂", aspect="equal")
@@ -146,7 +146,7 @@ def penalty(quick):
 
 
 def probabilities(quick):
-    """How often a class of predicted probability p is right, for daskelm as it is and calibrated."""
+    """Share of rows of a class against its predicted probability, for daskelm as it is and calibrated."""
     n_rows = 1000 if quick else None
     X, price, _ = diamonds()
     tables = {"diamonds above the median price": (X, (price > np.median(price)).astype(int)), "a made table": noisy()}
@@ -186,7 +186,7 @@ def noisy():
 
 
 def reliability(p, y, n_bins=10):
-    """Mean probability, part of the rows of class 1, and part of all rows, for each of ten bins that has rows."""
+    """Mean probability, share of rows of class 1, and share of all rows, for each of ten bins that has rows."""
     where = np.minimum((p * n_bins).astype(int), n_bins - 1)
     n = np.bincount(where, minlength=n_bins)
     there = n > 0
@@ -195,7 +195,7 @@ def reliability(p, y, n_bins=10):
 
 
 def window(quick):
-    """A relation that drifts: R2 on the next day, of the sums of all days and of those of the last ten."""
+    """R2 on the next day of a relation that drifts, by the sums of all days and by those of the last ten."""
     n_days, n_rows = (14, 100) if quick else (90, 1000)
     rng = np.random.default_rng(0)
     days = []
@@ -204,7 +204,7 @@ def window(quick):
         phase = np.pi * max(day - 30, 0) / 60
         days.append((X, np.sin(2 * X[:, 0] + phase) + X[:, 1] * X[:, 2] + rng.normal(0, 0.3, n_rows)))
     model = ELMRegressor(random_state=0)
-    # The layer is that of the first day throughout, or the sums would not add.
+    # All days have the layer of the first day, since sums of two layers do not add.
     sums = [model.initialize(days[0][0]).partial_fit(X, y).normal_equations_ for X, y in days]
     everything, recent, scores = sums[0], sums[0], []
     for day in range(1, n_days):
@@ -226,7 +226,7 @@ def window(quick):
 
 
 def deviations(quick):
-    """What `return_std` gives: within the data, in a gap, and beyond."""
+    """Standard deviations of `return_std` within the data, in a gap, and beyond."""
     rng = np.random.default_rng(0)
     n_rows = 50 if quick else 200
     x = np.sort(np.concatenate([rng.uniform(-3, -0.5, n_rows // 2), rng.uniform(1, 3, n_rows // 2)]))

@@ -1,8 +1,9 @@
 """Arrival delays of the flights from New York City in 2013: from tables to HDF5, to a model, to predictions in HDF5.
 
-Run it with ``python examples/flights.py``, or all from nothing with ``make demo``. It starts a local Dask cluster, fits
-an Extreme Learning Machine to January to October from the file, predicts November and December to another file, and
-compares it with linear ridge regression and with the mean. No network is needed.
+Run it with ``python examples/flights.py``, or with ``make demo``, which also installs what it needs. It starts a local
+Dask cluster, fits an Extreme Learning Machine to the rows of January to October in the file, and writes predictions for
+November and December to another file. It compares them with linear ridge regression and with the mean. The demo itself
+needs no network.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def parse(argv):
 
 
 def timed(function, *args):
-    """Result and seconds."""
+    """Result of a call, and its seconds."""
     begin = time.perf_counter()
     return function(*args), time.perf_counter() - begin
 
@@ -71,7 +72,7 @@ def start_cluster():
 
 
 def extreme_learning_machine(files: FlightFiles, n_train: int, n_tanh: int | None, folder: Path) -> Result:
-    """Fit from the files and predict to a file; the workers read the rows, this process never holds them."""
+    """Fit from the files and predict to a file. The workers read the rows; this process never holds them."""
     neurons = None if n_tanh is None else [(len(files.columns), "lin"), (n_tanh, "tanh")]
     train, test = slice(0, n_train), slice(n_train, files.n_rows)
     model = ELMRegressor(neurons, random_state=0, verbose=1)
@@ -83,7 +84,7 @@ def extreme_learning_machine(files: FlightFiles, n_train: int, n_tanh: int | Non
 
 
 def competitors(files: FlightFiles, n_train: int) -> list[Result]:
-    """The same rows in memory, for models that need them there."""
+    """Results of models that need the same rows in memory."""
     X, y, X_test = (
         read(files.X, slice(0, n_train)),
         read(files.y, slice(0, n_train)),
@@ -98,7 +99,7 @@ def competitors(files: FlightFiles, n_train: int) -> list[Result]:
 
 
 def read(path, rows=slice(None)) -> np.ndarray:
-    """Rows of a file; a file of one column as a vector."""
+    """Rows of a file; one column is read as a vector."""
     with h5py.File(path) as file:
         data = file["data"][rows]
     return data[:, 0] if data.shape[1] == 1 else data
@@ -131,7 +132,7 @@ def report(files: FlightFiles, n_train: int, seconds: float, actual, results) ->
 
 
 def draw(actual, predicted, path: Path) -> Path:
-    """Predicted against actual delay: where the flights are, and how late they are on average."""
+    """Draw the number of flights by predicted and actual delay, and the mean actual delay."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -141,7 +142,7 @@ def draw(actual, predicted, path: Path) -> Path:
     x_limits, y_limits = np.quantile(predicted, [0.0005, 0.9995]), (-70.0, 180.0)
     outside = ~(_within(predicted, x_limits) & _within(actual, y_limits))
     figure, axes = plt.subplots(figsize=(8.5, 6.5), layout="constrained")
-    # Neither white, where one flight would vanish, nor so dark that lines do.
+    # No colour is so light that one flight would vanish, or so dark that the lines would.
     blues = LinearSegmentedColormap.from_list("blues", plt.get_cmap("Blues")(np.linspace(0.13, 0.8, 256)))
     hexagons = axes.hexbin(
         predicted, actual, gridsize=(60, 44), extent=(*x_limits, *y_limits), bins="log", mincnt=1, cmap=blues
@@ -173,9 +174,9 @@ def _within(values, limits):
 
 
 def calibration(predicted, actual, n_bins: int = 20):
-    """Mean predicted delay, quartiles of the actual ones (2, n_bins), and their mean.
+    """Mean predicted delay, quartiles of the actual delays (2, n_bins) and their mean, by group of flights.
 
-    Of groups of equally many flights, from the least to the most delayed by prediction.
+    The groups have equally many flights, from the least to the most delayed by prediction.
     """
     groups = np.array_split(np.argsort(predicted), n_bins)
     quartiles = np.array([np.quantile(actual[rows], [0.25, 0.75]) for rows in groups]).T

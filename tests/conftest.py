@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Before anything imports matplotlib: tests have no screen.
+# This must come before an import of matplotlib: tests have no screen.
 os.environ["MPLBACKEND"] = "Agg"
 
 import dask
@@ -15,10 +15,14 @@ import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
 
-# "dev" repeats itself exactly, so that a red test was made red by the change at hand; "full" looks for new cases.
+# "dev" tries the same examples in each run, so that a failure comes from a change of the code. "full" tries new ones.
 settings.register_profile("dev", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("full", max_examples=400, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("DASKELM_CAMPAIGN", "dev"))
+
+
+# As modules with doctests they would all have the one name `conftest`.
+collect_ignore_glob = ["*conftest.py"]
 
 
 def pytest_collection_modifyitems(items):
@@ -70,7 +74,7 @@ def one_worker(cluster_of_one):
 
 @pytest.fixture
 def no_client():
-    """Dask as it is before anybody chose anything: no client, no scheduler."""
+    """Dask without a client and without a configured scheduler."""
     with dask.config.set(scheduler=None):
         yield
 

@@ -1,4 +1,4 @@
-"""What the commands take: forms of arguments, each with an error that shows it, and the options that they share."""
+"""Arguments and options that commands share, with errors that show the form an argument must have."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ __all__ = [
 
 
 class Form(click.ParamType):
-    """A form of text, and the function that reads it."""
+    """The form of an argument, with the function that reads its text."""
 
     def __init__(self, name: str, read: Callable[[str], Any]):
         self.name, self.read = name, read
 
     def convert(self, value, param, ctx):
-        """The value; what was read already (a default) as it is."""
+        """The value of a text; a default, which is no text, as it is."""
         return self.read(value) if isinstance(value, str) else value
 
 
 class Written(click.ParamType):
     """A file to write, of the kind "model", "data", or "table" (text, with a name that ends in .csv).
 
-    One that exists must be of that kind or empty, unless there is --force: a glob that the shell filled in, or a slip
-    of a number, must not cost a file of data.
+    An existing file must be of that kind or empty, unless --force is given: a glob that the shell expanded, or a
+    mistyped number, must not overwrite a file of data.
     """
 
     name = "file"
@@ -61,7 +61,7 @@ class Written(click.ParamType):
 
         if self.kind == "table" and not value.endswith(".csv"):
             raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
-        # Both are read before the others.
+        # These two options are eager, so that Click has read them already.
         force, dataset = ctx.params.get("force", False), ctx.params.get("dataset", "data")
         try:
             check_replaceable(value, self.kind, force, dataset)
@@ -71,7 +71,7 @@ class Written(click.ParamType):
 
 
 def kind_of(path) -> str | None:
-    """What a file is: "model", "sums", "data" (any other HDF5), or None for anything else."""
+    """The kind of a file: "model", "sums", "data" (any other HDF5), or None for anything else."""
     from ..hdf5.header import sealed_format
     from ..hdf5.opening import is_hdf5
 
@@ -94,7 +94,8 @@ def _data(text):
 
 def _rows(text):
     try:
-        # Python's own two bounds; the colon must be there, since one number would be one row or a number of rows.
+        # The bounds are those of a Python slice. The colon is required, since a number alone could mean one row, or so
+        # many rows.
         start, stop = (int(bound) if bound.strip() else None for bound in text.split(":"))
     except ValueError:
         raise click.BadParameter(
@@ -111,7 +112,7 @@ def _neurons(text):
     groups = [group.partition(":") for group in text.split(",")]
     if not all(n.strip().isdecimal() and kind for n, _, kind in groups):
         raise click.BadParameter(
-            f"must be a number of tanh neurons, or NUMBER:KIND of each kind, such as 10:lin,200:tanh; got {text!r}."
+            f"must be a number of tanh neurons, or NUMBER:KIND for each kind, such as 10:lin,200:tanh; got {text!r}."
         )
     return [(int(n), kind_from_name(kind.strip())) for n, _, kind in groups]
 
@@ -174,25 +175,29 @@ CLASS_WEIGHT = Form("weights", _class_weight)
 
 
 force_option = click.option(
-    "--force", is_flag=True, is_eager=True, help="Replace a file of another kind too, but never an input."
+    "--force", is_flag=True, is_eager=True, help="Replace an existing file of any kind, but never an input."
 )
 lock_option = click.option(
     "--lock/--no-lock",
     default=True,
-    help="Whether to hold SUMS.lock; not where the file system has no locks, with a sums file for each process.",
+    show_default=True,
+    help="Whether to lock the sums file while it is written. If the file system has no locks, give --no-lock, and each "
+    "process a sums file of its own.",
 )
-quiet_option = click.option("--quiet", is_flag=True, help="No progress on standard error.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 rows_option = click.option(
-    "--rows", metavar="START:STOP", type=ROWS, help="Rows START to STOP - 1 of X, T and weights."
+    "--rows", metavar="START:STOP", type=ROWS, help="Use rows START to STOP - 1 of X, T and weights only."
 )
-weights_option = click.option("--weights", metavar="FILE", type=DATA, help="Weights of the rows, one column.")
+weights_option = click.option(
+    "--weights", metavar="FILE", type=DATA, help="Data file with the weights of the rows, one column."
+)
 x_argument = click.argument("x", metavar="X", type=DATA)
 t_argument = click.argument("t", metavar="T", type=DATA)
 model_argument = click.argument("model", metavar="MODEL")
 
 
 def load_estimator(path, verbose: bool | None = None):
-    """The estimator in a model file, to be solved from sums; `verbose` is for this process alone."""
+    """The estimator in a model file, which must be solved from sums; `verbose` is for this process alone."""
     from ..estimators.fitting import FittingMethods
     from ..estimators.load import load
     from ..exceptions import ParameterError

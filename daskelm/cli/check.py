@@ -1,4 +1,4 @@
-"""The command that looks at a cluster, the data and the disk before a long job."""
+"""The command that checks a cluster, the data and the disk before a long job."""
 
 from __future__ import annotations
 
@@ -20,40 +20,45 @@ __all__ = ["check"]
     "--neurons",
     metavar="SPEC",
     type=NEURONS,
-    help="As daskelm init takes it; all inputs and 200 tanh if not given.",
+    help="Neurons of the model, as for daskelm init.",
 )
 @click.option(
-    "--targets", metavar="INT", type=click.IntRange(1), help="Columns of T if not given; of labels, number of classes."
+    "--targets",
+    metavar="INT",
+    type=click.IntRange(1),
+    help="Number of targets; for labels, the number of classes. The columns of T if not given.",
 )
-@click.option("--into", "sums", metavar="SUMS", help="Sums file that is going to be written.")
+@click.option("--into", "sums", metavar="SUMS", help="Sums file that the job will write.")
 @weights_option
 @scheduler_option
 @lock_option
 @click.pass_context
 def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
-    """Look, before a long job, whether it can run.
+    """Check before a long job that it can run.
 
     X  inputs: FILE or FILE::DATASET, several files as a glob in quotes
-    T  targets or labels: the same
+    T  targets or labels, named in the same way
 
-    Both may be left out; then what needs them is not checked. They must
-    be here too. On all workers of --scheduler, or on this machine:
+    X and T may be left out; then the checks that need them are skipped.
+    Otherwise they must be files that this machine can read too. Checked
+    on all workers of --scheduler, or on this machine:
 
-      workers   there are some
-      versions  of daskelm and what it stands on are the same everywhere
-      data      is there on every worker, and reads the same
-      memory    is enough for these neurons, as a fit would project it
-      threads   of tasks and of BLAS are no more than cores
-      disk      has room for the sums, and locks
+      workers   there is at least one
+      versions  daskelm and its dependencies are the same everywhere
+      data      every worker can read the files, and reads the same numbers
+      memory    each worker has enough for this number of neurons
+      threads   no machine runs more threads, with those of BLAS, than cores
+      disk      there is room for the sums file, and it can be locked
 
-    A line for each, ok, FAILED with what to do about it, or skipped. The
-    exit code is 0 if none failed, else 4. Nothing is left behind.
+    Each check prints a line: ok; FAILED, with the reason and what to do; or
+    skipped. The exit code is 4 if a check failed, else 0. No file is left
+    behind.
 
     Example:
       daskelm check dataX.h5 dataT.h5 --neurons 500 --into sums.h5
 
-    Next: the same with --scheduler, where there is a cluster; then
-    daskelm accumulate.
+    Next: the same with --scheduler if there is a cluster; then daskelm
+    accumulate.
     """
     from ..data.inputs import check_lengths
     from ..data.source import n_columns

@@ -1,4 +1,4 @@
-"""`daskelm`: the five steps for shell scripts and job arrays. A face: all that it does is in the modules below."""
+"""The command `daskelm`: five steps for shell scripts and job arrays, done by the methods of the estimators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import click
 
-# What brings NumPy, scikit-learn or Dask is imported by the commands that need it: --help has to come at once.
+# Commands import the modules that bring NumPy, scikit-learn or Dask when they need them, so that --help is fast.
 from .arguments import (
     ALPHA,
     CLASS_WEIGHT,
@@ -35,23 +35,29 @@ __all__ = ["cli", "main"]
 @click.group(cls=Group, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="daskelm", message="%(prog)s %(version)s")
 def cli():
-    """Extreme Learning Machines for tables with too many rows, in five steps.
+    """Extreme Learning Machines for tables larger than memory, in five steps.
 
-    1  daskelm make-hdf5 X.csv X.h5           data on disk, the same for T
-    2  daskelm init X.h5 model.h5             a model with random neurons
+    X holds the inputs and T the targets or labels, with the same rows.
+
+    1  daskelm make-hdf5 X.csv X.h5           write the inputs as HDF5; then T
+    2  daskelm init X.h5 model.h5             make a model of random neurons
     3  daskelm accumulate model.h5 X.h5 T.h5 --rows 0:1000 --into sums.h5
-                                              any number of these, anywhere
-    4  daskelm solve model.h5 sums.h5         once
+                                              add rows, in any number of such
+                                              commands, on any machines
+    4  daskelm solve model.h5 sums.h5         compute the output weights
     5  daskelm predict model.h5 X.h5 --out Y.h5, or score model.h5 X.h5 T.h5
 
-    A data file is FILE, or FILE::DATASET where it holds several datasets.
-    Several files as one table are a glob in quotes: 'part*.h5::X' (part2
-    before part10). Data may be at a URL, such as s3://bucket/part.h5.
+    A data file is named as FILE, or as FILE::DATASET if it holds several
+    datasets. Several files of one table are named by a glob in quotes, such
+    as 'part*.h5::X' (part2 comes before part10). Data may also be at a URL,
+    such as s3://bucket/part.h5.
+
     Results go to standard output, progress and errors to standard error.
-    Exit codes: 0; 2 for a mistake, told in one line; 3 where a cluster lost
-    its workers or scheduler; 4 where daskelm check found something; 1 for an
-    error of daskelm's own; 130 after Ctrl-C. Every file is replaced whole or
-    not at all, so that any command can be killed and started again.
+    Exit codes: 0 for success; 1 for a bug in daskelm; 2 for any other error,
+    such as a wrong argument or a full disk, reported in one line; 3 if a
+    cluster lost its workers or its scheduler; 4 if daskelm check found a
+    problem; 130 after Ctrl-C. A file is replaced as a whole or not at all, so
+    any command can be killed and run again.
     """
 
 
@@ -61,7 +67,7 @@ def main():
         cli(prog_name="daskelm")
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            # Threads of Dask may be at work for a minute still, and Python would wait for them.
+            # Threads of Dask may go on working for a minute, and Python would wait for them.
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         raise
@@ -71,20 +77,29 @@ def main():
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET", type=Written("data"))
 @click.option("--dataset", default="data", show_default=True, is_eager=True, help="Name of the dataset.")
-@click.option("--delimiter", help="Of a text file; found from its first line if not given.")
+@click.option("--delimiter", help="Separator of the fields of a text file; found from its first line if not given.")
 @click.option(
-    "--header/--no-header", default=None, help="Whether its first line names the columns; found if not given."
+    "--header/--no-header",
+    default=None,
+    help="Whether the first line of a text file names the columns; found from the file if not given.",
 )
-@click.option("--dtype", help="Type of the numbers, such as float32; that of SOURCE if not given, float64 for text.")
-@click.option("--compression", metavar="FILTER", help="gzip, lzf, or a filter of the package hdf5plugin such as zstd.")
+@click.option(
+    "--dtype", help="Type of the numbers in TARGET, such as float32; that of SOURCE, or float64 for text, if not given."
+)
+@click.option(
+    "--compression",
+    metavar="FILTER",
+    help="gzip, lzf, or a filter of the package hdf5plugin such as zstd; none if not given.",
+)
 @force_option
 @quiet_option
 def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, force, quiet):
     """Convert a table of numbers to HDF5, in bounded memory.
 
-    SOURCE  .csv, .txt, .tsv or .dat, these also as .gz or .bz2; or .npy
-    TARGET  HDF5 file; one that was written so before is replaced when the
-            new one is complete
+    SOURCE  text file (.csv, .txt, .tsv or .dat, also with .gz or .bz2), or
+            array of NumPy (.npy)
+    TARGET  HDF5 file to write; one that this command wrote before is
+            replaced when the new one is complete
 
     Example:
       daskelm make-hdf5 dataX.csv dataX.h5
@@ -104,11 +119,11 @@ def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, fo
         overwrite=force,
         verbose=not quiet,
     )
-    _tell_data(target, dataset)
+    _print_data(target, dataset)
 
 
 def _filter(name):
-    """The compression of that name."""
+    """The compression filter of that name."""
     if name in (None, "gzip", "lzf"):
         return name
     try:
@@ -132,24 +147,42 @@ def _filter(name):
     metavar="SPEC",
     type=NEURONS,
     help="NUMBER:KIND with commas between, such as 10:lin,5:tanh,15:sigm, or a number of tanh neurons. Kinds: lin, "
-    "sigm, tanh, relu, rbf_l1, rbf_l2, rbf_linf, functions such as numpy.sin. All inputs and 200 tanh if not given.",
+    "sigm, tanh, relu, rbf_l1, rbf_l2, rbf_linf, functions such as numpy.sin. If not given, a lin neuron for each "
+    "input and 200 tanh neurons.",
 )
-@click.option("--alpha", metavar="auto|gcv|FLOAT", type=ALPHA, default="auto", show_default=True, help="Penalty.")
-@click.option("--classifier/--regressor", default=None, help="A classifier if there are classes, else a regressor.")
-@click.option("--classes", metavar="0,1,...", type=CLASSES, help="All labels that will come.")
-@click.option("--labels", metavar="T", type=DATA, help="Data file to take the classes from.")
 @click.option(
-    "--class-weight", metavar="LABEL=WEIGHT,...", type=CLASS_WEIGHT, help="Weights of classes; 1 if not named."
+    "--alpha",
+    metavar="auto|gcv|FLOAT",
+    type=ALPHA,
+    default="auto",
+    show_default=True,
+    help="Penalty on the output weights; auto chooses it by rows that are held out in the same pass, gcv by "
+    "generalised cross-validation.",
+)
+@click.option(
+    "--classifier/--regressor",
+    default=None,
+    help="Which model to make; if not given, a classifier with --classes or --labels, else a regressor.",
+)
+@click.option("--classes", metavar="0,1,...", type=CLASSES, help="All labels that occur in T.")
+@click.option("--labels", metavar="T", type=DATA, help="Data file to find the classes in, instead of --classes.")
+@click.option(
+    "--class-weight", metavar="LABEL=WEIGHT,...", type=CLASS_WEIGHT, help="Weights of classes; 1 for the others."
 )
 @click.option("--standardize/--no-standardize", default=True, help="Centre and scale the inputs.  [default: yes]")
-@click.option("--intercept/--no-intercept", default=True, help="A constant that is not penalised.  [default: yes]")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the layer; that of X if not given.")
+@click.option("--intercept/--no-intercept", default=True, help="Add a constant that is not penalised.  [default: yes]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    help="Type of the numbers in the hidden layer; that of X if not given.",
+)
 @click.option(
     "--gram-dtype",
     type=click.Choice(["float32", "float64"]),
     default="float64",
     show_default=True,
-    help="That products are summed in; float32 is faster, with a layer in float32, and rounds small penalties away.",
+    help="Type that the sums are computed in. float32 is faster, but rounds small penalties off, and needs a hidden "
+    "layer in float32.",
 )
 @click.option(
     "--seed",
@@ -157,7 +190,7 @@ def _filter(name):
     type=click.IntRange(0, 2**32 - 1),
     default=0,
     show_default=True,
-    help="Of the neurons. The same command gives the same model.",
+    help="Seed of the random neurons. The same command gives the same model.",
 )
 @weights_option
 @scheduler_option
@@ -180,18 +213,18 @@ def init(
     scheduler,
     force,
 ):
-    """Draw neurons, take the scale of the inputs, save the model.
+    """Draw random neurons, find the inputs' scale, save the model.
 
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes;
-           of many rows, up to 100,000 are looked at
-    MODEL  model file to write; a model that exists is replaced
+           of more than 100,000 rows, a sample is read
+    MODEL  model file to write; an existing model is replaced
 
     Example:
       daskelm init dataX.h5 model.h5 --neurons 10:lin,5:tanh,15:sigm
       daskelm init dataX.h5 digits.h5 --classes 0,1,2,3,4,5,6,7,8,9
 
-    Next: daskelm accumulate, with this one model everywhere. Sums of
-    another model never add, so keep it.
+    Next: daskelm accumulate, with this model file in every command. Sums
+    made with different models cannot be added, so keep it.
     """
     params = {
         "neurons": neurons,
@@ -228,21 +261,21 @@ def init(
 
             estimator = ELMRegressor(**params).initialize(x, sample_weight=weights)
     estimator.save(model, overwrite=force)
-    _tell_info(model)
+    _print_info(model)
 
 
 @click.command(cls=Command)
 @model_argument
 @x_argument
 @click.option("--out", metavar="FILE", type=Written("data"), required=True, help="HDF5 file to write.")
-@click.option("--proba", is_flag=True, help="Probabilities of the classes instead of labels.")
+@click.option("--proba", is_flag=True, help="Write probabilities of the classes instead of labels.")
 @scheduler_option
 @force_option
 @quiet_option
 def predict(model, x, out, proba, scheduler, force, quiet):
     """Predict from HDF5 to HDF5, in bounded memory.
 
-    MODEL  solved model file
+    MODEL  model file that was solved
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
 
     Example:
@@ -258,7 +291,7 @@ def predict(model, x, out, proba, scheduler, force, quiet):
         raise click.BadParameter(f"{model} is a regressor, which has no classes.", param_hint="'--proba'")
     with connected(scheduler):
         (estimator.predict_proba if proba else estimator.predict)(x, out=out, overwrite=force)
-    _tell_data(out, "data")
+    _print_data(out, "data")
 
 
 @click.command(cls=Command)
@@ -269,16 +302,17 @@ def predict(model, x, out, proba, scheduler, force, quiet):
 @scheduler_option
 @quiet_option
 def score(model, x, t, weights, scheduler, quiet):
-    """Print R2, or of a classifier the part of right labels.
+    """Print R2, or a classifier's accuracy.
 
-    MODEL  solved model file
+    MODEL  model file that was solved
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
-    T      true targets or labels: the same
+    T      true targets or labels, named in the same way
 
     Example:
       daskelm score model.h5 dataX.h5 dataT.h5
 
-    Next: rows that were not summed tell more than those that were.
+    Next: the score on rows that are in no sums, which is the expected score
+    on new rows.
     """
     estimator = load_estimator(model, verbose=not quiet)
     with connected(scheduler):
@@ -287,13 +321,13 @@ def score(model, x, t, weights, scheduler, quiet):
 
 @click.command(cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="A JSON list with an object per file.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list with one object per file.")
 def info(files, as_json):
-    """Say what files hold: data, models, or sums.
+    """Describe the contents of files: data, models, or sums.
 
-    FILE  any of them, or a glob; FILE::DATASET for one dataset
+    FILE  file, or a glob; FILE::DATASET for one dataset
 
-    Of sums, every file whose rows are in them is listed, with the rows.
+    For sums, the files whose rows they count are listed, with these rows.
 
     Example:
       daskelm info dataX.h5 model.h5 sums.h5
@@ -311,14 +345,14 @@ def info(files, as_json):
             click.echo("\n".join(lines(item)))
 
 
-def _tell_data(path, dataset):
+def _print_data(path, dataset):
     from ..hdf5.rows import open_rows
 
     rows = open_rows(path, dataset)
     click.echo(f"{path}: {dataset} {rows.shape} {rows.dtype}")
 
 
-def _tell_info(path):
+def _print_info(path):
     from .info import describe, lines
 
     click.echo("\n".join(lines(describe(path))))

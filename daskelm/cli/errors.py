@@ -1,4 +1,4 @@
-"""How the command ends: exit codes, one line per error and warning, help that is written as it stands."""
+"""How the command ends: exit codes, errors and warnings of one line each, and help that is printed as written."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import click
 
 from ..exceptions import DaskelmError
 
-__all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "tell"]
+__all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "print_message"]
 
-# A user's mistake, a cluster that went away, and a shell's number for Ctrl-C. A bug has Python's: a traceback and 1.
+# Exit codes for a user's mistake, a lost cluster, and Ctrl-C as shells number it. A bug ends as in Python: with a
+# traceback and 1.
 MISTAKE, LOST, INTERRUPTED = 2, 3, 130
-# What a check looks for is there.
+# Exit code of `daskelm check` when a check failed.
 FOUND = 4
 
 
-def tell(text: str) -> None:
-    """Write one line to standard error, over a progress line that is not finished."""
+def print_message(text: str) -> None:
+    """Print one line to standard error, in place of an unfinished line of progress."""
     erase = "\r\033[K" if sys.stderr.isatty() else ""
     click.echo(f"{erase}daskelm: {' '.join(text.split())}", err=True)
 
@@ -31,7 +32,7 @@ class Command(click.Command):
     """A command whose help is its docstring, line by line."""
 
     def format_help_text(self, ctx, formatter):
-        """Write the docstring without filling its lines anew."""
+        """Write the docstring without wrapping its lines again."""
         formatter.write(f"\n{textwrap.indent(inspect.cleandoc(self.help or ''), '  ')}\n")
 
 
@@ -49,22 +50,22 @@ class Group(Command, click.Group):
             with _warnings_in_one_line():
                 status = super().main(*args, **kwargs)
         except click.Abort as abort:
-            # Click aborts at the end of an input too, of which there is none here.
+            # Click also aborts after an EOFError. No command asks for input, so that such an error is a bug.
             if isinstance(abort.__context__, EOFError):
                 raise abort.__context__ from None
-            tell("interrupted; the same command goes on from what is in the files.")
+            print_message("interrupted; the same command continues from what is in the files.")
             status = INTERRUPTED
         except Exception as error:
             text = _mistake(error)
             if text is None:
                 raise
-            tell(f"error: {text}")
+            print_message(f"error: {text}")
             status = LOST if type(error).__name__ == "ClusterError" else MISTAKE
         sys.exit(status or 0)
 
 
 def _mistake(error: Exception) -> str | None:
-    """What to say about a mistake of the user; None for a bug, whose traceback is needed."""
+    """The message for a mistake of the user; None for a bug, whose traceback is needed."""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{error.format_message()} See '{error.ctx.command_path} --help'."
     if isinstance(error, click.ClickException):
@@ -79,7 +80,7 @@ def _mistake(error: Exception) -> str | None:
 
 
 def _without_number(error):
-    """The text of an error; of one of the system without its number."""
+    """The text of an error; that of a system error without its number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}."
@@ -96,5 +97,5 @@ def _home(error) -> str:
 @contextlib.contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *where, **more: tell(f"warning: {message}")
+        warnings.showwarning = lambda message, *where, **more: print_message(f"warning: {message}")
         yield

@@ -1,4 +1,4 @@
-"""What a file holds, as plain facts and as lines of text: data, models, sums."""
+"""Facts about a file of data, a model or sums: as values for JSON, and as lines of text."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .arguments import kind_of
 
 __all__ = ["describe", "layer_facts", "lines", "named"]
 
-# Row ranges of one source that are written out; with --json all of them are.
+# Largest number of row ranges of one source that are printed as text; --json lists them all.
 _RANGES = 6
 
 
 def named(name: str) -> list[str]:
-    """The files that a name on the command line stands for: those of a glob, unless a file is called so."""
+    """The files that a name on the command line stands for: those of a glob, unless a file has this very name."""
     path, dataset = split_dataset(name)
     if not glob.has_magic(path) or os.path.exists(path):
         return [name]
@@ -38,7 +38,7 @@ def named(name: str) -> list[str]:
 
 
 def describe(name: str) -> dict:
-    """Facts about a file, as JSON holds them; of FILE::DATASET, about that dataset alone."""
+    """Facts about a file, as values for JSON; for FILE::DATASET, about that dataset alone."""
     path, dataset = split_dataset(name)
     kind = kind_of(path)
     facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
@@ -67,7 +67,7 @@ def _one_dataset(part, path, name):
         get = file.get if remote is None else partial(remote.call, file.get)
         facts = partial(_facts, name.lstrip("/"), get(part.dataset))
         found = facts() if remote is None else remote.call(facts)
-    # By way of a link it may lie elsewhere, under another name.
+    # If the name is a link, the dataset may lie in another file, under another name.
     here = part.path in (path, os.path.abspath(path))
     return {"datasets": [found | ({} if here else {"in": f"{part.path}::{part.dataset.lstrip('/')}"})]}
 
@@ -80,7 +80,7 @@ def _facts(name, item):
         "dtype": "unknown to NumPy" if dtype is None else str(dtype),
     }
     made = item.id.get_create_plist()
-    # Names of filters go on with where to find them.
+    # HDF5 may add to the name of a filter where to find it.
     filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
     facts |= {"chunks": chunks, "filters": filters}
     if item.shape and (sources := list(dict.fromkeys(outside.file for outside in outsides_of(item)))):
@@ -145,7 +145,7 @@ def _sums(path):
 
 
 def _remarks(item):
-    """What is out of the ordinary of a dataset."""
+    """Texts on what is unusual about a dataset."""
     if "in" in item:
         yield f"in {item['in']}"
     if "reads_from" in item:
@@ -155,13 +155,13 @@ def _remarks(item):
 
 
 def lines(facts: dict) -> Iterator[str]:
-    """The facts as text."""
+    """The facts as lines of text."""
     facts = dict(facts)
     yield f"{facts.pop('file')}: {facts.pop('kind')}, {facts.pop('bytes'):,} bytes"
     for item in facts.pop("datasets", []):
         chunks = "not chunked" if item["chunks"] is None else f"chunks {tuple(item['chunks'])}"
-        told = [item["dtype"], chunks, *item["filters"], *_remarks(item)]
-        yield f"  {item['name']}  {tuple(item['shape'])} {', '.join(told)}"
+        details = [item["dtype"], chunks, *item["filters"], *_remarks(item)]
+        yield f"  {item['name']}  {tuple(item['shape'])} {', '.join(details)}"
     for link in facts.pop("links", []):
         yield f"  {link['name']}  link to {link['to']}{', which is not there' if link['there'] is False else ''}"
     kinds = facts.pop("kinds", None)

@@ -1,4 +1,4 @@
-"""The option --scheduler, with the certificates that it may take, and the client that it means."""
+"""The option --scheduler, the options for its certificates, and the client that connects to it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from .errors import tell
+from .errors import print_message
 
 __all__ = ["Scheduler", "connected", "connection", "scheduler_option"]
 
 
 class Scheduler(NamedTuple):
-    """Where a Dask scheduler is, and the files that TLS takes; those not given are as Dask's configuration says."""
+    """Address of a Dask scheduler, and files for TLS; Dask's configuration supplies those that are None."""
 
     address: str
     ca_file: str | None = None
@@ -26,19 +26,24 @@ class Scheduler(NamedTuple):
 _ADDRESS = click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Work on the workers of the Dask scheduler there, such as tcp://host:8786; on this machine's cores if not "
-    "given (DASK_SCHEDULER_ADDRESS alone is not followed).",
+    help="Run on the workers of the Dask scheduler at this address, such as tcp://host:8786; on the cores of this "
+    "machine if not given (the variable DASK_SCHEDULER_ADDRESS alone has no effect).",
 )
 _FILE = click.Path(exists=True, dir_okay=False)
 _TLS = (
-    click.option("--tls-ca-file", metavar="PEM", type=_FILE, help="Of a scheduler at tls://: who signs certificates."),
-    click.option("--tls-cert", metavar="PEM", type=_FILE, help="The certificate to show there."),
-    click.option("--tls-key", metavar="PEM", type=_FILE, help="Its key, if that is in a file of its own."),
+    click.option(
+        "--tls-ca-file",
+        metavar="PEM",
+        type=_FILE,
+        help="For a scheduler at tls://: certificate of the authority that signs the cluster's certificates.",
+    ),
+    click.option("--tls-cert", metavar="PEM", type=_FILE, help="Certificate to present to the scheduler."),
+    click.option("--tls-key", metavar="PEM", type=_FILE, help="Private key of --tls-cert, if not in the same file."),
 )
 
 
 def scheduler_option(command):
-    """The options of a command that may work on a cluster; its argument `scheduler` is a Scheduler, or None."""
+    """Add the options of a command that can run on a cluster; its argument `scheduler` is a Scheduler, or None."""
 
     @functools.wraps(command)
     def with_scheduler(*args, scheduler, tls_ca_file, tls_cert, tls_key, **kwargs):
@@ -54,37 +59,37 @@ def scheduler_option(command):
 
 @contextlib.contextmanager
 def connected(scheduler: Scheduler | None) -> Iterator[None]:
-    """A client of this scheduler while the block lasts, to work with; nothing at all without a scheduler."""
+    """Connect a client to this scheduler while the block lasts; without a scheduler, do nothing."""
     if scheduler is None:
         yield
         return
     with connection(scheduler) as client:
         if not client.scheduler_info()["workers"]:
-            tell(f"the scheduler at {scheduler.address} has no workers yet; waiting for them.")
+            print_message(f"the scheduler at {scheduler.address} has no workers yet; waiting for them.")
         yield
 
 
 @contextlib.contextmanager
 def connection(scheduler: Scheduler) -> Iterator[Any]:
-    """The same, as it is, and the client itself."""
+    """Connect a client while the block lasts, and give it; the scheduler may have no workers."""
     from distributed import Client
 
     _check_address(scheduler.address)
     security = _security(scheduler)
     try:
-        # As the default it would stay that when it cannot connect.
+        # A default client would remain the default even when it cannot connect.
         client = Client(scheduler.address, security=security, set_as_default=False)
     except (OSError, ValueError) as error:
-        remedy = "It must be such as tcp://host:8786 and run; where it speaks TLS, it is tls://host:8786."
+        remedy = "A scheduler must run there; its address is such as tcp://host:8786, or tls://host:8786 with TLS."
         if security.require_encryption:
-            remedy = "It must run there, speak TLS, and have a certificate of the same authority as --tls-cert."
+            remedy = "One must run there, use TLS, and have a certificate of the same authority as --tls-cert."
         raise _wrong(f"cannot connect to a Dask scheduler at {scheduler.address!r} ({error}). {remedy}") from None
     with client, client.as_current():
         yield client
 
 
 def _check_address(address):
-    """Refuse what is no address: a client that is given one fails, but leaves a thread that never ends."""
+    """Refuse text that is no address: a client would fail with it too, but leave a thread that never ends."""
     from distributed.comm.addressing import get_address_host_port
 
     try:
@@ -103,14 +108,14 @@ def _security(scheduler):
     if given and not encrypted:
         raise _wrong(
             f"must begin with tls:// where --tls-ca-file, --tls-cert or --tls-key are given; got "
-            f"{scheduler.address!r}, to which nothing would be encrypted."
+            f"{scheduler.address!r}, which is not encrypted."
         )
-    # What is not given is as Dask is configured.
+    # Dask's configuration supplies the files that are not given.
     security = Security(require_encryption=True, **given) if encrypted else Security()
     known = security.get_tls_config_for_role("client")
     if encrypted and not (known["ca_file"] and known["cert"]):
         raise _wrong(
-            f"{scheduler.address} takes certificates. Give --tls-ca-file and --tls-cert, and --tls-key where the key "
+            f"{scheduler.address} needs certificates. Give --tls-ca-file and --tls-cert, and --tls-key where the key "
             "is in a file of its own, or set distributed.comm.tls in Dask's configuration."
         )
     try:
@@ -118,7 +123,7 @@ def _security(scheduler):
     except OSError as error:
         raise _wrong(
             f"the files for TLS cannot be used ({error}). --tls-ca-file and --tls-cert must be certificates in PEM, "
-            "and --tls-key the key of the latter."
+            "and --tls-key the private key of --tls-cert."
         ) from None
     return security
 

@@ -1,4 +1,4 @@
-"""The command that chooses penalty and number of neurons from sums files, and what it tells of them."""
+"""The command that chooses the penalty and the number of neurons from sums files, and prints their scores."""
 
 from __future__ import annotations
 
@@ -11,71 +11,74 @@ from .errors import Command
 
 __all__ = ["select"]
 
-# Lines of the table of the best.
+# Number of the best candidates that are printed.
 _SHOWN = 5
 
 
 @click.command(cls=Command)
 @model_argument
 @click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
-@click.option("--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL if not given.")
+@click.option(
+    "--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL is replaced if not given."
+)
 @click.option(
     "--validation",
     metavar="SUMS",
     multiple=True,
-    help="Sums file or glob of other rows, to score on; may be given again.",
+    help="Sums file of other rows to score the models on, or a glob of such files; may be given several times.",
 )
-@click.option("--folds", is_flag=True, help="Each of SUMS is a fold, scored by models of all the others.")
+@click.option("--folds", is_flag=True, help="Take each file of SUMS as a fold, scored by models of all the others.")
 @click.option(
     "--neurons",
     metavar="N,N,...",
     type=SIZES,
-    help="Numbers of neurons to try, the first ones of MODEL's; all of them if not given. Needs --out.",
+    help="Numbers of neurons to try: so many of the first neurons of MODEL; all of them if not given. Needs --out.",
 )
 @click.option(
     "--ranking",
     type=click.Choice(["omp", "lars", "mrsr"]),
-    help="Take the neurons that tell most of the targets instead of the first ones. Needs --out.",
+    help="Keep the most informative neurons, ranked by this method, instead of the first ones. Needs --out.",
 )
-@click.option("--alphas", metavar="A,A,...", type=NUMBERS, help="Penalties to try; if not given, a grid of its own.")
+@click.option("--alphas", metavar="A,A,...", type=NUMBERS, help="Penalties to try; a wide grid if not given.")
 @click.option(
     "--scoring",
     type=click.Choice(["r2", "neg_mean_squared_error", "neg_root_mean_squared_error"]),
     default="r2",
     show_default=True,
-    help="What is largest for the best.",
+    help="Score by which the best candidate is chosen.",
 )
-@click.option("--table", metavar="FILE.csv", type=Written("table"), help="Text file to write all scores to.")
+@click.option("--table", metavar="FILE.csv", type=Written("table"), help="CSV file to write all scores to.")
 @force_option
 @quiet_option
 def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, force, quiet):
     """Choose penalty and number of neurons from sums, and solve.
 
     MODEL  model file that the rows were added with
-    SUMS   one or more sums files, or globs in quotes; left as they are
+    SUMS   one or more sums files, or globs in quotes; they are not changed
 
     No data is read: all models of the grid, and their scores, follow from
-    the sums. They are scored on the rows of --validation, or on each of SUMS
-    in turn with --folds, or else by generalised cross-validation. Rows of
-    --validation are not solved with. The condition number printed is LAPACK's
-    estimate in the 1-norm, or where that is not safe, that in the 2-norm.
+    the sums. Scores are those on the rows of --validation, which the models
+    do not learn from; or with --folds, the means over the files of SUMS; or
+    else those that generalised cross-validation estimates. The condition
+    number is LAPACK's estimate in the 1-norm; where that is not safe, it is
+    the one in the 2-norm.
 
-    A model of fewer neurons takes no more sums of MODEL's, so that it needs a
-    file of its own, --out; keep MODEL for the rows that are still to come.
+    A model of fewer neurons does not accept sums made with MODEL, so it needs
+    a file of its own, --out. Keep MODEL for the rows that are still to come.
 
     Example:
       daskelm select model.h5 sums.h5
       daskelm select model.h5 sums.h5 --validation more.h5 --alphas 0.1,1,10
       daskelm select model.h5 sums.h5 more.h5 --folds --neurons 9,30 --out best.h5
 
-    Next: daskelm predict, or daskelm score on rows that were in no sums.
+    Next: daskelm predict, or daskelm score on rows that are in no sums.
     """
     if folds and validation:
         raise click.UsageError("--folds and --validation both say which rows score the models; give one of them.")
     if (neurons is not None or ranking is not None) and out is None:
         given = "--ranking" if neurons is None else "--neurons"
         raise click.UsageError(
-            f"{given} needs --out MODEL2, since a model of fewer neurons takes no more sums of MODEL's."
+            f"{given} needs --out MODEL2, since a model of fewer neurons does not accept sums made with MODEL."
         )
     from ..hdf5.outputs import check_not_an_input
     from ..sums.file import files_of
@@ -87,7 +90,7 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         check_not_an_input(table, "--table", **read, MODEL=model)
     estimator = load_estimator(model)
     verbose = estimator.verbose
-    # For this process alone.
+    # Whether progress is shown must not be saved with the model.
     estimator.set_params(verbose=int(not quiet))
     full = estimator._check_is_drawn("select").layer.n_neurons
     estimator.select(
@@ -120,20 +123,21 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
     click.echo(f"\n  rank  neurons         alpha  {scoring}")
     for i in _order(results)[:_SHOWN]:
         rank, size, alpha = (results[name][i] for name in ("rank_test_score", "param_n_neurons", "param_alpha"))
-        click.echo(f"  {rank:<4}  {size:>7}  {alpha:>12.6g}  {_told(results['mean_test_score'][i])}")
+        click.echo(f"  {rank:<4}  {size:>7}  {alpha:>12.6g}  {_score_text(results['mean_test_score'][i])}")
 
 
 def _order(results):
+    """Indices of the candidates, the best first."""
     ranks = results["rank_test_score"].tolist()
     return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
-def _told(score):
+def _score_text(score):
     return f"{score:.6g}" if score == score else "refused"
 
 
 def _write(path, results, force):
-    """All scores as text, the best first; nothing where there is no score."""
+    """Write all scores as CSV, the best first; a field without a score is empty."""
     from ..hdf5.atomic import replacing, writing_to
 
     names = [name for name in results if name != "params"]

@@ -1,4 +1,4 @@
-"""Commands on sums files: add rows, take them out, merge, solve."""
+"""Commands on sums files: add rows, remove rows, merge, solve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["accumulate", "merge", "remove", "solve"]
 @model_argument
 @x_argument
 @t_argument
-@click.option("--into", "sums", metavar="SUMS", required=True, help="Sums file, made when missing.")
+@click.option("--into", "sums", metavar="SUMS", required=True, help="Sums file to add to; a new one if there is none.")
 @rows_option
 @weights_option
 @scheduler_option
@@ -39,11 +39,11 @@ def accumulate(model, x, t, sums, rows, weights, scheduler, lock, quiet):
 
     MODEL  model file, made by daskelm init
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
-    T      targets or labels: the same
+    T      targets or labels, named in the same way
 
-    Rows are known by what they read: those that SUMS counts already are left
-    out. What is done is committed now and then. So a command that was killed,
-    or started twice, adds what is missing.
+    Rows are recognised by their content: those that SUMS counts already are
+    left out. Finished work is written to SUMS now and then. So a command that
+    was killed, or is run twice, adds only what is missing.
 
     Example:
       daskelm accumulate model.h5 dataX.h5 dataT.h5 --rows 0:500 --into sums.h5
@@ -67,18 +67,18 @@ def _n_rows(sums):
 @model_argument
 @x_argument
 @t_argument
-@click.option("--from", "sums", metavar="SUMS", required=True, help="Sums file to take the rows out of.")
+@click.option("--from", "sums", metavar="SUMS", required=True, help="Sums file to remove the rows from.")
 @rows_option
 @weights_option
 @scheduler_option
 @lock_option
 @quiet_option
 def remove(model, x, t, sums, rows, weights, scheduler, lock, quiet):
-    """Take rows out of a sums file again, exactly.
+    """Remove rows from a sums file, exactly.
 
     MODEL  model file that the rows were added with
     X      inputs: the same data that the rows were added from
-    T      targets or labels: the same
+    T      targets or labels that they were added with
 
     Example:
       daskelm remove model.h5 dataX.h5 dataT.h5 --rows 0:100 --from sums.h5
@@ -93,18 +93,19 @@ def remove(model, x, t, sums, rows, weights, scheduler, lock, quiet):
 
 @click.command(cls=Command)
 @click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
-@click.option("--into", metavar="FILE", required=True, help="File to write; must be new, or one of SUMS.")
+@click.option("--into", metavar="FILE", required=True, help="Sums file to write: a new one, or one of SUMS.")
 @lock_option
 def merge(sums, into, lock):
     """Add up sums files of several tasks, days or sites.
 
-    SUMS  sums files of one model, without common rows; globs in quotes too
+    SUMS  sums files of one model that have no rows in common; or globs in
+          quotes
 
     Example:
       daskelm merge sums.h5 more.h5 --into all.h5
 
-    Next: daskelm solve. It takes several files too, so that merging first
-    is a matter of tidiness.
+    Next: daskelm solve. It takes several files too, so merging is not
+    required.
     """
     from ..sums.file import merge
 
@@ -114,25 +115,27 @@ def merge(sums, into, lock):
 @click.command(cls=Command)
 @model_argument
 @click.argument("sums", metavar="SUMS...", nargs=-1, required=True)
-@click.option("--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL if not given.")
-@click.option("--alpha", metavar="auto|gcv|FLOAT", type=ALPHA, help="Another penalty than the model's own.")
+@click.option(
+    "--out", metavar="MODEL2", type=Written("model"), help="Model file to write; MODEL is replaced if not given."
+)
+@click.option("--alpha", metavar="auto|gcv|FLOAT", type=ALPHA, help="Penalty to use instead of the model's own.")
 @force_option
 def solve(model, sums, out, alpha, force):
     """Solve for the output weights, and save the model.
 
     MODEL  model file that the rows were added with
-    SUMS   one or more sums files, or globs in quotes; left as they are
+    SUMS   one or more sums files, or globs in quotes; they are not changed
 
-    Prints the rows, the penalty alpha, the rank and condition number of the
-    equations (in the 2-norm after gcv; else LAPACK's estimate in the 1-norm,
-    if that is safe), and the error on the rows that were summed: not on new
-    ones.
+    Prints the number of rows, the penalty alpha, the rank and the condition
+    number of the equations (in the 2-norm with gcv; else LAPACK's estimate in
+    the 1-norm, if that is safe), and the error on the rows in SUMS, which is
+    mostly smaller than the error on new rows.
 
     Example:
       daskelm solve model.h5 sums.h5
       daskelm solve model.h5 sums.h5 --alpha 0.1 --out stiffer.h5
 
-    Next: daskelm predict, or daskelm score on rows kept apart.
+    Next: daskelm predict, or daskelm score on rows that are in no sums.
     """
     from sklearn.base import is_regressor
 
@@ -158,7 +161,7 @@ def solve(model, sums, out, alpha, force):
     }
     if is_regressor(estimator):
         moments = held.moments()
-        # A constant target is met exactly.
+        # A constant target counts as predicted exactly.
         triples = zip(errors, moments.TT, moments.informative, strict=True)
         ratios = [error / total if varies else 0.0 for error, total, varies in triples]
         facts["R2"] = f"{1 - sum(ratios) / len(ratios):.6g}"

@@ -57,7 +57,7 @@ def first_bad(
 
 
 def _present(block):
-    """Mask of the values that are finite and not missing, of the shape of the block; None for types without others."""
+    """Mask (of the block's shape) of values that are finite and not missing; None for types that have no others."""
     kind = block.dtype.kind
     if kind in "fc":
         return np.isfinite(block)

@@ -61,7 +61,7 @@ def check_columns(frame, name: str) -> None:
 
 
 def check_dask_columns(value, name: str) -> None:
-    """Refuse such columns of a dask frame, by their dtypes and without computing; other values pass."""
+    """Refuse columns of a dask frame that hold no numbers, by their dtypes and without computing; other values pass."""
     if hasattr(value, "to_dask_array") and is_dask_collection(value) and not isinstance(value, Delayed):
         check_columns(value, name)
 

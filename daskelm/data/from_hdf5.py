@@ -35,8 +35,8 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     ----------
     path : str, path-like, list of these, or h5py.Dataset
         One file, several in the order of their rows, a glob (in the natural order of names: part2 before part10), or
-        an open dataset, of which only file and name are taken. Workers must see the files at the same path. URLs of
-        fsspec, such as ``"s3://bucket/part*.h5"``, are read in byte ranges.
+        an open dataset, which is opened again by its file and name. Workers must see the files at the same path. URLs
+        of fsspec, such as ``"s3://bucket/part*.h5"``, are read in byte ranges.
     dataset : str, optional
         Name of the dataset, 2-D or 1-D. Not needed where each file holds exactly one 2-D numeric dataset, or a 1-D
         one that is its only numeric dataset.
@@ -49,7 +49,7 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     Returns
     -------
     dask array of shape (n_samples, n_features) or (n_samples,)
-        Of the dtype of the file. No chunk crosses two files. Missing values of netCDF variables are NaN.
+        The rows, with the dtype of the file. No chunk crosses two files. Missing values of netCDF variables are NaN.
 
     Raises
     ------

@@ -56,9 +56,7 @@ def open_input(value, name: str) -> Source:
         return np.asarray(value)
     (array,) = lazily_together(**{name: value})
     if not is_dask_array(array):
-        raise InputTypeError(
-            f"{name}: of dask's collections, arrays and dataframes are taken; got {type(value).__name__}."
-        )
+        raise InputTypeError(f"{name}: a dask collection must be an array or a dataframe; got {type(value).__name__}.")
     if (rows := rows_behind(array)) is not None:
         return rows
     if array.ndim > 1 and array.numblocks[1] > 1:

@@ -33,7 +33,7 @@ def refuse_unusable(value, name: str) -> None:
         )
     if isinstance(value, np.ma.MaskedArray):
         raise InputTypeError(
-            f"{name}: masked arrays are not supported, since what is behind the mask would be used; got "
+            f"{name}: masked arrays are not supported, since the numbers behind the mask would be used; got "
             f"{type(value).__name__}. Fill them with filled(value), or drop these rows."
         )
     if isinstance(value, h5py.Group):
@@ -151,7 +151,7 @@ def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str,
     if chunk.shape != (*rows, *tail):
         raise DataError(
             f"{name}: chunks must have the shape that the dask array declares, {(*rows, *tail)} from row {first_row} "
-            f"on; got {chunk.shape}. The source gave other rows than it was said to, or than when they were counted: "
-            "declare its chunks as they are, and let it give the same rows each time."
+            f"on; got {chunk.shape}. The source gave other rows than declared, or than when they were counted: declare "
+            "its chunks as they are, and make it give the same rows each time."
         )
     return chunk

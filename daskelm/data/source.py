@@ -43,9 +43,9 @@ class _RowSource:
 
     # Whether the rows are worked on in this process, without Dask.
     in_process = False
-    # Whether a task can read rows by their numbers; of a dask array it is given whole chunks.
+    # Whether a task can read rows by their numbers; for a dask array it is given whole chunks.
     random_access = True
-    # The rows of HDF5 files, None of other data.
+    # The rows of HDF5 files; None for other data.
     files: Hdf5Rows | None = None
 
     def __init__(self, data: Any):
@@ -58,7 +58,7 @@ class _RowSource:
 
     @property
     def n_columns(self) -> int:
-        """Number of columns; 1 of one dimension."""
+        """Number of columns; 1 if there is one dimension."""
         return n_columns(self.data)
 
     def client(self):
@@ -66,7 +66,7 @@ class _RowSource:
         return None if self.in_process else current_client()
 
     def parts(self) -> list[tuple[Part, int, int]]:
-        """(part, first, last + 1) of each part of files that has rows here; nothing of data in no file."""
+        """(part, first, last + 1) of each part of files that has rows here; empty for data in no file."""
         return []
 
     def place(self, row: int) -> str:
@@ -87,7 +87,7 @@ class _RowSource:
         return self.as_array(name)[start:stop]
 
     def as_array(self, name: str) -> np.ndarray | da.Array:
-        """The rows as an array: NumPy's of what is in memory, else a dask array."""
+        """The rows as an array: a NumPy array if they are in memory, else a dask array."""
         return self.data if self.in_process else self.as_dask(name)
 
     def as_table(self) -> Any:
@@ -111,7 +111,7 @@ class _RowSource:
         return blocks
 
     def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
-        """The rows as a dask array in the row chunks given; `name` is empty for what the library made, not checked."""
+        """The rows as a dask array in the row chunks given; with an empty `name`, chunks are not checked."""
         raise NotImplementedError
 
 
@@ -161,7 +161,7 @@ class Chunks:
 
 
 class DaskSource(_RowSource):
-    """A dask array, whose chunks are checked when they are there, before anything else is made of them."""
+    """A dask array, whose chunks are checked as soon as they are computed."""
 
     random_access = False
 
@@ -172,7 +172,7 @@ class DaskSource(_RowSource):
 
     def checked_runs(self, blocks: list[np.ndarray], runs: Sequence[tuple[int, int]], name: str) -> list[np.ndarray]:
         """The computed `blocks` of `runs`, refused by name where they are not what the array declares."""
-        # Checked when they are computed, and not before they are cut: a slice of a chunk of zarr reads its rows only.
+        # They are checked after slicing and computing, so that a slice of a chunk of zarr reads only its own rows.
         row, dtype = self.data.shape[1:], self.data.dtype
         return [
             check_chunk(block, stop - start, start, row, name=name, dtype=dtype)
@@ -225,7 +225,7 @@ class FileSource(_RowSource):
 
 
 def source_of(data: Any) -> Any:
-    """The methods of rows of data: the one place that tells arrays, dask arrays and files apart.
+    """The methods of rows of data: the one place that distinguishes arrays, dask arrays and files.
 
     Parameters
     ----------

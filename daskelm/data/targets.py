@@ -29,7 +29,7 @@ __all__ = [
 LEAST_PROBABILITY = 1e-6
 # The squares of such numbers, times the largest weights, stay finite when they are summed over 10^10 rows.
 _LARGEST_TARGET = 1e100
-# Units in the last place of float64: rounding hides what is to be learned of integers that span fewer of them.
+# Units in the last place of float64: rounding hides the differences of integers that span fewer of them.
 _RESOLVED = 100
 
 
@@ -60,7 +60,7 @@ class RegressionTargets:
 
 @dataclass(frozen=True, eq=False)
 class ClassTargets:
-    """Targets of a classification with one label per row: a column for each class; of two classes, the second alone.
+    """Targets of a classification with one label per row: a column for each class, or one for the second of two.
 
     `weights` (n_classes,) multiply the weights of the rows, unless they are None.
     """
@@ -217,7 +217,7 @@ def check_targets(
 
 
 def _refuse_merged(y, first_row, name):
-    """Refuse integers (rows,) that lie so close together, and so far from zero, that float64 cannot tell them apart."""
+    """Refuse integers (rows,) so close together, and so far from zero, that float64 cannot distinguish them."""
     low, high = y.min(), y.max()
     if y.dtype.kind == "f":
         # These are long doubles.

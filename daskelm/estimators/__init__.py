@@ -1,3 +1,3 @@
-"""scikit-learn's face: store, check and call; no algorithm."""
+"""Estimators of scikit-learn's kind: they store parameters, check arguments and call other folders; no algorithm."""
 
 __all__: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# What `set_output` asks for; public is only `set_output` itself.
+# The output that `set_output` asked for; only `set_output` itself is public.
 from sklearn.utils._set_output import _get_output_config as output_config
 
 # Checks of names, lengths and weights: the public `validate_data` has no part that does one of them alone.
@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
 try:
-    # 1.9 on, public: without them there is no `set_callbacks`, and there are no callbacks to report to.
+    # These are public, from 1.9 on. Earlier versions have no `set_callbacks`, and so no callbacks to report to.
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 

@@ -33,7 +33,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
     dtype: Any
     random_state: Any
 
-    # What was fitted, assigned last of all; attributes that end with an underscore are read from it.
+    # The result of fitting, assigned last of all; attributes that end with an underscore are read from it.
     _fitted: Fitted | None = None
 
     @property
@@ -61,7 +61,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         return self._fitted is not None
 
     def _check_is_drawn(self, what: str) -> Fitted:
-        """What was fitted, which has a layer; without one, an error that says what `what` needs."""
+        """The result of fitting, which has a layer; raise an error if there is none, since `what` needs the layer."""
         if self._fitted is None:
             first = "initialize or fit" if what in ("accumulate", "transform", "get_feature_names_out") else "fit"
             raise NotSolvedError(
@@ -71,7 +71,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         return self._fitted
 
     def _check_same_parameters(self, what: str) -> Fitted:
-        """What was fitted, where parameters that layer and sums depend on are the same still."""
+        """The result of fitting; raise an error if parameters that layer and sums depend on were changed since."""
         fitted = self._check_is_drawn(what)
         fitted.check_parameters(self.get_params(deep=False), what)
         return fitted
@@ -99,7 +99,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         check_replaceable(out, "data", overwrite)
         if function.dtype.kind not in "fiub":
             raise InputTypeError(
-                f"out: HDF5 files hold numbers here, and labels of type {function.dtype} are none. Write "
+                f"out: HDF5 files must hold numbers; got labels of type {function.dtype}. Write "
                 "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
         result = apply(function, source, name, verbose)
@@ -124,7 +124,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         Raises
         ------
         NotSolvedError
-            Before the layer was drawn.
+            The layer is not drawn yet.
         ParameterError
             Lazy X, where `set_output` asks for a data frame, which is in memory.
         """
@@ -165,7 +165,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
 
     @classmethod
     def _of(cls, params: dict, fitted: Fitted | None) -> Self:
-        """An estimator with parameters and what was fitted, as a file holds them."""
+        """An estimator with parameters and a result of fitting that come from a file."""
         model = cls(**params)
         model._fitted = fitted
         return model

@@ -19,7 +19,7 @@ class FitCallbacks(CallbackSupportMixin):
 
     @contextlib.contextmanager
     def _reporting(self, X, y, sample_weight, n_passes: int | None = None) -> Iterator[None]:
-        """Report the passes of a fit, the work inside, to callbacks; `n_passes` is their number if that is known."""
+        """Report the passes of a fit inside the block to callbacks; `n_passes` is their number, if known."""
         if not has_callbacks(self):
             # Callbacks of a meta-estimator around this one must not be called for its passes.
             with listening(None):
@@ -37,7 +37,7 @@ class FitCallbacks(CallbackSupportMixin):
         with listening(passes):
             yield
         passes.end()
-        # Return values of these calls and of those for subtasks stop nothing: `callback=` and `tol` end a pass.
+        # Return values of these calls, and of those for subtasks, are ignored: only `callback=` and `tol` end a pass.
         context.call_on_fit_task_end(**rows, reconstruction_attributes={})
 
 

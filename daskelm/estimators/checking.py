@@ -40,12 +40,12 @@ def check_bool(value, name: str) -> bool:
 
 
 def is_vector(y: Source) -> bool:
-    """Whether y is one target as a vector; of files, which are 2-D for the most part, one column is a vector."""
+    """Whether y is one target as a vector; in files, which are mostly 2-D, a single column counts as a vector."""
     return y.ndim == 1 or (source_of(y).files is not None and n_columns(y) == 1)
 
 
 def open_X(X, owner: str, known: Columns | None = None, array=None) -> tuple[Source, Columns]:
-    """X checked and in a form that the work is done on, and its columns, which must be `known` if these are given.
+    """X as a checked source of rows, and its columns, which must be `known` if these are given.
 
     `owner` is the name of the estimator's class, for scikit-learn's messages; `array` is X as `lazily_together` gives
     it, where it was opened with others.

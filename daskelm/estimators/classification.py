@@ -58,7 +58,7 @@ class ClassificationMethods(ClassifierMixin):
         return None if self._fitted is None else self._fitted.targets
 
     def _read_y(self, y, X):
-        """y, given beside X, in a form that the work is done on."""
+        """y, given with X, as a source of labels."""
         y = _not_files(y, X)
         if is_lazy(y):
             source = open_input(y, "y")
@@ -71,7 +71,7 @@ class ClassificationMethods(ClassifierMixin):
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _make_targets(self, y, weights, *, whole, classes=None):
-        """Columns of T for these labels; `whole` when no others will follow."""
+        """Columns of T for these labels; `whole` says that no others will follow."""
         known = None if whole else self._known_targets()
         if y is not None and y.ndim == 2 and n_columns(y) > 1:
             if self.class_weight is not None:
@@ -84,7 +84,7 @@ class ClassificationMethods(ClassifierMixin):
         if classes is not None:
             classes = np.unique(np.asarray(classes))
             if isinstance(known, ClassTargets) and not np.array_equal(classes, known.classes):
-                raise ParameterError(f"classes must stay the same; got {classes}, before {known.classes}.")
+                raise ParameterError(f"classes must stay the same; got {classes} now, and {known.classes} before.")
         elif whole:
             classes, counts = count_classes(y, weights, self.verbose)
         elif isinstance(known, ClassTargets):
@@ -130,7 +130,7 @@ class ClassificationMethods(ClassifierMixin):
         return self._outputs(what, finish, tail, dtype)
 
     def predict(self, X, out=None, overwrite=False):
-        """Predicted labels: those of the largest probability; of multi-label targets, those above one half.
+        """Predicted labels: the most probable one; of multi-label targets, those with a probability above one half.
 
         Parameters
         ----------
@@ -150,9 +150,9 @@ class ClassificationMethods(ClassifierMixin):
         Raises
         ------
         NotSolvedError
-            Before anything was fitted.
+            Nothing is fitted yet.
         ParameterError
-            `out` that X is read from.
+            `out` is a file that X is read from.
         FileWriteError
             `out` holds something else, without `overwrite`; or the disk is full.
         """
@@ -233,7 +233,7 @@ class ClassificationMethods(ClassifierMixin):
 
 
 def _not_files(y, X):
-    """A list of words is a list of files beside files, but labels beside data."""
+    """y, where a list of words is taken as labels, unless X is a path: then it is a list of files."""
     if not isinstance(y, list | tuple) or is_path(X):
         return y
     # This check comes first, since NumPy would turn a missing value among words into the string 'nan'.

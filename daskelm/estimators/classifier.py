@@ -1,4 +1,4 @@
-"""`ELMClassifier`: the scikit-learn face of layer, sums and solution for labels."""
+"""`ELMClassifier`: a scikit-learn classifier made of layer, sums and solution."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         likelihood; `alpha_chosen_by_` says which. ``"gcv"`` is generalised cross-validation from one sum.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
-        that never varied enters none.
+        that never varied enters no drawn neuron.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     class_weight : None, "balanced" or dict, default=None

@@ -51,7 +51,7 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         Whether `cv_results_` is kept.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column that never varied
-        enters none. The scale is that of all rows, in each fold too.
+        enters no drawn neuron. The scale is that of all rows, in each fold too.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     class_weight : None, "balanced" or dict, default=None

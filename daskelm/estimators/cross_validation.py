@@ -114,7 +114,7 @@ class CrossValidationMethods(FitCallbacks):
                 validation=validation,
             )
             selected = select(problem, cv=self.cv, scoring=self.scoring)
-            # 5. The best of it is kept, last and at once.
+            # 5. The best model is kept; assigned last, so that a fit that fails changes nothing.
             self._fitted = drawn.solved(
                 selected.sums,
                 selected.solution,

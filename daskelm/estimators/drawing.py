@@ -21,14 +21,14 @@ __all__ = ["draw_layer"]
 
 # Fewer first rows cost accuracy: with 10, R2 fell by up to 0.02, with 30 by less than 0.01 (docs/design.md, "Layer").
 _ENOUGH_ROWS = 30
-# A message names so many columns at most.
+# Largest number of columns that a message names.
 _MOST_NAMES = 6
 
 
 def draw_layer(
     params: Mapping, X: Source, weights: Source | None, names: Sequence[str] | None, *, whole: bool = True
 ) -> Layer:
-    """A new layer with the scale of X, for the parameters of an estimator; parameters that it has not are not checked.
+    """A new layer with the scale of X, for the parameters of an estimator; parameters it does not have are not checked.
 
     `names` are those of the columns, for messages; `whole` says that the estimator will see no other rows.
     """
@@ -89,9 +89,9 @@ def _warn_of(scale, n_rows, names, whole):
     constant = np.flatnonzero(scale.constant)
     if not whole and len(constant) == len(scale.scale):
         raise DataError(
-            "X: the first rows must differ, since the scale of the inputs is taken from them, and what never varied "
-            f"there enters no neuron; got {n_rows} row(s) that are all the same. Give more rows, or a sample of the "
-            "rows to come to initialize(X) first."
+            "X: the first rows must differ, since the scale of the inputs is taken from them, and a column that does "
+            f"not vary there enters no neuron; got {n_rows} row(s) that are all the same. Give more rows, or a sample "
+            "of the rows to come to initialize(X) first."
         )
     reasons = []
     if len(constant):

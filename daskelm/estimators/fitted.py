@@ -70,7 +70,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What fitting made; an estimator gets a new one last of all, so that a failing fit leaves it as it was."""
+    """Result of fitting; an estimator is given a new one last of all, so that a fit that fails changes nothing."""
 
     layer: Layer
     # Number and names of the columns of X.

@@ -123,7 +123,7 @@ class FittingMethods(FitCallbacks):
             sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
             # 4. The output weights B from HH and HT.
             solution = self._solution(sums)
-            # 5. All of it is kept, last and at once.
+            # 5. The result is kept; assigned last, so that a fit that fails changes nothing.
             vector = is_vector(rows.y)
             self._fitted = drawn.solved(sums, solution, targets=targets, curve=curve, vector_target=vector)
         return self
@@ -192,7 +192,7 @@ class FittingMethods(FitCallbacks):
         return self
 
     def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, Job]:
-        """What was fitted, and rows to be summed with its layer, by the method `what`; `adding` to its own sums."""
+        """Result of fitting, and rows that the method `what` sums with its layer; `adding` means to its own sums."""
         fitted = self._check_same_parameters(what)
         if adding:
             check_can_add(fitted, type(self).__name__)
@@ -205,9 +205,9 @@ class FittingMethods(FitCallbacks):
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
-        Rows of HDF5 files are known by their content: those that the file counts already are left out, so that a call
-        that was killed, or made twice, adds what is missing. Finished work is committed now and then. Rows of arrays
-        in memory and of other dask arrays cannot be known again; they are added all at once.
+        Rows of HDF5 files are recognised by their content: those that the file counts already are left out, so that a
+        call that was killed, or made twice, adds what is missing. Finished work is committed now and then. Rows of
+        arrays in memory and of other dask arrays are not recognised; they are added all at once.
 
         Parameters
         ----------
@@ -233,13 +233,13 @@ class FittingMethods(FitCallbacks):
         Raises
         ------
         NotSolvedError
-            Before `initialize`: all processes need the same layer, from one saved model.
+            `initialize` was not called: all processes need the same layer, from one saved model.
         ParameterError
             A parameter that the layer was drawn with was changed since.
         IncompatibleSumsError
             The file holds sums of another layer or other targets; or the model's own sums hold these rows already.
         DataError
-            Rows that the file counts already read otherwise now.
+            Rows that the file counts already have other values now.
         FileWriteError
             The file cannot be written, or not locked.
         ClusterError
@@ -287,7 +287,7 @@ class FittingMethods(FitCallbacks):
         IncompatibleSumsError
             Some of the rows are not counted.
         DataError
-            The rows read otherwise than when they were added.
+            The rows have other values than when they were added.
         """
         fitted, work = self._work(X, T, sample_weight, "remove")
         start, stop = source_of(work.X).row_range(rows)

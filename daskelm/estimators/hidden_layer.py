@@ -25,7 +25,7 @@ class HiddenLayer(BaseELM):
         None is all inputs passed through and 200 ``"tanh"``.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; a column that never
-        varied enters none of them. Given `Neurons` always act on the inputs as they are.
+        varied enters no drawn neuron. Given `Neurons` always act on the inputs as they are.
     dtype : {None, "float32", "float64"}, default=None
         dtype of H; that of X if None.
     random_state : int, RandomState or None, default=None
@@ -105,7 +105,7 @@ class HiddenLayer(BaseELM):
         ParameterError
             A parameter that the layer was drawn with was changed since, or a file cannot hold it.
         FileWriteError
-            The file is something else than a model, without `overwrite`; or the disk is full.
+            The file is no model, without `overwrite`; or the disk is full.
         """
         fitted = None if self._fitted is None else self._check_same_parameters("save")
         write_model(path, type(self).__name__, self.get_params(deep=False), fitted, overwrite=overwrite)

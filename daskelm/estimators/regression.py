@@ -62,7 +62,9 @@ class RegressionMethods(RegressorMixin):
 
     def _check_sums(self, sums, name="sums"):
         if sums.targets != RegressionTargets.meaning:
-            raise IncompatibleSumsError(f"{name}: they must be of numbers; got {sums.targets}. Use ELMClassifier.")
+            raise IncompatibleSumsError(
+                f"{name}: their targets must be numbers; got {sums.targets}. Use ELMClassifier."
+            )
 
     def predict(self, X, out=None, return_std=False, overwrite=False):
         """Predicted targets, and on request how far new observations may lie from them.
@@ -92,9 +94,9 @@ class RegressionMethods(RegressorMixin):
         Raises
         ------
         NotSolvedError
-            Before anything was fitted; `return_std` of a model that was saved without its sums.
+            Nothing is fitted yet; `return_std` of a model that was saved without its sums.
         ParameterError
-            `out` with `return_std`, which has two results; `out` that X is read from.
+            `out` with `return_std`, which has two results; `out` is a file that X is read from.
         FileWriteError
             `out` holds something else, without `overwrite`; or the disk is full.
         DataError
@@ -118,7 +120,7 @@ class RegressionMethods(RegressorMixin):
         return (mean, std) if function.tail else (mean[:, 0], std[:, 0])
 
     def _uncertainty(self) -> Uncertainty:
-        """What standard deviations need, made at the first use; as large as the sums, so that files leave it out."""
+        """The values for standard deviations, computed at the first use; as large as the sums, so not kept in files."""
         solution, fitted = self._solved("predict"), self._fitted
         if fitted is None or (sums := fitted.sums) is None:
             raise NotSolvedError(
@@ -192,7 +194,7 @@ class RegressionMethods(RegressorMixin):
 
 
 def _refuse_words(y, X):
-    """A list of words beside data in memory is no list of files, unless there are such files."""
+    """Refuse y as a list of words that are not names of files, beside data in memory."""
     if isinstance(y, list | tuple) and is_path(y) and not is_path(X):
         words = [word for word in map(os.fspath, y) if not (os.path.exists(word) or has_magic(word) or "://" in word)]
         if words:

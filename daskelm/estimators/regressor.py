@@ -1,4 +1,4 @@
-"""`ELMRegressor`: the scikit-learn face of layer, sums and solution for numbers."""
+"""`ELMRegressor`: a scikit-learn regressor made of layer, sums and solution."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         Whether each of several targets gets the penalty that is best for it, where it is chosen.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
-        that never varied enters none.
+        that never varied enters no drawn neuron.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     clip : bool, default=True

@@ -49,7 +49,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         Whether `cv_results_` is kept.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column that never varied
-        enters none. The scale is that of all rows, in each fold too.
+        enters no drawn neuron. The scale is that of all rows, in each fold too.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     clip : bool, default=True

@@ -37,7 +37,7 @@ class ResultMethods:
     get_params: Any
 
     def _open(self, X, y, sample_weight, *, reset: bool = False, known: Columns | None = None) -> Rows:
-        """Rows to learn from, with y; X must have the columns `known`, or those of before unless `reset`."""
+        """Rows to learn from, with y; X must have the columns `known`, or unless `reset` those of the last fit."""
         known = None if reset else known or self._known_columns()
         return open_table(X, y, sample_weight, type(self).__name__, known, self._read_y)
 
@@ -182,7 +182,7 @@ class ResultMethods:
         FileMissingError
             There is no such folder.
         FileWriteError
-            The file is something else than a model, without `overwrite`; or the disk is full.
+            The file is no model, without `overwrite`; or the disk is full.
         """
         fitted = None if self._fitted is None else self._check_same_parameters("save")
         if overwrite and fitted is not None and fitted.sums is not None:

@@ -30,7 +30,7 @@ def check_sums_match(fitted: Fitted, sums: NormalEquations, name: str = "sums") 
     if fitted.choice is not None and sums.fingerprint in fitted.choice.full_layers:
         raise IncompatibleSumsError(
             f"{name}: they are of the full layer of {sums.n_neurons} neurons (fingerprint {sums.fingerprint[:12]}),"
-            f" of which this model has the {layer.n_neurons} that select chose ({layer.fingerprint[:12]}). Use the "
+            f" and this model has the {layer.n_neurons} neurons that select chose ({layer.fingerprint[:12]}). Use the "
             "model as it was saved before select, or sum over the rows with this one, into a new file."
         )
     if sums.fingerprint != layer.fingerprint:

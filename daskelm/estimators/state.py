@@ -28,7 +28,7 @@ _WORD = "daskelm"
 
 
 class SavedModel(NamedTuple):
-    """What a model file holds: the name of the estimator's class, its parameters, and what was fitted."""
+    """Contents of a model file: the name of the estimator's class, its parameters, and the result of fitting."""
 
     class_name: str
     params: dict
@@ -43,7 +43,8 @@ def _from_fields(cls: Callable, state: Mapping):
     return cls(**{name: from_plain(value) for name, value in state.items()})
 
 
-# Each class of values that estimators keep: its word in a state, the function to a dict of plain values, and that back.
+# For each class of values that estimators keep: its name in a state, the function that makes a dict of plain values of
+# one, and the function that makes one of such a dict.
 _CLASSES: dict[type, tuple[str, Callable, Callable]] = {
     Layer: ("layer", Layer.state, Layer.from_state),
     Neurons: ("neurons", _fields_of, partial(_from_fields, Neurons)),
@@ -68,14 +69,14 @@ _BACK: dict[str, Callable] = {
     "mapping": lambda state: {from_plain(key): from_plain(item) for key, item in state},
     "dtype": np.dtype,
     "kind": lambda state: kind_from_name(str(state)),
-    # Files have these two words, since JSON has neither infinity nor arrays of strings.
+    # Files have these two names, since JSON has neither infinity nor arrays of strings.
     "float": float,
     "strings": lambda state: np.array(state["values"], dtype=state["dtype"]),
 }
 
 
 def to_plain(value):
-    """The value with arrays, numbers, strings and lists for all that is daskelm's own, a tuple, a dict or a ufunc.
+    """The value, with arrays, numbers, strings and lists in place of daskelm's own objects, tuples, dicts and ufuncs.
 
     A dict in the result stands for a value that was something else: formats that are made of JSON turn keys of dicts
     into strings, and have no tuples. Values of other libraries stay as they are. `from_plain` takes it back.
@@ -112,8 +113,8 @@ def from_plain(value):
     word = value.get(_WORD)
     if word not in _BACK:
         raise FileFormatError(
-            f"the state of an estimator must hold values that this daskelm knows; got one called {word!r}, of a newer "
-            "version or of none. Upgrade daskelm (pip install -U daskelm)."
+            f"the state of an estimator must hold values that this daskelm knows; got one called {word!r}, which a "
+            "newer version may know. Upgrade daskelm (pip install -U daskelm)."
         )
     return _BACK[word](value.get("state", ()))
 
@@ -137,7 +138,7 @@ def write_model(
 
 
 def read_model(path) -> SavedModel:
-    """What `write_model` has written; runs no code from the file."""
+    """Read a file that `write_model` wrote; runs no code from it."""
     state = read_sealed(path, "model")
     params = {name: from_plain(_from_file(value, state)) for name, value in state["params"].items()}
     fitted = from_plain(_from_file(state["fitted"], state))

@@ -64,7 +64,7 @@ def check_replaceable(path, kind: str | None, overwrite: bool = False, dataset: 
 
 
 def _foreign(path, kind, dataset):
-    """What a file of another kind holds, in words; None if it may be replaced."""
+    """The contents of a file of another kind, in words; None if it may be replaced."""
     try:
         with open_regular(path) as file:
             begin = file.read(BLOCK)
@@ -136,7 +136,7 @@ def replacing(path, kind: str | None, *, dataset: str = "data", overwrite: bool 
         raise FileWriteError(
             error.errno,
             f"{path} was written whole, but its folder cannot be synced: {error.strerror}. It is lost if "
-            "this machine fails now. Look after the disk, then write it again.",
+            "this machine fails now. Check the disk, then write it again.",
         ) from None
 
 

@@ -145,7 +145,7 @@ class SourceFiles(contextlib.ExitStack):
             need = f"the shape {outside.need} or more" if outside.need else "as many numbers"
             raise FileFormatError(
                 f"{place}: dataset {outside.dataset!r} must have {need}, since {where} are read from it; got "
-                f"{source.shape}, and HDF5 would fill what lacks. Complete it, or write the virtual dataset anew."
+                f"{source.shape}, and HDF5 would fill the rest. Complete it, or write the virtual dataset anew."
             )
         outside = whole
         seen = self.survey(source, place, *outside.rows_there(first, last), depth + 1)

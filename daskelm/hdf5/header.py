@@ -53,7 +53,7 @@ def next_generation(path, format: str) -> int:
 
 
 def sealed_format(path) -> str | None:
-    """The format that `write_sealed` was given, from the header alone; None of any other file.
+    """The format that `write_sealed` was given, from the header alone; None for any other file.
 
     Raises
     ------

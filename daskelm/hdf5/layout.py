@@ -77,7 +77,7 @@ class Outside:
         return len(self.rows) == 1 and self.last - self.first == self.source[1] - self.source[0]
 
     def of_all(self, shape: tuple[int, ...]) -> Outside | None:
-        """A copy for a source of this shape, all of which is read; None if it has more or fewer numbers than needed."""
+        """A copy that reads all of a source of this shape; None if that has more or fewer numbers than needed."""
         n_rows, n_columns = (
             sum(last - first for first, last in runs) for runs in (self.rows, self.columns or [(0, 1)])
         )
@@ -203,8 +203,8 @@ def _numbered(name, k):
 
 def _intricate(dataset, what):
     return FileFormatError(
-        f"{dataset.file.filename}: virtual dataset {dataset.name!r} has {what}, and whether all of that is there "
-        "cannot be told. Write it to a file of its own, or give its sources as a list or a glob."
+        f"{dataset.file.filename}: virtual dataset {dataset.name!r} has {what}, and whether all of that exists "
+        "cannot be checked. Write it to a file of its own, or give its sources as a list or a glob."
     )
 
 
@@ -265,7 +265,7 @@ def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 
 def unwritten(path: str, dataset: str, hole: tuple[int, int], asked: tuple[int, int]) -> FileFormatError:
-    """The error for a read of rows `asked` of which some are in `hole`, a run of rows that were never written."""
+    """The error for a read of rows `asked`, some of them in `hole`, a run of rows that were never written."""
     return FileFormatError(
         f"{path}: rows {hole[0]} to {hole[1] - 1} of {dataset!r} were never written, and HDF5 would fill them with one "
         f"value; got rows {asked[0]} to {asked[1] - 1} to read. Write them and open the file again, or take rows "

@@ -128,7 +128,7 @@ def _link_places(name: str, path: str) -> Iterable[str]:
 def pipe_behind(file: h5py.File, name: str) -> str | None:
     """The first pipe or device among all that links from a name lead to; None if there is none.
 
-    HDF5 would open it, and wait for somebody to write to it.
+    HDF5 would open it, and wait until another process writes to it.
     """
     here = os.path.abspath(file.filename)
     ahead, seen = set(_linked(file, here, name)), {(here, name)}

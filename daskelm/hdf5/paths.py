@@ -1,4 +1,4 @@
-"""Names of files: which are URLs, under which name a place is known again, and whether two lead to one regular file."""
+"""Names of files: which are URLs, by which name a place is recognised, and whether two lead to one regular file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def check_url(url: str) -> None:
     if "@" in (host := rest.partition("/")[0]) and ":" in host.rpartition("@")[0]:
         # The message leaves the password out as well.
         raise ParameterError(
-            f"a URL must not hold a password, since URLs are told in messages and kept in files; got one for "
+            f"a URL must not hold a password, since URLs are shown in messages and kept in files; got one for "
             f"{host.rpartition('@')[2]}. Give it to fsspec: an environment variable or a file of settings."
         )
     file, mark, name = rest.partition("::")

@@ -85,8 +85,8 @@ class RemoteFile:
             raise FileFormatError(f"{self.url} is a folder; give a file, a list of files, or a glob.")
         if facts.get("size") is None:
             raise FileFormatError(
-                f"{self.url}: its server must tell the size of the file; got none. Copy the file to a file system, or "
-                "to an object store."
+                f"{self.url}: its server must report the size of the file; got none. Copy the file to a file system, "
+                "or to an object store."
             )
         facts_known = repr([(name, str(facts[name])) for name in _STAMPS if facts.get(name)])
         stamp = int.from_bytes(hashlib.sha256(facts_known.encode()).digest()[:7], "big")

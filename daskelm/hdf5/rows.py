@@ -181,7 +181,7 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
     ----------
     path : str, path-like, list of these, h5py.Dataset or Hdf5Rows
         One file, several in the order of their rows, a glob (in the natural order of names), URLs of these, or an open
-        dataset, from which only file and name are taken.
+        dataset, which is opened again by its file and name.
     dataset : str, optional
         Its name; not needed where every file holds exactly one 2-D numeric dataset, or a 1-D one that is its only
         numeric dataset.
@@ -216,8 +216,8 @@ def _place_of(dataset):
         raise FileFormatError("the h5py dataset's file is closed; give its path, or open the file again.")
     if dataset.file.mode != "r":
         raise ParameterError(
-            f"{dataset.file.filename} is open for writing (mode {dataset.file.mode!r}), and nobody else can read it "
-            "then. Close it and give its path, or open it with mode 'r'."
+            f"{dataset.file.filename} is open for writing (mode {dataset.file.mode!r}), and no other process can read "
+            "it now. Close it and give its path, or open it with mode 'r'."
         )
     check_prefixes(dataset, dataset.file.filename)
     return place_of_dataset(dataset)

@@ -21,8 +21,8 @@ def write_sealed(
 ) -> None:
     """Write `state`, a dict of arrays and of what JSON holds, to one file.
 
-    A file of the same format is replaced at once, any other only with `overwrite`. `generation` tells versions of one
-    file apart; it is in the header, where `read_generation` finds it.
+    A file of the same format is replaced at once, any other only with `overwrite`. `generation` distinguishes
+    versions of one file; it is in the header, where `read_generation` finds it.
 
     The header in the HDF5 user block holds the format's name, the version, the length of the file and the SHA-256 of
     these and of all that follows: it is verified before HDF5 parses a byte, since HDF5 can hang on corrupt files.

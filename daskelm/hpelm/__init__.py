@@ -1,4 +1,4 @@
-"""The interface of HP-ELM, daskelm's predecessor, over daskelm: its scripts run with another import line."""
+"""HP-ELM's interface on top of daskelm, its successor: scripts run after a change of the import line."""
 
 from . import modules
 from .elm import HPELM

@@ -1,4 +1,4 @@
-"""`python -m daskelm.hpelm convert`: models that HP-ELM saved."""
+"""The command `python -m daskelm.hpelm convert`, which converts models that HP-ELM saved."""
 
 from __future__ import annotations
 

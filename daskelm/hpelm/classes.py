@@ -1,4 +1,4 @@
-"""HP-ELM's classes, a column of zeros and ones each: their weights, errors and confusion matrices, block by block."""
+"""HP-ELM's classes, each a column of zeros and ones: their weights, errors and confusion matrices, block by block."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["OneHotTargets", "balancing_weights", "scores"]
 
 @dataclass(frozen=True)
 class OneHotTargets(RegressionTargets):
-    """Targets with one 1 per row, in the column of its class, which decides the weight of the row."""
+    """Targets with a single 1 in each row, in the column of its class; each class has a weight for its rows."""
 
     weights: tuple[float, ...] = ()
 
     @property
     def meaning(self) -> str:  # type: ignore[override]
-        """With the weights: sums of other weights never add."""
+        """Text with the class weights, so that sums with different weights are never added."""
         return f"numbers weighted {list(self.weights)}"
 
     def row_weights(self, y: np.ndarray, given: np.ndarray | None) -> np.ndarray:

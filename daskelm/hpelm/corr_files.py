@@ -1,4 +1,4 @@
-"""HP-ELM's files HH and HT: written from a sums file beside them, which is what counts; or read as HP-ELM made them."""
+"""HP-ELM's files HH and HT: copies of a sums file beside them, or files that HP-ELM itself wrote."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["CorrelationFiles"]
 class CorrelationFiles:
     """Two files HH and HT of one model, and the sums file that they are written from.
 
-    Its name is made of both names, so that an HH never meets the HT of other targets; that it meets no other model is
-    seen from the layer's fingerprint.
+    The name of the sums file is made of both names, so that an HH is never combined with the HT of other targets. The
+    fingerprint of the layer in it shows which model it belongs to.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class CorrelationFiles:
         self.HH, self.HT = os.path.abspath(os.fspath(fHH)), os.path.abspath(os.fspath(fHT))
         if self.HH == self.HT:
             raise ParameterError(f"fHH and fHT must be two files; got {fHH} for both.")
-        # From one folder, both names are as they are; from another, it takes part in the name.
+        # If HT is in another folder than HH, its relative path is part of the name.
         other = quote(os.path.relpath(self.HT, os.path.dirname(self.HH)), safe="")
         self.sums = f"{self.HH}+{other}.sums.h5"
 
@@ -58,7 +58,7 @@ class CorrelationFiles:
         dtype,
         verbose: int,
     ) -> None:
-        """Add rows of X and T that are not counted yet, and write HH and HT anew from all that are."""
+        """Add those rows of X and T that are not counted yet, and write HH and HT again from all counted rows."""
         for name, path in (("fHH", self.HH), ("fHT", self.HT)):
             check_not_an_input(path, name, fX=X, fT=T)
             check_regular(path)
@@ -71,36 +71,36 @@ class CorrelationFiles:
             if sums is None:
                 raise FileMissingError(f"{self.sums} was removed while rows were added to it. Add them again.")
             for path, values in zip((self.HH, self.HT), with_norm(sums, norm), strict=True):
-                # The lock is held, so that whatever is beside was left by somebody who was killed.
+                # Since the lock is held, hidden files beside this one were left by processes that were killed.
                 with new_hdf5(path, alone=True) as (new, _):
                     new["data"] = values.astype(dtype, copy=False)
 
     def _refuse_others(self):
-        """Refuse files of another origin, which would be overwritten."""
+        """Refuse to overwrite files that were not written from this sums file."""
         there = [path for path in (self.HH, self.HT) if os.path.exists(path)]
         if not there or os.path.exists(self.sums):
             return
         if os.path.exists(f"{self.sums}.lock"):
-            # Somebody makes it just now, or it is gone, which reading says.
+            # Another process may be creating the sums file; reading under its lock shows whether it exists then.
             with locked(self.sums) as file:
                 if file.read() is not None:
                     return
         raise IncompatibleSumsError(
-            f"fHH, fHT: {there[0]} exists, but not the sums that it would be written from, {self.sums}: HP-ELM itself "
-            "made it, or it belongs to another pair of files, and nobody can know which rows are in it. Name two new "
-            "files and add all rows there; solve_corr reads HP-ELM's own files too."
+            f"fHH, fHT: {there[0]} exists, but not the sums file that it is written from, {self.sums}: HP-ELM itself "
+            "made it, or it belongs to another pair of files, and which rows are in it is unknown. Name two new files "
+            "and add all rows there; solve_corr reads HP-ELM's own files too."
         )
 
     def read(self, layer: Layer, n_outputs: int, norm: float) -> tuple[np.ndarray, np.ndarray]:
-        """HH (L, L), the norm on its diagonal, and HT (L, outputs): from the sums file, else as HP-ELM made them."""
+        """HH (L, L), with the norm on its diagonal, and HT (L, outputs), from the sums file or HP-ELM's own files."""
         if not os.path.exists(self.sums):
             return self._read_arrays(layer.n_neurons, n_outputs)
         sums = read_current(self.sums)
         if sums.fingerprint != layer.fingerprint or sums.n_targets != n_outputs:
             raise IncompatibleSumsError(
-                f"{self.sums} holds sums of another model: layer {sums.fingerprint[:12]} with {sums.n_targets} "
-                f"output(s), and this one has {layer.fingerprint[:12]} with {n_outputs}. Load the one saved model in "
-                "every script."
+                f"{self.sums} holds sums of another model: its layer is {sums.fingerprint[:12]}, with "
+                f"{sums.n_targets} output(s), and this model's is {layer.fingerprint[:12]}, with {n_outputs}. Load the "
+                "one saved model in every script."
             )
         if not sums.n_samples:
             raise DataError(f"nothing to solve: {self.sums} holds no rows. Call add_data first.")
@@ -113,8 +113,8 @@ class CorrelationFiles:
         HH = HH.astype(np.float64)
         if (np.diag(HH) < 0).any() or (np.abs(HH - HH.T) > error).any():
             raise DataError(
-                f"{self.HH} must be symmetric with a diagonal >= 0, as a sum of H'H is; it is not: one of several "
-                "writers was interrupted, or it is another matrix. Sum up all rows again, with add_data."
+                f"{self.HH} must be symmetric with a diagonal >= 0, as H'H is; it is not: it is another matrix, or a "
+                "process was interrupted while it wrote it. Sum up all rows again, with add_data."
             )
         return (HH + HH.T) / 2, HT.astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""The interface of HP-ELM, daskelm's predecessor, over daskelm: its scripts run with another import line."""
+"""HP-ELM's interface on top of daskelm, its successor: scripts run after a change of the import line."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _SELECTION = {"V", "CV", "LOO", "OP"}
 class HPELM(Model):
     """HP-ELM's class over daskelm's sums, files and solvers.
 
-    Wherever X or T are taken: NumPy arrays, paths of HDF5 files with one 2-D dataset of any name, or dask arrays. What
-    HP-ELM's parameters meant for its own way of computing is said below; docs/hpelm.md has all differences.
+    X and T may be NumPy arrays, paths of HDF5 files with one 2-D dataset of any name, or dask arrays. Parameters that
+    have no effect here are kept for compatibility; docs/hpelm.md lists all differences.
 
     Parameters
     ----------
@@ -41,16 +41,17 @@ class HPELM(Model):
     w : array-like of shape (outputs,), optional
         Weights of the classes for "wc".
     batch : int, default=1000
-        Taken for compatibility and without effect: daskelm chooses the rows of a block from the number of neurons
+        Accepted for compatibility, without effect: daskelm chooses the rows of a block from the number of neurons
         (8 to 32 MiB of H), and results do not depend on it.
     accelerator : None
         Anything else is an error: daskelm works on the cores of this machine, or of a Dask cluster.
     precision : {"double", "single"} or dtype, default="double"
         Type of the neurons, of H, of predictions and of HH and HT in files. Sums and weights are float64 always.
     norm : float, optional
-        What is added to the diagonal of HH; 50 times the machine epsilon of the precision if not given.
+        Number that is added to the diagonal of HH; 50 times the machine epsilon of the precision if not given.
     tprint : float, default=5
-        A line of progress is shown on standard error while rows are added, in daskelm's own rhythm; None or inf: none.
+        None or inf shows no progress on standard error while rows are added; any other number shows it, at daskelm's
+        own intervals.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class HPELM(Model):
         The network: `neurons`, `L`, `norm`, `HH`, `HT`, `B`, `get_B()`, `set_B(B)`, `get_corr()`, `solve()`,
         `reset()`.
     classification : str or None
-        As given, or by `train` or `load`.
+        As given, or as set by `train` or `load`.
     wc : ndarray of shape (outputs,) or None
         Weights of the classes.
 
@@ -91,16 +92,16 @@ class HPELM(Model):
         fT : the same, of shape (rows, outputs)
             Targets.
         *flags : {"c", "wc", "ml", "r"}
-            A classification, or "r" for none; that of the model if not given. Selection of neurons ("V", "CV", "LOO",
-            "OP"), which HP-ELM took and left out, is an error.
+            A classification, or "r" for none; that of the model if not given. Flags that select neurons ("V", "CV",
+            "LOO", "OP"), which HP-ELM accepted and ignored, are an error.
         **options : {"w", "istart", "icount", "batch"}
-            Weights of the classes for "wc"; without them those of the model, or the number of rows divided by that of
-            each class. First row and number of rows.
+            ``w``: weights of the classes for "wc"; if not given, those of the model, or the number of rows divided by
+            that of each class. ``istart`` and ``icount``: first row and number of rows. ``batch`` has no effect.
 
         Raises
         ------
         ParameterError
-            Flags or options that cannot be meant.
+            Flags or options that are unknown or contradict each other.
         DataError
             Rows, columns or values that do not fit.
         """
@@ -125,10 +126,10 @@ class HPELM(Model):
     def add_data(self, fX, fT, istart=0, icount=np.inf, fHH=None, fHT=None) -> None:
         """Add rows to the model's own sums, or to files that any number of scripts add to; solves nothing.
 
-        With files, what counts is a sums file beside them, such as HH.hdf5+HT.hdf5.sums.h5, in which rows of HDF5 files
-        are known by their content: rows that are counted there are left out, so that a script can be killed and run
+        With files, the sums are kept in a sums file beside them, such as HH.hdf5+HT.hdf5.sums.h5. It recognises rows of
+        HDF5 files by their content and leaves out those that it counts already, so that a script can be killed and run
         again. HH and HT are written from it each time, as HP-ELM wrote them, for other programs. Rows of arrays in
-        memory cannot be known again: each call adds them.
+        memory are not recognised: each call adds them.
 
         Parameters
         ----------
@@ -137,18 +138,18 @@ class HPELM(Model):
         fT : the same, of shape (rows, outputs)
             Targets.
         istart, icount : int
-            First row and number of rows; what is beyond the last row is cut.
+            First row and number of rows; rows past the end are left out.
         fHH, fHT : str or path-like, optional
-            The files, both or none.
+            The files: both, or neither for sums in memory.
 
         Raises
         ------
         IncompatibleSumsError
             The files are of another model or of HP-ELM itself; or the model's own sums hold these rows already.
         DataError
-            Rows, columns or values do not fit, or rows that are counted read otherwise now.
+            Rows, columns or values do not fit, or counted rows have other values now.
         ParameterError
-            One of `fHH` and `fHT` alone; "wc" without weights, which no part of the rows can give.
+            One of `fHH` and `fHT` alone; "wc" without weights, which cannot be found from a part of the rows.
         """
         if (fHH is None) != (fHT is None):
             raise ParameterError("fHH and fHT must be given both, or none for sums in memory; got one.")
@@ -160,13 +161,13 @@ class HPELM(Model):
         CorrelationFiles(fHH, fHT).add(layer, targets, X, T, rows, nnet.norm, self.precision, self._verbose)
 
     def solve_corr(self, fHH, fHT) -> None:
-        """Solve for the output weights from the files that `add_data` wrote, or that HP-ELM itself did.
+        """Solve for the output weights from files that `add_data` or HP-ELM itself wrote.
 
         Parameters
         ----------
         fHH, fHT : str or path-like
-            The files. With a sums file beside, that is what is read, and the norm is this model's; HP-ELM's own files
-            have theirs on the diagonal of HH.
+            The files. If there is a sums file beside them, it is read instead, and the norm is this model's; HP-ELM's
+            own files contain their norm, on the diagonal of HH.
 
         Raises
         ------
@@ -178,7 +179,7 @@ class HPELM(Model):
         Warns
         -----
         IllConditionedWarning
-            HH was not safely positive definite; the solution of least norm was taken.
+            HH was not safely positive definite, so the solution of least norm was taken.
         """
         self.nnet.set_B(solve_corr(*self._read_corr(fHH, fHT)))
 
@@ -214,7 +215,7 @@ class HPELM(Model):
         return Ls, errs, list(confs) if self.classification else []
 
     def predict(self, fX, fY=None, istart=0, icount=np.inf, overwrite=False):
-        """Outputs of the model, for classes too: the largest, or those above one half, are the predicted ones.
+        """Outputs of the model; the largest one marks the predicted class, and with "ml" those above one half.
 
         Parameters
         ----------
@@ -293,7 +294,7 @@ class HPELM(Model):
             raise ParameterError("confusion needs classes; this model is one of regression: HPELM(..., 'c').")
         return self._scores(fT, fY, istart, icount)[1][0]
 
-    # Reading ahead while computing is what daskelm does anyway.
+    # HP-ELM's asynchronous methods read ahead while computing, which daskelm always does.
     train_async, add_data_async, predict_async = train, add_data, predict
 
     @property
@@ -301,11 +302,11 @@ class HPELM(Model):
         return int(self.tprint is not None and math.isfinite(self.tprint))
 
     def _parse_flags(self, flags, options):
-        """The classification that `train` is told."""
+        """The classification that the arguments of `train` ask for."""
         flags = [str(flag).upper() for flag in flags]
         if unknown := options.keys() - {"w", "istart", "icount", "batch"} | _SELECTION.intersection(flags):
             raise ParameterError(
-                f"train: w, istart, icount and batch are options, and a classification is a flag; got "
+                f"train takes the options w, istart, icount and batch, and a classification as a flag; got "
                 f"{', '.join(sorted(unknown))}. Neurons are selected with validation_corr, after add_data to files."
             )
         if len(flags) > 1 or not FLAGS.keys() >= set(flags):
@@ -320,8 +321,8 @@ class HPELM(Model):
             return RegressionTargets(self.nnet.outputs, "float64")
         if self.wc is None:
             raise ParameterError(
-                "'wc' needs the weights of the classes before rows are added in parts, since each part would give "
-                "others: HPELM(..., 'wc', w=[...])."
+                "'wc' needs the weights of the classes before rows are added in parts, since the parts have different "
+                "numbers of rows per class. Give them: HPELM(..., 'wc', w=[...])."
             )
         return OneHotTargets(self.nnet.outputs, "float64", tuple(self.wc.tolist()))
 
@@ -343,14 +344,14 @@ class HPELM(Model):
         rows = slice(*counted_range(T.shape[0], istart, icount))
         if Y.shape[0] < rows.stop or (icount == math.inf and Y.shape[0] != T.shape[0]):
             raise DataError(
-                f"fT and fY must have the same rows; got {T.shape[0]} and {Y.shape[0]}, of which rows {rows.start} to "
-                f"{rows.stop - 1} were asked for. Name those that both have by istart and icount."
+                f"fT and fY must have the same rows; got {T.shape[0]} and {Y.shape[0]} rows, for rows {rows.start} to "
+                f"{rows.stop - 1}. Select rows that both have, with istart and icount."
             )
         T, Y = source_of(T).rows(rows, "T"), source_of(Y).rows(rows, "Y")
         return scores(self.classification, self.wc, T, Y, verbose=self._verbose)
 
     def _write(self, function, fX, out, name, argument, istart, icount, overwrite):
-        """Results of a function of the rows of X, to where they are wanted."""
+        """Compute a function of the rows of X, and return its results or write them to `out`."""
         X = table(fX, "fX", self.nnet.inputs)
         check_file(out, X, argument, overwrite)
         rows = slice(*counted_range(X.shape[0], istart, icount))

@@ -1,4 +1,4 @@
-"""The part of `HPELM` that is kept in files: sizes, neurons, classes, output weights; and HP-ELM's own files."""
+"""The part of `HPELM` that is saved in files: sizes, neurons, classes and output weights; and HP-ELM's own files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRECISIONS = {name: np.float64 for name in ("double", "64", "float64")} | {
 
 
 class Model:
-    """Parameters, neurons and output weights; `HPELM` adds what is done with rows."""
+    """Parameters, neurons and output weights; `HPELM` adds the methods that take rows."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Model:
 
     @property
     def batch(self) -> int:
-        """Taken for compatibility and without effect."""
+        """Accepted for compatibility, without effect."""
         return self._batch
 
     @batch.setter
@@ -98,10 +98,10 @@ class Model:
         return f"HPELM({self.nnet.inputs}, {self.nnet.outputs}) with {kinds} neurons"
 
     def add_neurons(self, number, func, W=None, B=None) -> None:
-        """Add neurons; those of one kind stand together, where the first of them was added.
+        """Add neurons; all neurons of one kind follow each other, where the first of them was added.
 
-        Drawn ones come from NumPy's global state, as in HP-ELM: the same `np.random.seed` gives the same neurons.
-        Sums and output weights that were there are dropped.
+        Random ones are drawn from NumPy's global state, as in HP-ELM: the same `np.random.seed` gives the same neurons.
+        Existing sums and output weights are dropped.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Model:
         Raises
         ------
         FileWriteError
-            There is no such model but something else, and no `overwrite`; or the disk takes no more.
+            The file exists and is no such model, without `overwrite`; or the disk is full.
         """
         nnet = self.nnet
         arrays = {"B": nnet.B, "w": self.wc}
@@ -166,7 +166,7 @@ class Model:
         write_sealed(fname, _FORMAT, state, overwrite=overwrite)
 
     def load(self, fname) -> None:
-        """Take over a model that `save` wrote: sizes, neurons, norm, classes and output weights; runs no code from it.
+        """Load a model that `save` wrote: sizes, neurons, norm, classes and output weights; runs no code from the file.
 
         Precision, batch and tprint stay those of this object.
 
@@ -180,7 +180,7 @@ class Model:
         FileMissingError
             There is no such file.
         FileFormatError
-            It is no such file, or truncated or altered; or HP-ELM made it, whose files are converted first.
+            It is another kind of file, or truncated or altered; or HP-ELM wrote it, and it must be converted first.
         """
         try:
             state = read_sealed(fname, _FORMAT)
@@ -198,7 +198,7 @@ class Model:
         self._restore(state | {"neurons": neurons})
 
     def _restore(self, state):
-        """Take a model over from plain values."""
+        """Set all parts of the model from plain values."""
         nnet = SLFN(state["inputs"], state["outputs"], state["norm"], self.precision)
         for neurons in state["neurons"]:
             nnet.add_neurons(*neurons)
@@ -219,17 +219,17 @@ def _precision(value) -> type:
 
 
 def _drawn(number, func, inputs, W, B):
-    """HP-ELM's draws, in its order, for what is not given: a seed gives the neurons that it gave there."""
+    """W and B, drawn where not given; the order of draws is HP-ELM's, so that a seed gives the same neurons."""
     if W is None:
         if func == "lin":
             number = min(number, inputs)
             W = np.eye(inputs, number)
         else:
-            W = np.random.randn(inputs, number)  # noqa: NPY002 - HP-ELM's source of chance
+            W = np.random.randn(inputs, number)  # noqa: NPY002 - HP-ELM's random numbers
             if func not in FUNCTIONS or not func.startswith("rbf"):
                 W *= 3.0 / inputs**0.5
     if B is None:
-        # Drawn for lin neurons too, and thrown away: what is drawn afterwards depends on it.
+        # B is drawn for lin neurons too, which do not use it, since later draws depend on it.
         B = np.random.randn(number)  # noqa: NPY002
         if func == "lin":
             B = np.zeros(number)
@@ -239,7 +239,7 @@ def _drawn(number, func, inputs, W, B):
 
 
 def convert_model(source, target, overwrite: bool = False) -> None:
-    """Make a model that HP-ELM saved, which is a pickle, a file that `HPELM.load` reads; runs no code from it.
+    """Convert a model that HP-ELM saved, a pickle, to a file that `HPELM.load` reads; runs no code from the pickle.
 
     Parameters
     ----------
@@ -253,13 +253,13 @@ def convert_model(source, target, overwrite: bool = False) -> None:
     Raises
     ------
     ParameterError
-        The target is the source.
+        The target and the source are one file.
     FileWriteError
-        There is something else at the target, and no `overwrite`.
+        The target exists and is no such model, without `overwrite`.
     FileMissingError
         There is no such file.
     FileFormatError
-        It is no such model, or holds anything but numbers, strings and arrays.
+        It is no model of HP-ELM, or holds anything but numbers, strings and arrays.
     """
     check_not_an_input(target, "target", source=source)
     check_replaceable(target, _FORMAT, overwrite)

@@ -1,4 +1,4 @@
-"""`daskelm.hpelm.modules`: HP-ELM's functions for data files."""
+"""HP-ELM's functions for data files, as `daskelm.hpelm.modules`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..passes.memory import block_rows
 
 __all__ = ["make_hdf5", "normalize_hdf5"]
 
-# HP-ELM's attributes `mean` and `std` say that they were computed, and not that they were applied; this one does.
+# HP-ELM's attributes `mean` and `std` show that they were computed, and this attribute that they were applied.
 _APPLIED = "daskelm_normalized"
 
 
@@ -32,7 +32,7 @@ def make_hdf5(
     comp_level: int = 0,
     overwrite: bool = False,
 ) -> str:
-    """Write data to an HDF5 file as the one 2-D dataset ``data``; all of it or nothing.
+    """Write data to an HDF5 file with one 2-D dataset, ``data``; all of it or nothing.
 
     Parameters
     ----------
@@ -40,11 +40,12 @@ def make_hdf5(
         Numbers of shape (rows, columns), or (rows,) for one column; a file named ``.npy``, ``.csv`` or ``.txt``, the
         text ones also as ``.gz`` or ``.bz2``; or a shape, for zeros.
     h5file : str or path-like
-        File to write; one that this wrote is replaced when the new one is complete.
+        File to write; one that this function wrote is replaced when the new one is complete.
     dtype : dtype, default=float64
-        Of the dataset.
+        Type of the numbers in the dataset.
     delimiter : str, default=" "
-        Of text files. A blank means that it is found from the first line: comma, semicolon, tab, else white space.
+        Separator of the fields of text files. A blank means that it is found from the first line: comma, semicolon,
+        tab, else white space.
     skiprows : int, default=0
         Lines to leave out at the beginning of text files, such as a header.
     comp_level : int, default=0
@@ -66,7 +67,7 @@ def make_hdf5(
     ParameterError
         `comp_level` or `skiprows` out of range; a file that the data is read from.
     FileWriteError
-        Something is there that this did not write, and no `overwrite`; or the disk takes no more.
+        The file exists and this function did not write it, without `overwrite`; or the disk is full.
 
     Examples
     --------
@@ -94,30 +95,30 @@ def make_hdf5(
 def normalize_hdf5(h5file, mean=None, std=None, batch: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Subtract the mean of each column of a data file and divide by its standard deviation, once.
 
-    A copy beside is normalised and takes the place of the file: it is always whole, and normalised as a whole or not at
-    all. The file keeps what was applied, and a second call changes nothing. (HP-ELM's first call without `mean` and
-    `std` computed them but left the data as they were, each call with them applied them again, and a killed one left
-    half of the rows normalised.)
+    A normalised copy takes the place of the file when it is complete, so that either all rows are normalised or none.
+    The file records the numbers that were applied, and a second call changes nothing. (In HP-ELM, a first call without
+    `mean` and `std` computed them but did not change the data, each call with them applied them again, and a call that
+    was killed left some of the rows normalised.)
 
     Parameters
     ----------
     h5file : str or path-like
         File with one 2-D dataset of floats, of any name; changed.
     mean, std : array-like of shape (n_columns,), optional
-        Both or none; taken from this file if not given. Give those of the training data to normalise test data.
+        Both or neither; computed from this file if not given. Give those of the training data to normalise test data.
     batch : int, optional
         Rows to read at once; chosen from the number of columns if not given.
 
     Returns
     -------
     mean, std : ndarray of shape (n_columns,)
-        What was applied; standard deviations of zero count as one.
+        The numbers that were applied; standard deviations of zero count as one.
 
     Raises
     ------
     DataError
-        The file is normalised with other numbers, or HP-ELM left it so that nobody can know; it holds integers, NaN or
-        no rows; the vectors are of another length.
+        The file is normalised with other numbers, or it is unknown whether HP-ELM normalised it; it holds integers, NaN
+        or no rows; the vectors have another length.
     ParameterError
         Only one of `mean` and `std` was given.
 
@@ -144,7 +145,7 @@ def normalize_hdf5(h5file, mean=None, std=None, batch: int | None = None) -> tup
         )
     if rows.parts[0].sources:
         raise DataError(
-            f"{h5file} must hold its rows itself to be normalised in place; got one that is read from other files. "
+            f"{h5file} must hold its rows itself to be normalised in place; got a file whose rows are in other files. "
             "Write it to a file of its own: to_hdf5(from_hdf5(path), new_path)."
         )
     rows.check_written()
@@ -182,17 +183,17 @@ def _applied(path, name):
         attributes = file[name].attrs
         if _APPLIED in attributes:
             return attributes["mean"][()], attributes["std"][()]
-        # HP-ELM writes a pickled None, as bytes, when it makes a file.
+        # A new file of HP-ELM has a pickled None, as bytes, for both.
         if any(key in attributes and np.any(attributes[key] != np.bytes_(b"N.")) for key in ("mean", "std")):
             raise DataError(
-                f"{path} has a mean and a std from HP-ELM, which stored them with or without applying them: nobody can "
-                "know whether its rows are normalised. Write the data anew, with make_hdf5, and normalise that."
+                f"{path} has a mean and a std from HP-ELM, which stored them with or without applying them, so it is "
+                "unknown whether its rows are normalised. Write the data anew, with make_hdf5, and normalise that."
             )
     return None
 
 
 def _moments(rows, batch):
-    # About a first row, as in the layer's own scale: columns such as epoch seconds keep their digits.
+    # The first row is subtracted, as in the scale of a layer, so that columns such as epoch seconds keep their digits.
     first = rows.read(0, 1)[0].astype(np.float64)
     X = from_hdf5(rows, chunks=batch or "auto") - first
     mean, std = dask.compute(X.mean(axis=0), X.std(axis=0))

@@ -1,4 +1,4 @@
-"""The network in an `HPELM`: neurons as HP-ELM writes them, the layer that they are here, sums, output weights."""
+"""The network of an `HPELM`: neurons in HP-ELM's form, the equal layer of daskelm, sums, output weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FUNCTIONS = ("lin", "sigm", "tanh", "rbf_l1", "rbf_l2", "rbf_linf")
 
 
 def positive(name: str, value) -> int:
-    """A number of things, checked: an int of at least 1."""
+    """The value, checked to be an int of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ParameterError(f"{name} must be an int >= 1; got {value!r}.")
     return int(value)
@@ -47,16 +47,16 @@ def solve_corr(HH: np.ndarray, HT: np.ndarray) -> np.ndarray:
 
 
 class SLFN:
-    """A hidden layer with HP-ELM's signs and widths, and the output weights behind it: `HPELM.nnet`.
+    """The network `HPELM.nnet`: a hidden layer with HP-ELM's signs and widths, and the output weights.
 
     Parameters
     ----------
     inputs, outputs : int
         Columns of X and T.
     norm : float or None
-        What is added to the diagonal of HH; None is 50 times the machine epsilon of the precision.
+        Number that is added to the diagonal of HH; None is 50 times the machine epsilon of the precision.
     precision : type
-        np.float32 or np.float64: of the neurons, of H and of predictions. Sums and output weights are float64.
+        np.float32 or np.float64, the type of neurons, H and predictions. Sums and output weights are float64.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: float | None, precision: type):
@@ -70,7 +70,7 @@ class SLFN:
 
     @property
     def norm(self) -> float:
-        """What is added to the diagonal of HH before it is solved."""
+        """Number that is added to the diagonal of HH."""
         return self._norm
 
     @norm.setter
@@ -101,7 +101,7 @@ class SLFN:
                 f"W must have shape (inputs, number) and B (number,), here ({self.inputs}, n) and (n,); got {W.shape} "
                 f"and {B.shape}."
             )
-        # Of less than that, the inverse, which daskelm's neurons have, is infinite.
+        # daskelm's neurons hold the inverse of the width, which is infinite for smaller widths.
         if isinstance(kind, str) and kind.startswith("rbf") and not (B >= TINY).all():
             raise ParameterError(
                 f"B of {kind!r} neurons is a squared width, exp(-dist^2 / B), and must be positive; got {B.min()}."
@@ -126,7 +126,7 @@ class SLFN:
 
     @property
     def layer(self) -> Layer:
-        """The neurons as daskelm's layer, which has their fingerprint."""
+        """The same neurons as a layer of daskelm, with their fingerprint."""
         if self._layer is None or not self.L:
             raise NotSolvedError("HPELM has no neurons yet. Call add_neurons first, or load a saved model.")
         return self._layer
@@ -165,7 +165,7 @@ class SLFN:
         return self._B
 
     def set_B(self, B) -> None:
-        """Take output weights (L, outputs) as they are."""
+        """Set the output weights (L, outputs)."""
         B = np.array(B, np.float64)
         if B.shape != (self.L, self.outputs) or not np.isfinite(B).all():
             raise ParameterError(
@@ -186,12 +186,12 @@ class SLFN:
         self.set_B(B)
 
     def projection(self) -> RowFunction:
-        """X to H."""
+        """The function from X to H."""
         layer = self.layer
         return RowFunction(layer, (layer.n_neurons,), layer.dtype)
 
     def prediction(self, *weights: np.ndarray) -> WeightedOutput:
-        """X to Y; of several models (their B), which may have the first neurons only, side by side."""
+        """The function from X to Y; for several B, which may be for fewer first neurons, their Y side by side."""
         layer = self.layer
         if not weights:
             if self._B is None:
@@ -214,7 +214,7 @@ def with_norm(sums: NormalEquations, norm: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _as_daskelm(kind, W, B):
-    """HP-ELM's neurons as daskelm's: there, sigm is 1 / (1 + exp(XW + B)) and rbf is exp(-dist^2 / B)."""
+    """HP-ELM's neurons as those of daskelm: HP-ELM's sigm is 1 / (1 + exp(XW + B)), its rbf exp(-dist^2 / B)."""
     W, B = W.astype(np.float64), B.astype(np.float64)
     name = kind_name(kind)
     if name == "sigm":

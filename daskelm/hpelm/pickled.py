@@ -1,4 +1,4 @@
-"""Models as HP-ELM saved them, by pickle, to plain numbers; whatever the file, nothing in it is executed."""
+"""Reader of models that HP-ELM saved as pickles; whatever a file contains, no code from it is run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .network import FUNCTIONS, TINY
 
 __all__ = ["looks_pickled", "read_pickle"]
 
-# All that pickles of numbers, strings, tuples, lists, dicts and arrays are made of, in the protocols 2 to 5.
+# Instructions of pickles of numbers, strings, tuples, lists, dicts and arrays, in the protocols 2 to 5.
 _OPCODES = {
     *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1"),
     *("BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING", "SHORT_BINBYTES"),
@@ -36,7 +36,7 @@ def looks_pickled(start: bytes) -> bool:
 
 
 class _Call:
-    """What a name in the file stands for: a function of this module, or nothing that can be called."""
+    """Value of a name in the file: it calls a function of this module, or refuses to be called."""
 
     __slots__ = ("_function",)
 
@@ -45,15 +45,15 @@ class _Call:
 
     def __call__(self, *args):
         if self._function is None:
-            raise pickle.UnpicklingError("a name that cannot be called was called")
+            raise pickle.UnpicklingError("it calls a name that is no function")
         return self._function(*args)
 
     def __setstate__(self, state):
-        raise pickle.UnpicklingError("a name was given a state")
+        raise pickle.UnpicklingError("it sets the state of a name")
 
 
 class _Dtype:
-    """numpy.dtype of floats, ints or bools, in the two steps that pickles make it in."""
+    """Stand-in for numpy.dtype of floats, ints or bools; pickles make it in two steps."""
 
     __slots__ = ("dtype",)
 
@@ -66,7 +66,7 @@ class _Dtype:
 
 
 class _Array:
-    """A numpy array, which itself would take a state; in pickles of the protocols 2 to 4 it is made in two steps."""
+    """Stand-in for a NumPy array, whose own state is not checked; protocols 2 to 4 make it in two steps."""
 
     __slots__ = ("array",)
 
@@ -79,14 +79,14 @@ class _Array:
 
 
 def _bytes(data):
-    # Strings of Python 2 are read as latin-1.
+    # Strings of Python 2 were decoded as latin-1.
     return data.encode("latin-1") if isinstance(data, str) else bytes(data)
 
 
 def _array(data, dtype, shape, order):
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
         raise pickle.UnpicklingError("an array has no dtype or no shape")
-    # Copied: of the byte order of this machine, and not the bytes of the file.
+    # The copy has the byte order of this machine, and does not refer to the bytes of the file.
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order).astype(dtype.dtype.newbyteorder("="))
 
 
@@ -114,9 +114,9 @@ def _no_bytes():
 
 _GLOBALS = {
     ("numpy", "dtype"): _Call(_Dtype),
-    # It is an argument of _reconstruct only.
+    # This name is only an argument of _reconstruct, and is never called.
     ("numpy", "ndarray"): _Call(None),
-    # Protocol 2 has no bytes.
+    # Protocol 2 has no bytes and writes them as a string to encode.
     ("_codecs", "encode"): _Call(_encode),
     ("__builtin__", "bytes"): _Call(_no_bytes),
 }
@@ -127,7 +127,7 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows no function but those above: not even NumPy's own, some of which take code or memory."""
+    """Unpickler that calls only the functions above, and no other of NumPy: some run code or take much memory."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -155,7 +155,7 @@ def read_pickle(path) -> dict:
     FileMissingError
         There is no such file.
     FileFormatError
-        It is no such model, or is damaged. Nothing of it was executed.
+        It is no such model, or is damaged. No code from it was run.
     """
     refuse_url(
         path, "a model that HP-ELM saved", "Copy it first, for example with fsspec.filesystem(...).get(url, path)."
@@ -173,7 +173,7 @@ def read_pickle(path) -> dict:
         return _model(_Unpickler(io.BytesIO(data), encoding="latin1").load())
     except Exception as error:  # noqa: BLE001 - damaged pickles raise all sorts of errors
         raise FileFormatError(
-            f"{path} is not a model that HP-ELM saved, or is damaged ({error}). Nothing of it was executed. Copy it "
+            f"{path} is not a model that HP-ELM saved, or is damaged ({error}). No code from it was run. Copy it "
             "again, or save it again with HP-ELM."
         ) from None
 
@@ -183,12 +183,12 @@ def _check_opcodes(data):
     for opcode, argument, position in pickletools.genops(data):
         if opcode.name not in _OPCODES:
             raise pickle.UnpicklingError(f"the instruction {opcode.name} is not part of a model")
-        # The table of what was seen already is made this large.
+        # Python allocates a table of this size.
         if opcode.name == "LONG_BINPUT" and isinstance(argument, int) and argument > len(data):
             raise pickle.UnpicklingError("a number is out of range")
         end = (position or 0) + 1
     if end != len(data):
-        raise pickle.UnpicklingError("there is something behind its end")
+        raise pickle.UnpicklingError("there are bytes after its end")
 
 
 def _model(found) -> dict:

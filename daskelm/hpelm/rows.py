@@ -1,4 +1,4 @@
-"""Rows as `HPELM` takes them, counts them, and gives results for them."""
+"""Arguments of `HPELM`: tables of rows, ranges of them, and files or arrays for results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["check_file", "counted_range", "table", "write_rows"]
 
 
 def table(value, name: str, columns: int) -> Source:
-    """Rows of numbers, of any kind of data, with that many columns."""
+    """Data of any type as rows of numbers, checked to have that many columns."""
     source = source_of(open_input(value, name)).as_table()
     if source.dtype.kind not in "fiub":
         raise InputTypeError(f"{name} must hold numbers; got {source.dtype}. Code text as numbers first.")
@@ -32,18 +32,18 @@ def table(value, name: str, columns: int) -> Source:
 
 
 def counted_range(n_rows: int, istart, icount) -> tuple[int, int]:
-    """First row and last + 1 of HP-ELM's istart and icount: what is beyond the last row is cut."""
+    """First row and last + 1 of HP-ELM's istart and icount; rows past the end are left out."""
     for name, value in (("istart", istart), ("icount", icount)):
         number = float(value) if isinstance(value, Real) else math.nan
         if not (number.is_integer() or (name == "icount" and number == math.inf)) or number < 0:
             raise ParameterError(f"{name} must be an int >= 0; got {value!r}.")
     if istart >= n_rows:
-        raise DataError(f"istart must be a row of the data, which has {n_rows}; got {istart}.")
+        raise DataError(f"istart must be one of the {n_rows} rows of the data; got {istart}.")
     return int(istart), int(min(istart + icount, n_rows))
 
 
 def check_file(out, X: Source, name: str, overwrite: bool) -> None:
-    """Refuse a file for results of rows of X, before there are any; an array, or None, is no file."""
+    """Refuse a file that results for rows of X cannot be written to; an array, or None, is no file."""
     if out is None or isinstance(out, np.ndarray):
         if overwrite:
             raise ParameterError(f"overwrite: it goes with a file to write; got {overwrite!r} without one.")
@@ -55,7 +55,7 @@ def check_file(out, X: Source, name: str, overwrite: bool) -> None:
 
 
 def write_rows(result: np.ndarray | da.Array, out, overwrite: bool, verbose: int) -> None:
-    """Results (rows, n) for rows of X to an array, from its first row on, or to an HDF5 file."""
+    """Write results (rows, n) to an array, from its first row on, or to an HDF5 file."""
     if isinstance(out, np.ndarray):
         rows = out[:, None] if out.ndim == 1 else out
         if rows.shape[1:] != result.shape[1:] or len(rows) < len(result):

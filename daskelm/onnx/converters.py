@@ -1,4 +1,4 @@
-"""Converters of skl2onnx for the estimators: what their results are called and shaped, and the nodes that make them."""
+"""Converters of the estimators for skl2onnx: names and shapes of results, and the nodes that compute them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = [
     "regressor_shapes",
 ]
 
-# Axes of reductions, and limits of clipping, are inputs of nodes from here on.
+# From this version on, axes of reductions and limits of clipping are inputs of nodes.
 _FIRST_OPSET = 13
 
 
 def parse_classifier(scope, model, inputs, custom_parsers=None):
-    """Names of the results; labels and options that ONNX cannot hold are refused here, before anything is made."""
+    """Names of the results; labels and options that ONNX does not support are refused here, at the beginning."""
     kind = model.classes_.dtype.kind
     whole = kind in "iub" or (kind == "f" and bool((model.classes_ == np.floor(model.classes_)).all()))
     if not whole and not all(isinstance(label, str) for label in model.classes_):
         raise InputTypeError(
             "classes: labels must be whole numbers or strings to be written as ONNX; got labels of type "
-            f"{model.classes_.dtype}, such as {model.classes_[0]!r}. Code them so before fit."
+            f"{model.classes_.dtype}, such as {model.classes_[0]!r}. Code them as whole numbers or strings before fit."
         )
     types = library("skl2onnx.common.data_types")
     if scope.get_options(model, {"zipmap": True})["zipmap"] is True and isinstance(
@@ -45,7 +45,7 @@ def parse_classifier(scope, model, inputs, custom_parsers=None):
 
 
 def _set_type(operator, which: int, width: int):
-    """The type of a result: that of the inputs, but float of those that are whole numbers."""
+    """Set the type of a result: that of the inputs, or float where these are whole numbers."""
     types = library("skl2onnx.common.data_types")
     double = any(isinstance(item.type, types.DoubleTensorType) for item in operator.inputs)
     rows = operator.inputs[0].get_first_dimension()
@@ -53,17 +53,17 @@ def _set_type(operator, which: int, width: int):
 
 
 def layer_shapes(operator):
-    """H (rows, n_neurons)."""
+    """Set the shape of H: (rows, n_neurons)."""
     _set_type(operator, 0, operator.raw_operator._check_is_drawn("to_onnx").layer.n_neurons)
 
 
 def regressor_shapes(operator):
-    """Predictions (rows, n_targets), of one target too."""
+    """Set the shape of predictions: (rows, n_targets), also for a single target."""
     _set_type(operator, 0, len(operator.raw_operator._solved("to_onnx").coef))
 
 
 def classifier_shapes(operator):
-    """Labels (rows,), or (rows, n_labels) of 0 and 1, and probabilities (rows, n_classes)."""
+    """Set the shapes of labels, (rows,) or (rows, n_labels) of 0 and 1, and of probabilities, (rows, n_classes)."""
     types, model = library("skl2onnx.common.data_types"), operator.raw_operator
     _set_type(operator, 1, len(model.classes_))
     shape = [operator.inputs[0].get_first_dimension()]
@@ -76,13 +76,13 @@ def classifier_shapes(operator):
 
 
 def _labels(scope, model) -> np.ndarray:
-    """Labels (n_classes,) of int64 or strings."""
+    """The classes (n_classes,) as int64 or strings."""
     classes = library("skl2onnx.common.utils_classifier").get_label_classes(scope, model)
     return classes if classes.dtype.kind in "UO" else classes.astype(np.int64)
 
 
 def _add_inputs(graph: Graph, operator) -> str:
-    """X (rows, n_features) in double, of one input or of a column each."""
+    """Add nodes for X (rows, n_features) in double, from one input or from an input for each column."""
     layer = operator.raw_operator.hidden_layer_
     if graph.opset < _FIRST_OPSET:
         raise ParameterError(f"target_opset must be at least {_FIRST_OPSET}; got {graph.opset}.")
@@ -92,7 +92,7 @@ def _add_inputs(graph: Graph, operator) -> str:
 
 
 def _add_outputs(graph: Graph, H: str, function) -> str:
-    """Outputs (rows, n_targets) in double."""
+    """Add nodes for the outputs (rows, n_targets) in double."""
     product = graph.add("MatMul", graph.cast(H, np.float64), function.coef.T)
     return graph.add("Add", product, function.intercept)
 
@@ -104,13 +104,13 @@ def _give(graph: Graph, name: str, operator, which: int):
 
 
 def convert_layer(scope, operator, container):
-    """Nodes of a `HiddenLayer`."""
+    """Add the nodes of a `HiddenLayer`."""
     graph = Graph(scope, container)
     _give(graph, _add_inputs(graph, operator), operator, 0)
 
 
 def convert_regressor(scope, operator, container):
-    """Nodes of a regressor: H times the output weights in double, cast to the type that it predicts in."""
+    """Add the nodes of a regressor: H times the output weights in double, cast to the type of its predictions."""
     graph = Graph(scope, container)
     function = operator.raw_operator._prediction("to_onnx")
     outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
@@ -120,12 +120,12 @@ def convert_regressor(scope, operator, container):
 
 
 def convert_classifier(scope, operator, container):
-    """Nodes of a classifier: outputs, probabilities, and the label of the largest."""
+    """Add the nodes of a classifier: outputs, probabilities, and the most probable label."""
     graph, model = Graph(scope, container), operator.raw_operator
     function = model._function("predict_proba", "to_onnx")
     multi = isinstance(model._known_targets(), IndicatorTargets)
     outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
-    # Labels follow from the very numbers that are given as probabilities.
+    # Labels are computed from the probabilities that are returned, so that both always agree.
     p = graph.cast(_add_probabilities(graph, outputs, len(function.coef), multi), function.dtype)
     _give(graph, p, operator, 1)
     if multi:
@@ -137,13 +137,13 @@ def convert_classifier(scope, operator, container):
 
 
 def _add_probabilities(graph, outputs, n_targets, multi):
-    """As `probabilities` has them: (rows, n_classes) in double."""
+    """Add nodes for probabilities (rows, n_classes) in double, as `probabilities` computes them."""
     if multi:
         return graph.add("Clip", outputs, np.array(LEAST_PROBABILITY), np.array(1 - LEAST_PROBABILITY))
     if n_targets == 1:
         second = graph.add("Clip", outputs, np.array(0.0), np.array(1.0))
         return graph.add("Concat", graph.add("Sub", np.array(1.0), second), second, axis=1)
-    # The nearest point of the simplex: of all thresholds (sum of the k largest - 1) / k, the right one is the largest.
+    # Project to the simplex: the threshold is the largest of (sum of the k largest outputs - 1) / k over all k.
     ordered = graph.largest_first(outputs, n_targets)
     sums = graph.add("Sub", graph.add("CumSum", ordered, np.array(1)), np.array(1.0))
     thresholds = graph.add("Div", sums, np.arange(1.0, n_targets + 1))

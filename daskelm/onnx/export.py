@@ -37,7 +37,7 @@ def to_onnx(model, X=None, *, options: dict | None = None, **more) -> Any:
 
     The graph does what `predict` does, in the same precision: inputs are scaled and clipped in double, neurons are
     computed in the layer's dtype, and the product with the output weights is in double. Results have the type of the
-    inputs. It looks for no NaN, where `predict` refuses them.
+    inputs. The graph does not check for NaN, which `predict` refuses.
 
     Parameters
     ----------
@@ -45,27 +45,29 @@ def to_onnx(model, X=None, *, options: dict | None = None, **more) -> Any:
         `ELMRegressor`, `ELMClassifier`, `ELMRegressorCV`, `ELMClassifierCV` or `HiddenLayer`, or a Pipeline or other
         estimator of scikit-learn that skl2onnx knows, which holds some of these; fitted.
     X : ndarray or data frame of shape (n_samples, n_features), optional
-        Its first row tells the type of the inputs; of a data frame, each column is an input with its name. Not needed
-        for an estimator of daskelm, whose input is called "X" then and has the dtype of the layer.
+        The type of the inputs is taken from its first row; each column of a data frame is an input of its own, with the
+        column's name. Not needed for an estimator of daskelm: its input is then called "X" and has the dtype of the
+        layer.
     options : dict, optional
-        Of skl2onnx. If not given, classifiers give probabilities as an array: ``{"zipmap": False}``.
+        Options of skl2onnx. If not given, classifiers give probabilities as an array: ``{"zipmap": False}``.
     **more
         Other arguments of ``skl2onnx.to_onnx``, such as ``target_opset``.
 
     Returns
     -------
     onnx.ModelProto
-        Of a regressor, "variable" of shape (n_samples, n_targets); of a classifier, "label" of shape (n_samples,) or
-        (n_samples, n_labels), and "probabilities" of shape (n_samples, n_classes); of a `HiddenLayer`, "variable" of
-        shape (n_samples, n_neurons).
+        Its outputs are, for a regressor, "variable" of shape (n_samples, n_targets); for a classifier, "label" of shape
+        (n_samples,) or (n_samples, n_labels), and "probabilities" of shape (n_samples, n_classes); for a `HiddenLayer`,
+        "variable" of shape (n_samples, n_neurons).
 
     Raises
     ------
     NotSolvedError
         The model is not fitted.
     ParameterError
-        Neurons of a kind that ONNX has no operators for; a model that stands for a transformer in a Pipeline, where its
-        hidden layer would be taken; ``zipmap`` with inputs in double, which ONNX has for float only; an opset below 13.
+        Neurons of a kind that ONNX has no operators for; a model in the place of a transformer in a Pipeline, where
+        scikit-learn uses its hidden layer; ``zipmap`` with inputs in double, which ONNX has for float only; an opset
+        below 13.
     InputTypeError
         Labels that are neither whole numbers nor strings.
     MissingExtraError
@@ -102,9 +104,9 @@ def to_onnx(model, X=None, *, options: dict | None = None, **more) -> Any:
 
 
 def register_converters() -> None:
-    """Make skl2onnx know the estimators of daskelm; any number of times.
+    """Register the estimators of daskelm with skl2onnx; repeated calls change nothing.
 
-    After it, ``skl2onnx.to_onnx`` and other tools that build on skl2onnx take them, alone and in Pipelines.
+    Afterwards, ``skl2onnx.to_onnx`` and other tools that use skl2onnx accept them, alone and in Pipelines.
 
     Raises
     ------
@@ -127,10 +129,10 @@ def register_converters() -> None:
     register(HiddenLayer, "DaskelmHiddenLayer", layer_shapes, convert_layer)
     for cls in (ELMRegressor, ELMRegressorCV):
         register(cls, f"Daskelm{cls.__name__}", regressor_shapes, convert_regressor)
-    for cls in (ELMClassifier, ELMClassifierCV):
+    for classifier in (ELMClassifier, ELMClassifierCV):
         register(
-            cls,
-            f"Daskelm{cls.__name__}",
+            classifier,
+            f"Daskelm{classifier.__name__}",
             classifier_shapes,
             convert_classifier,
             parser=parse_classifier,
@@ -139,7 +141,7 @@ def register_converters() -> None:
 
 
 def _refuse_transforming(model, name="model", transforms=False):
-    """Refuse a model in the place of a transformer: scikit-learn takes its hidden layer there, skl2onnx predictions."""
+    """Refuse a model used as a transformer: scikit-learn takes its hidden layer then, but skl2onnx its predictions."""
     if isinstance(model, Pipeline):
         for i, (step_name, step) in enumerate(model.steps):
             _refuse_transforming(step, step_name, transforms or i < len(model.steps) - 1)

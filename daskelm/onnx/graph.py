@@ -1,4 +1,4 @@
-"""Nodes of an ONNX graph with as little ado as in NumPy: constants are arrays, results are names."""
+"""A graph of ONNX that nodes are added to by short calls: constants are arrays, results are names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def library(name: str) -> Any:
 
 
 class Graph:
-    """What converters of skl2onnx are given, `scope` and `container`, as one thing that nodes are added to."""
+    """ONNX graph that nodes are added to, made of the `scope` and `container` that skl2onnx gives to converters."""
 
     def __init__(self, scope, container):
         self._scope, self._container = scope, container
@@ -37,13 +37,13 @@ class Graph:
         Parameters
         ----------
         operator : str
-            Of the default domain.
+            Name of an operator in the default domain.
         *inputs : str or ndarray
             Names of results, or constants.
         out : str, optional
             Name of the result; made up if not given.
         **attributes
-            Of the node.
+            Attributes of the node.
 
         Returns
         -------
@@ -61,7 +61,7 @@ class Graph:
         return self.add("Cast", name, to=self._types(np.dtype(dtype)), out=out)
 
     def reduce(self, operator: str, name: str, axis: int, *, keep: bool) -> str:
-        """ReduceSum or ReduceMax along an axis, which became an input of the one before the other."""
+        """Reduce along an axis by ReduceSum or ReduceMax, whose axis became an input in different versions of ONNX."""
         if operator == "ReduceSum" or self.opset >= 18:
             return self.add(operator, name, np.array([axis]), keepdims=int(keep))
         return self.add(operator, name, axes=[axis], keepdims=int(keep))

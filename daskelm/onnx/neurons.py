@@ -1,4 +1,4 @@
-"""Neurons as ONNX operators: a table of kinds, and the hidden layer, step by step as it is computed here."""
+"""Neurons as ONNX operators: a table of kinds, and a hidden layer with the same steps as in daskelm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .graph import Graph
 
 __all__ = ["add_layer", "kinds"]
 
-# Of a Gauss-Legendre rule for erf: 24 points leave 2e-15 between -6 and 6, beyond which erf is 1 in double precision.
+# erf is integrated by a Gauss-Legendre rule with this number of points, with an error of 2e-15 from -6 to 6; beyond
+# these, erf is -1 or 1 in double precision.
 _ERF_POINTS = 24
 _ERF_RANGE = 6.0
 
@@ -31,7 +32,7 @@ def _number(value, dtype):
 
 
 def _affine(inner: Callable, scale: float, shift: float) -> Callable:
-    """Scale times a kind, plus shift."""
+    """Scale times the function of another kind, plus shift."""
 
     def add(graph, Z, dtype):
         scaled = graph.add("Mul", inner(graph, Z, dtype), _number(scale, dtype))
@@ -59,8 +60,8 @@ def _tan(graph, Z, dtype):
 def _arctan(graph, Z, dtype):
     if dtype == np.float32:
         return graph.add("Atan", Z)
-    # onnxruntime has it in single precision only. One step of Newton's from there: with y = atan(z) to 1e-7, what is
-    # left is the angle of (cos y + z sin y, z cos y - sin y), which is its tangent to 1e-21.
+    # onnxruntime has Atan in single precision only, so one Newton step follows. With y = atan(z) to 1e-7, the remaining
+    # angle is that of the vector (cos y + z sin y, z cos y - sin y), and equals its tangent to 1e-21.
     y = graph.cast(graph.add("Atan", graph.cast(Z, np.float32)), dtype)
     sin, cos = graph.add("Sin", y), graph.add("Cos", y)
     rise = graph.add("Sub", graph.add("Mul", Z, cos), sin)
@@ -77,7 +78,8 @@ def _arcsinh(graph, Z, dtype):
 def _erf(graph, Z, dtype):
     if dtype == np.float32:
         return graph.add("Erf", Z)
-    # onnxruntime has it in single precision only: 2 z / sqrt(pi) times the integral of exp(-z^2 t^2) from 0 to 1.
+    # onnxruntime has Erf in single precision only. erf(z) is 2 z / sqrt(pi) times the integral of exp(-z^2 t^2) over t
+    # from 0 to 1.
     t, w = np.polynomial.legendre.leggauss(_ERF_POINTS)
     Z = graph.add("Clip", Z, _number(-_ERF_RANGE, dtype), _number(_ERF_RANGE, dtype))
     squares = graph.add("Unsqueeze", graph.add("Mul", Z, Z), np.array([2]))
@@ -109,7 +111,7 @@ def _project(graph, X, W, b):
 
 
 def _squared_l2(graph, X, W, b):
-    # As in NumPy: one product, after a common offset is taken off, since it would cancel.
+    # As in daskelm, one matrix product gives all distances; a common offset is subtracted first, against cancellation.
     offset = W.mean(axis=1)
     X = graph.add("Sub", X, offset)
     W = W - offset[:, None]
@@ -122,7 +124,7 @@ def _squared_l2(graph, X, W, b):
 
 def _squared_metric(reduce: str) -> Callable:
     def combine(graph, X, W, b):
-        # Differences of all rows, neurons and inputs at once, in double precision, as SciPy has them.
+        # Differences of all rows, neurons and inputs are computed at once, in double precision as in SciPy.
         rows = graph.add("Unsqueeze", graph.cast(X, np.float64), np.array([1]))
         apart = graph.add("Abs", graph.add("Sub", rows, W.T[None].astype(np.float64)))
         distance = graph.reduce(reduce, apart, 2, keep=False)
@@ -132,8 +134,8 @@ def _squared_metric(reduce: str) -> Callable:
     return combine
 
 
-# Name of a kind: how X, W and b are combined, and what is done with that. A kind that is no row here has the operators
-# of its activation function, if that is a ufunc of XW + b, or is refused.
+# For each kind, by name: the function that combines X, W and b, and the one that is applied to the result. A kind that
+# is not in this table is written by its activation function, if that is a ufunc of XW + b, or else refused.
 _KINDS: dict[str, tuple[Callable, Callable]] = {
     "lin": (_project, _identity),
     "sigm": (_project, _operator("Sigmoid")),
@@ -180,14 +182,14 @@ _KINDS |= {name: (_project, activate) for name, activate in _UFUNCS.items()}
 
 
 def kinds() -> tuple[str, ...]:
-    """Names of the kinds of neurons that ONNX operators are known for, as `kind_name` gives them."""
+    """Names, as of `kind_name`, of the kinds of neurons that can be written as ONNX."""
     return tuple(_KINDS)
 
 
 def add_layer(graph: Graph, X: str, layer: Layer) -> str:
-    """Add nodes for H of the layer's dtype (rows, n_neurons) from X, which is double (rows, n_features); its name.
+    """Add nodes for H (rows, n_neurons) in the layer's dtype, from X (rows, n_features) in double; return its name.
 
-    Scaling and clipping are in double precision, and what follows in the layer's own, as it is where it is fitted.
+    Scaling and clipping are in double precision, and the following steps in the layer's dtype, as in daskelm.
     """
     as_is = scaled = graph.cast(X, layer.dtype)
     if layer.scale is not None:
@@ -203,7 +205,7 @@ def add_layer(graph: Graph, X: str, layer: Layer) -> str:
 
 
 def _of_activation(name) -> tuple[Callable, Callable] | None:
-    """Operators of a kind that is no row here: of its activation function, where it is a ufunc of XW + b."""
+    """Functions for a kind that is not in the table, if it is a ufunc of XW + b that has operators; else None."""
     kind = KINDS.get(name)
     if kind is None or kind.combine is not KINDS["tanh"].combine or not isinstance(kind.activate, np.ufunc):
         return None
@@ -218,8 +220,8 @@ def _add_neurons(graph, X, neurons: Neurons, dtype) -> str:
     operators = _KINDS.get(name) or _of_activation(name)
     if operators is None:
         raise ParameterError(
-            f"neurons: a kind must have operators in ONNX to be written so; got {name!r}, which has none here. Use "
-            f"kinds among {', '.join(_KINDS)}, or keep the model as a file of daskelm: model.save(path)."
+            f"neurons: a kind must have operators in ONNX to be written as ONNX; got {name!r}. Use kinds among "
+            f"{', '.join(_KINDS)}, or save the model as a file of daskelm: model.save(path)."
         )
     combine, activate = operators
     W, b = neurons.W.astype(dtype, copy=False), neurons.b.astype(dtype, copy=False)

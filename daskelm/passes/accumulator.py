@@ -5,6 +5,8 @@ Terms are summed over runs, and the runs into the total, so that rounding does n
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..blas import add_gram, add_outer, add_outer_packed
@@ -226,7 +228,7 @@ class _Part:
                     self.cross.value + np.outer(shift_H, sum_T + n * shift_T) + np.outer(ones[:L], shift_T)
                 )
 
-    def fields(self) -> dict:
+    def fields(self) -> dict[str, Any]:
         """The sums by field name; the part is used up."""
         L, gram = self.n_neurons, self.gram
         last = gram.columns(L, L + 1 + (self.n_targets if self.joined else 0))
@@ -382,7 +384,7 @@ class Accumulator:
 
     def result(self, ledger: Ledger) -> NormalEquations | FoldSums:
         """The sums, or those of each fold; the accumulator is used up."""
-        shared = {
+        shared: dict[str, Any] = {
             "reference_H": self.reference_H,
             "reference_T": self.reference_T,
             "fingerprint": self.layer.fingerprint,

@@ -1,9 +1,10 @@
-"""What can be known before a long job: each check is a function of plain facts, and says what to do where it fails."""
+"""Checks before a long job: each is a function of plain facts, and says what to do where it fails."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +14,24 @@ from dask.utils import format_bytes
 
 from ..cluster.client import n_local_threads
 from ..exceptions import FileFormatError, InsufficientMemoryError
+from ..hdf5.header import sealed_format
 from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, some
 from ..passes.memory import PassSizes, block_rows, held_bytes, rows_per_task
 from .facts import facts_here, samples_of
-from .sums_place import complaints_about, file_bytes
 
 __all__ = ["Finding", "Job", "check_job"]
 
 _SHARE = "Put the data into a folder that all machines share, mounted at the same path."
 _SETTINGS = "Give all workers the same packages, credentials and settings of fsspec."
+# Bytes of a sums file besides the sums: its header, names and anchors; and of the ledger 32 bytes for each cell, which
+# is 2 MiB of rows or more.
+_BASE_BYTES, _CELL_BYTES, _BYTES_OF_CELL = 2**16, 2**21, 32
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: `ok` is None where it could not be made; else `text` has the remedy where it is not ok."""
+    """Result of a check: `ok` is None if it was not made; `text` names the remedy if `ok` is False."""
 
     name: str
     ok: bool | None
@@ -36,18 +40,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Job:
-    """What is going to be done.
+    """A job to check before it begins.
 
     Parameters
     ----------
     sources : sequence of Hdf5Rows
-        Data that tasks will read, X first; empty if that is not known.
+        Data that tasks will read, X first; empty if they are not known.
     n_neurons, n_targets : int
-        Sizes L and c; n_neurons is None if it is not known.
+        Numbers of neurons and of targets; n_neurons is None if it is not known.
     into : str, optional
-        Sums file that is going to be written.
+        Sums file that the job will write.
     lock : bool
-        Whether with its lock.
+        Whether the job locks this file.
     """
 
     sources: Sequence[Hdf5Rows]
@@ -59,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A worker process, or this one where there is no cluster."""
+    """A worker process, or this process where there is no cluster."""
 
     name: str
     n_threads: int
@@ -68,19 +72,19 @@ class _Worker:
 
 
 def check_job(job: Job, client=None) -> list[Finding]:
-    """Look at all that a job needs, before it begins.
+    """Check everything that a job needs, before it begins.
 
     Parameters
     ----------
     job : Job
-        What is going to be done.
+        The job.
     client : distributed.Client, optional
-        Of the cluster that is to do it; the threads of this process if not given.
+        Client of the cluster that will run the job; if not given, the threads of this process will.
 
     Returns
     -------
     list of Finding
-        In the order of the checks; at least one of each.
+        In the order of the checks; at least one for each.
     """
     parts = list(dict.fromkeys(part for source in job.sources for part, _, _ in source.ranges()))
     samples = samples_of(job.sources)
@@ -88,7 +92,7 @@ def check_job(job: Job, client=None) -> list[Finding]:
     if client is None:
         from distributed.system import MEMORY_LIMIT
 
-        # Threads of gram tasks have one BLAS thread each here.
+        # In this process, each gram task has one BLAS thread.
         workers = [_Worker("This process", n_local_threads(), MEMORY_LIMIT, here | {"blas_threads": 1})]
         others, broken = {}, {}
     else:
@@ -105,24 +109,24 @@ def check_job(job: Job, client=None) -> list[Finding]:
 
 
 def _ask_workers(client, parts, samples):
-    """The workers with their facts, and the errors of those that have none."""
+    """The workers with their facts, and by name the errors of those that could not report any."""
     known = client.scheduler_info(n_workers=-1)["workers"]
     workers, broken = [], {}
     for address, facts in client.run(facts_here, parts, samples, on_error="return", workers=list(known)).items():
-        name, told = f"Worker {address}", known[address]
+        name, info = f"Worker {address}", known[address]
         if isinstance(facts, Exception):
             broken[name] = facts
         else:
-            workers.append(_Worker(name, told["nthreads"], told.get("memory_limit") or 0, facts))
+            workers.append(_Worker(name, info["nthreads"], info.get("memory_limit") or 0, facts))
     return workers, broken
 
 
 def _with_scheduler(client, others, broken):
-    """The same and the scheduler, which takes the tasks apart and so needs to know what they are made of."""
+    """Facts and errors with those of the scheduler, which unpickles graphs and so needs the same packages."""
     try:
         return others | {"The scheduler": client.run_on_scheduler(facts_here, [], [])}, broken
     except (ImportError, AttributeError, ValueError) as error:
-        # What comes of loading a function that is not there, or is another one.
+        # Unpickling a function that is missing there, or is another one, raises one of these.
         return others, broken | {"The scheduler": error}
 
 
@@ -132,7 +136,7 @@ def _findings(name: str, failures: Iterable[str], passed: str) -> list[Finding]:
 
 def _check_workers(workers, broken):
     if not workers and not broken:
-        text = "a cluster must have workers; got none. Start some with dask worker ADDRESS, or wait for those to come."
+        text = "a cluster must have workers; got none. Start some with dask worker ADDRESS, or wait until they connect."
         return [Finding("workers", False, text)]
     n_threads, hosts = sum(worker.n_threads for worker in workers), {worker.facts["host"] for worker in workers}
     return [Finding("workers", True, f"{len(workers)} with {n_threads} thread(s), on {len(hosts)} machine(s).")]
@@ -142,7 +146,7 @@ def _check_versions(here, others, broken):
     mine = here["versions"]
     failures = [
         f"{name} must be able to run daskelm {mine['daskelm']}; got {type(error).__name__}: {error}. Install it there, "
-        "in the environment that the process runs in, and start that anew."
+        "in the environment that the process runs in, and restart the process."
         for name, error in broken.items()
     ]
     for package, version in mine.items():
@@ -152,11 +156,11 @@ def _check_versions(here, others, broken):
                 strange[got].append(name)
         failures += [
             f"{package} must be the same everywhere; got {version} here, and {got} on {some(names)}. Install the same "
-            "versions there (pip install --constraint constraints.txt), and start these processes anew."
+            "versions there (pip install --constraint constraints.txt), and restart these processes."
             for got, names in strange.items()
         ]
-    told = ", ".join(f"{package} {version}" for package, version in mine.items() if " " not in package)
-    return _findings("versions", failures, f"{told}{', everywhere' if others else ''}.")
+    listed = ", ".join(f"{package} {version}" for package, version in mine.items() if " " not in package)
+    return _findings("versions", failures, f"{listed}{', everywhere' if others else ''}.")
 
 
 def _check_data(job, here, others):
@@ -171,8 +175,8 @@ def _check_data(job, here, others):
         except FileFormatError as error:
             failures.append(str(error))
     for name, facts in {"this process": here, **others}.items():
-        for complaint in _about_data(samples, here, facts):
-            wrong[complaint].append(name)
+        for problem in _data_problems(samples, here, facts):
+            wrong[problem].append(name)
     failures += [f"{what} (on {some(names)}). {remedy}" for (what, remedy), names in wrong.items()]
     sizes = [size for size in here["sizes"].values() if not isinstance(size, str)]
     n, n_bytes = len(sizes), sum(sizes)
@@ -181,16 +185,16 @@ def _check_data(job, here, others):
     return _findings("data", failures, passed)
 
 
-def _about_data(samples, here, facts) -> Iterator[tuple[str, str]]:
-    """(What is wrong, what to do) with data as it is for one process."""
-    other = {path for path, size in here["sizes"].items() if size != facts["sizes"].get(path)}
-    for path in sorted(other):
+def _data_problems(samples, here, facts) -> Iterator[tuple[str, str]]:
+    """(problem, remedy) for each difference between the data that a process sees and those seen here."""
+    different = {path for path, size in here["sizes"].items() if size != facts["sizes"].get(path)}
+    for path in sorted(different):
         right, got = _size(here["sizes"][path]), _size(facts["sizes"].get(path, "no file"))
         remedy = _SETTINGS if is_url(path) else _SHARE
         yield f"{path} must be visible on every worker with {right}; got {got}", remedy
     for rows, mine, found in zip(samples, here["samples"], facts["samples"], strict=True):
         (part,) = rows.parts
-        if part.path in other:
+        if part.path in different:
             continue
         if "error" in found:
             yield f"{part.path} must be readable everywhere; got this error", found["error"]
@@ -204,10 +208,10 @@ def _size(found):
 
 def _check_memory(job, workers):
     if not workers or not job.sources or job.n_neurons is None:
-        lacking = "no X was given" if workers else "there is no worker to ask"
-        return [Finding("memory", None, f"not checked: {lacking}.")]
+        reason = "no X was given" if workers else "there is no worker to ask"
+        return [Finding("memory", None, f"not checked: {reason}.")]
     X, L, failures = job.sources[0], job.n_neurons, []
-    # As a fit cuts the rows into tasks, and projects what these need.
+    # The rows are divided into tasks, and the memory of these is projected, as `fit` does it.
     size = rows_per_task(X.n_rows, L, X.n_columns, sum(worker.n_threads for worker in workers))
     n_tasks = len(X.runs_of_blocks(block_rows(L, X.n_columns), size))
     alike = defaultdict(list)
@@ -221,8 +225,8 @@ def _check_memory(job, workers):
             failures.append(str(error))
     most = max(sizes.need.total for sizes, _ in alike)
     least = min((worker.memory for worker in workers if worker.memory), default=0)
-    limit = f"the least that one may use is {format_bytes(least)}" if least else "without a limit"
-    passed = f"about {format_bytes(most)} in a process for {L} neurons; {limit}."
+    limit = f"the smallest memory limit is {format_bytes(least)}" if least else "no memory limit is set"
+    passed = f"each process needs about {format_bytes(most)} for {L} neurons; {limit}."
     return _findings("memory", failures, passed)
 
 
@@ -240,22 +244,22 @@ def _check_threads(workers):
         if n_tasks > cores:
             failures.append(
                 f"{host} must have a core for each thread of its workers; got {n_tasks} threads for {cores} core(s). "
-                "Start fewer workers there, or give them fewer threads (--nthreads; here DASK_NUM_WORKERS)."
+                "Start fewer workers there, or give each fewer ones (--nthreads; DASK_NUM_WORKERS without a cluster)."
             )
         elif n_threads > cores:
             failures.append(
-                f"{host} must have a core for each thread of BLAS, of which each gram task starts its own; got "
+                f"{host} must have a core for each thread of BLAS, and each gram task starts its own threads; got "
                 f"{n_threads} for {cores} core(s), {n_tasks} task(s) at once. Set OMP_NUM_THREADS=1, "
                 "OPENBLAS_NUM_THREADS=1 and MKL_NUM_THREADS=1 where workers start; a nanny does that by itself."
             )
-    return _findings("threads", failures, "no machine has more threads of tasks and BLAS than cores.")
+    return _findings("threads", failures, "no machine has more threads, of tasks and of BLAS, than cores.")
 
 
 def _check_disk(job):
     if job.into is None:
         return [Finding("disk", None, "not checked: no sums file was given.")]
     if is_url(job.into):
-        text = f"a sums file must be at a path, since it takes locks; got the URL {job.into}. Give a path."
+        text = f"a sums file must be at a path, since it is locked; got the URL {job.into}. Give a path."
         return [Finding("disk", False, text)]
     path = os.path.realpath(job.into)
     folder, free, need = os.path.dirname(path), 0, 0
@@ -263,15 +267,51 @@ def _check_disk(job):
         X = job.sources[0]
         row_bytes = 8 * sum(source.n_columns for source in job.sources)
         sums = PassSizes(job.n_neurons, X.n_columns, job.n_targets, 0, 0, 0).partial
-        need = file_bytes(sums, X.n_rows * row_bytes)
-    failures = list(complaints_about(path, job.lock))
+        need = _sums_file_bytes(sums, X.n_rows * row_bytes)
+    failures = list(_check_writable(path, job.lock))
     if not failures:
-        # Written beside the old one, which makes room only afterwards.
+        # The new file is written beside the old one, which is removed only afterwards.
         free = shutil.disk_usage(folder).free
         if free < need:
             failures.append(
                 f"{folder} must have room for a sums file of {format_bytes(need)}; got {format_bytes(free)}. Make room "
                 "there, choose another folder, or use fewer neurons."
             )
-    size = f"the sums take {format_bytes(need)}" if need else "how much the sums take is not known without X"
-    return _findings("disk", failures, f"{folder} has {format_bytes(free)}; {size}.")
+    size = f"the sums need {format_bytes(need)}" if need else "the size of the sums is not known without X"
+    return _findings("disk", failures, f"{folder} has {format_bytes(free)} free; {size}.")
+
+
+def _sums_file_bytes(sums_bytes: int, data_bytes: int) -> int:
+    """Largest size in bytes of a file with sums of `sums_bytes`, over the rows of one source of `data_bytes`."""
+    return sums_bytes + _BASE_BYTES + data_bytes // _CELL_BYTES * _BYTES_OF_CELL
+
+
+def _check_writable(path: str, lock: bool) -> Iterator[str]:
+    """Reasons why a sums file cannot be written at this path, with remedies; the check leaves no file behind."""
+    import portalocker
+
+    folder = os.path.dirname(path)
+    if os.path.exists(path) and not _holds_sums(path):
+        yield f"{path} must be a sums file, or not exist yet; got something else. Give another name."
+        return
+    try:
+        with tempfile.NamedTemporaryFile(prefix=f".{os.path.basename(path)}~check~", dir=folder) as file:
+            if lock:
+                portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+    except portalocker.exceptions.LockException as error:
+        yield (
+            f"{folder} must have file locks, so that several processes can add to one sums file; got none ({error}). "
+            "Give each process a sums file of its own, with --no-lock, and name all of these in solve or merge."
+        )
+    except OSError as error:
+        yield (
+            f"{folder} must be a folder that can be written to; got: {error.strerror}. Create it, get permission "
+            "there, or choose another one."
+        )
+
+
+def _holds_sums(path):
+    try:
+        return sealed_format(path) == "sums"
+    except FileFormatError:
+        return False

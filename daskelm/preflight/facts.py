@@ -1,6 +1,6 @@
-"""What a process tells of itself before a long job: its versions, its threads, and the data as it reads there.
+"""Facts that a process reports before a long job: its versions, its threads, and the data as it reads them.
 
-Workers run this module by its name, so that it tells of the daskelm there, not of the one here.
+Workers import this module by name, so that they report the daskelm installed there, not the one installed here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from ..hdf5.rows import Hdf5Rows
 __all__ = ["code_digest", "facts_here", "samples_of"]
 
 _PACKAGES = ("daskelm", "dask", "distributed", "numpy", "scipy", "scikit-learn", "h5py")
-# Of a table in many files, so many are read.
+# If a table has more files than this, only so many of them are read.
 _SAMPLED_FILES = 64
-# And of each the first, the last, and some runs of rows between.
+# Runs of rows that are read from each file, the first and the last among them: their number, and the rows and bytes of
+# each at most.
 _RUNS, _RUN_ROWS, _RUN_BYTES = 8, 32, 2**16
-_NEVER = 2**63
+# A time of description that no file is newer than, so that a copy of any date passes.
+_LATEST = 2**63
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -49,16 +51,16 @@ def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
     Parameters
     ----------
     parts : sequence of Part
-        What is read from, of which the sizes of all files are wanted.
+        Parts whose files' sizes are reported.
     samples : sequence of Hdf5Rows
-        Whole tables, of which a few rows are read.
+        Whole tables, to read a few rows from.
 
     Returns
     -------
     dict
-        "host", "cores" that this process may use, "blas_threads", "versions" by name; "sizes" of files by name, or what
-        keeps it from seeing the file; "samples", of each table the digest of its rows, or the error that came of
-        reading them.
+        "host"; "cores", the number that this process may use; "blas_threads"; "versions" by name; "sizes", the size of
+        each file by name, or the reason why it cannot be seen; "samples", for each table the digest of the rows read,
+        or the error of reading them.
     """
     pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
@@ -72,7 +74,7 @@ def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
 
 
 def samples_of(sources: Sequence[Hdf5Rows]) -> list[Hdf5Rows]:
-    """The tables to read a few rows of: each file of each source, or some where they are many."""
+    """Tables to read a few rows from: each file of each source, or 64 of its files if it has more."""
     samples = []
     for source in sources:
         parts = [part for part, _, _ in source.ranges()]
@@ -86,18 +88,18 @@ def samples_of(sources: Sequence[Hdf5Rows]) -> list[Hdf5Rows]:
 def _versions():
     found = {"Python": ".".join(map(str, sys.version_info[:2]))}
     found |= {name: importlib.metadata.version(name) for name in _PACKAGES}
-    # Two checkouts have one number.
+    # Two checkouts may have the same version number.
     return found | {"HDF5": h5py.version.hdf5_version, "code of daskelm": code_digest(_PACKAGE)}
 
 
 def _digest(rows):
-    # As the tasks will read it: by path, through the filters of the file.
+    """Digest of some rows, read as tasks will read them: by path, through the filters of the file."""
     n = max(1, min(_RUN_ROWS, _RUN_BYTES // max(rows.n_columns * rows.dtype.itemsize, 1), rows.n_rows))
     starts = sorted({i * (rows.n_rows - n) // (_RUNS - 1) for i in range(_RUNS)})
-    # What was never written is no sample; and a copy may be of any date, since it is compared.
+    # Rows that were never written are left out. A copy may have any date, since its rows are compared.
     (part,) = rows.parts
     starts = [start for start in starts if not intersection(part.holes, start, start + n)]
-    rows = rows.of_part(replace(part, described_at=_NEVER))
+    rows = rows.of_part(replace(part, described_at=_LATEST))
     content = hashlib.sha256()
     try:
         for block in rows.read_runs([(start, start + n) for start in starts]):

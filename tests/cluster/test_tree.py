@@ -10,7 +10,7 @@ import dask
 import numpy as np
 import pytest
 from dask.highlevelgraph import HighLevelGraph
-from distributed import Client
+from distributed import Client, secede
 from threadpoolctl import threadpool_info
 
 from daskelm.cluster.client import current_client, in_task, n_local_threads
@@ -22,6 +22,13 @@ from daskelm.cluster.receiver import Receiver
 def leaves(n, function=lambda i: [i]):
     graph = {("leaf", i): (function, i) for i in range(n)}
     return HighLevelGraph.from_collections("leaf", graph), {("leaf", i): 10 for i in range(n)}
+
+
+def wait_for(path):
+    """Wait until a file is there, for a minute at most."""
+    end = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def concatenate(parts):
@@ -81,14 +88,13 @@ def test_a_cluster_holds_nothing_afterwards(client):
 async def _settle(client):
     import asyncio
 
-    for _ in range(100):
-        if not client.futures:
-            break
+    end = time.monotonic() + 60
+    while client.futures and time.monotonic() < end:
         await asyncio.sleep(0.02)
 
 
 def test_local_threads_work_at_once_and_share_the_cores():
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=60)
 
     def meet(i):
         barrier.wait()
@@ -208,20 +214,33 @@ def test_few_values_wait_here(no_client):
 
 
 @pytest.mark.parametrize("where", ["threads", "sync", "client"])
-def test_parts_that_are_asked_for_are_in_no_other(request, where):
+def test_parts_that_are_asked_for_are_in_no_other(request, where, tmp_path):
     parts, prepared = [], []
 
     def prepare(value):
         prepared.append(threading.current_thread())
         return value
 
+    def deliver(value):
+        parts.append(value)
+        (tmp_path / str(len(parts))).touch()
+
+    def after_parts(i):
+        # Leaves 13 and 26 wait for the first part and the second. They wait in threads of their own, since merges need
+        # those of the workers.
+        if i in (13, 26):
+            secede()
+            wait_for(tmp_path / str(i // 13))
+        return [i]
+
     with contextlib.ExitStack() as stack:
         if where == "client":
             request.getfixturevalue(where)
         else:
             stack.enter_context(dask.config.set(scheduler=where))
-        graph, sizes = leaves(40, lambda i: time.sleep(0.005) or [i])
-        receiver = Receiver(parts.append, prepare=prepare, should_flush=lambda: True)
+        # Local schedulers deliver the part of a leaf before they take the next one.
+        graph, sizes = leaves(40, after_parts if where == "client" else lambda i: [i])
+        receiver = Receiver(deliver, prepare=prepare, should_flush=lambda: True)
         reduce_graph(graph, [sizes], concatenate, receiver, client=current_client(), split_every=4)
     assert len(parts) > 2
     assert sorted(itertools.chain.from_iterable(parts)) == list(range(40))
@@ -233,9 +252,8 @@ def test_a_part_may_be_there_only_after_all_else(client, tmp_path):
     parts, done, asked = [], [], tmp_path / "asked"
 
     def last_when_asked(i):
-        end = time.monotonic() + 60
-        while i == 4 and not asked.exists() and time.monotonic() < end:
-            time.sleep(0.01)
+        if i == 4:
+            wait_for(asked)
         return [i]
 
     def slowly(values):
@@ -255,16 +273,23 @@ def test_a_part_may_be_there_only_after_all_else(client, tmp_path):
     assert sorted(itertools.chain.from_iterable(parts)) == list(range(5))
 
 
-def test_what_is_done_when_a_leaf_fails_is_a_part_where_parts_are_asked_for(client):
-    def fail(i):
-        if i == 30:
-            time.sleep(0.3)
-            raise LookupError("row 30")
-        return [i]
-
+def test_what_is_done_when_a_leaf_fails_is_a_part_where_parts_are_asked_for(client, tmp_path):
     for should_flush in (None, lambda: False):
-        parts = []
-        receiver = Receiver(parts.append, should_flush=should_flush)
+        parts, done = [], []
+        many_done = tmp_path / f"many done {should_flush}"
+
+        def fail(i, many_done=many_done):
+            if i == 30:
+                wait_for(many_done)
+                raise LookupError("row 30")
+            return [i]
+
+        def on_leaf_done(size, done=done, many_done=many_done):
+            done.append(size)
+            if len(done) == 20:
+                many_done.touch()
+
+        receiver = Receiver(parts.append, on_leaf_done=on_leaf_done, should_flush=should_flush)
         # Names of their own: a failed task of an earlier try must not answer for this one.
         graph = {(f"leaf-{should_flush}", i): (fail, i) for i in range(31)}
         sizes = dict.fromkeys(graph, 1)

@@ -422,14 +422,14 @@ def test_the_threshold_of_large_graphs_is_the_users_own_after_contexts_that_over
         def first():
             with sharing(10**8):
                 first_is_in.set()
-                second_is_in.wait(10)
+                second_is_in.wait(60)
             first_is_out.set()
 
         def second():
-            first_is_in.wait(10)
+            first_is_in.wait(60)
             with sharing(10**9):
                 second_is_in.set()
-                first_is_out.wait(10)
+                first_is_out.wait(60)
                 assert dask.config.get(key) >= 10**9
 
         threads = [threading.Thread(target=work) for work in (first, second)]

@@ -171,7 +171,7 @@ def test_files_of_python_2_are_read(tmp_path):
         (b"", "does not begin as a pickle does"),
         (b"daskelm file\n", "does not begin as a pickle does"),
         (pickle.dumps(MODEL, 0), "does not begin as a pickle does"),
-        (pickle.dumps(MODEL) + b"x", "something behind its end"),
+        (pickle.dumps(MODEL) + b"x", "bytes after its end"),
         (b"\x80\x02r\xff\xff\xff\x7f.", "is damaged"),
     ],
 )
@@ -239,7 +239,9 @@ def test_nothing_in_a_file_is_executed(tmp_path, name, protocol):
     bomb = calling(name, flag)
     for content in (bomb, MODEL | {"norm": bomb}, MODEL | {"neurons": [(3, "tanh", bomb, np.ones(3))]}):
         path = written(pickle.dumps(content, protocol), tmp_path)
-        with pytest.raises(FileFormatError, match="it asks for .*, which is not part of a model.*Nothing of it was"):
+        with pytest.raises(
+            FileFormatError, match="it asks for .*, which is not part of a model.*No code from it was run"
+        ):
             converted(path, tmp_path)
     assert os.listdir(tmp_path) == ["old.pkl"]
     # The same file, loaded without care, does do harm: where it is safe to show.
@@ -286,13 +288,13 @@ STRANGE = {
 
 REASONS = {
     "a dotted name": "it asks for numpy.dtype.__module__",
-    "ndarray called": "a name that cannot be called was called",
+    "ndarray called": "it calls a name that is no function",
     "ndarray made": "the instruction NEWOBJ is not part of a model",
     "dtype of objects": "'O'",
     "dtype of records": "'f8,f8'",
     "other encoding": "bytes in another encoding than latin1",
     "decode": "it asks for _codecs.decode",
-    "state of a name": "a name was given a state",
+    "state of a name": "it sets the state of a name",
     "persistent id": "the instruction PERSID",
     "extension": "the instruction EXT1",
     "huge memo": "a number is out of range",

@@ -112,3 +112,7 @@ def test_a_layer_is_shown_in_one_line():
     assert repr(layer()) == f"{start}{layer().fingerprint[:12]})"
     other = repr(Layer.draw([(1, "tanh"), (1, "lin"), (1, "tanh")], 3, 0, "f4", None))
     assert other.startswith("Layer(3 inputs, 2 tanh + 1 lin, float32, unscaled, fingerprint=")
+
+
+def test_layers_of_one_input_work():
+    assert Layer.draw(5, 1, 0, "f8", None)(X[:, :1]).shape == (200, 5)

@@ -102,7 +102,7 @@ def test_all_is_well_on_a_cluster_and_nothing_is_left_behind(cluster, folder, at
     assert found["workers"] == [("ok", "2 with 2 thread(s), on 1 machine(s).")]
     assert "everywhere" in found["versions"][0][1]
     assert re.fullmatch(r"2 file\(s\), .* sampled in 2 of them read the same on 2 worker\(s\)\.", found["data"][0][1])
-    assert "for 23 neurons; the least that one may use is 2.00 GiB" in found["memory"][0][1]
+    assert "for 23 neurons; the smallest memory limit is 2.00 GiB" in found["memory"][0][1]
     assert os.listdir() == before
     assert current_client() is None
 
@@ -123,7 +123,7 @@ def test_what_is_not_known_is_not_checked(at, folder):
     assert found["memory"] == [("skipped", "not checked: no X was given.")]
     status, found = check(f"--into sums.h5 {at}")
     assert status == 0
-    assert "how much the sums take is not known without X" in found["disk"][0][1]
+    assert "the size of the sums is not known without X" in found["disk"][0][1]
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_a_folder_that_cannot_be_written_to(folder):
 @pytest.mark.parametrize("name", ["X.h5", "."])
 def test_sums_in_the_place_of_something_else(folder, name):
     text = one_failure(f"X.h5 T.h5 --into {name}", "disk")
-    assert "must be a new file, or one of sums; got something else" in text
+    assert "must be a sums file, or not exist yet; got something else" in text
 
 
 def test_a_disk_without_locks(folder, monkeypatch):
@@ -387,7 +387,7 @@ def test_a_disk_without_locks(folder, monkeypatch):
 
     monkeypatch.setattr(portalocker, "lock", no_locks)
     text = one_failure("X.h5 T.h5 --into sums.h5", "disk")
-    assert re.search(r"must have locks, .*; got none \(\[Errno 38\].*a sums file of its own, with --no-lock", text)
+    assert re.search(r"must have file locks, .*; got none \(\[Errno 38\].*a sums file of its own, with --no-lock", text)
     assert failures("X.h5 T.h5 --into sums.h5 --no-lock") == {}
     assert sorted(os.listdir()) == ["T.h5", "X.h5"]
 
@@ -400,9 +400,8 @@ def test_sums_take_what_was_said_and_little_less(folder, monkeypatch):
     model = ELMRegressor(150, random_state=0).initialize("many.h5")
     model.accumulate("many.h5", "targets.h5", into="sums.h5")
     asked = []
-    monkeypatch.setattr(
-        cluster_checks, "file_bytes", lambda *sizes, real=cluster_checks.file_bytes: asked.append(real(*sizes)) or 0
-    )
+    real = cluster_checks._sums_file_bytes
+    monkeypatch.setattr(cluster_checks, "_sums_file_bytes", lambda *sizes: asked.append(real(*sizes)) or 0)
     check_job(Job([open_rows("many.h5"), open_rows("targets.h5")], 150, 2, "sums.h5"))
     assert 0.5 * asked[0] < os.path.getsize("sums.h5") <= asked[0]
     # A file of sums that is there already is none in the way.

@@ -13,6 +13,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
+from test_docs import FENCE, PAGES
 
 import daskelm
 
@@ -40,37 +41,21 @@ HEIGHT = {folder: height for height, floor in enumerate(FLOORS) for folder in fl
 
 HEAVY = {"IPython", "bokeh", "dask.dataframe", "distributed", "hdf5plugin", "matplotlib", "pandas", "pytest"}
 
-# Words that comments and docstrings must not use, beside better ones. Code and messages may.
+# Words that comments, docstrings and pages must not use, beside better ones. Code and messages may.
 DIALECT = (
     (r"\b[Tt](?:ell(?:s|ing)?|old)\b", "say, report, show, pass, distinguish"),
-    (r"\b[Ll]ook(?:s|ed|ing)? at\b", "check, read, inspect, compare"),
-    (r"\bof (?:which|whom)\b", "whose, or a sentence of its own"),
-    (r"\b[Ww]ho (?:listens|looks|asks|adds|reads|writes|knows|waits)\b", "the caller, the listener, another process"),
-    (r"\b(?:[Nn]obody|[Ss]omebody)\b", "another process, no other program, the user, unknown"),
-    (r"\b[Nn]one of (?:these|them|those)\b", "neither, another, not one of"),
-    (r"\bin turn\b", "one by one"),
-    (r"\b[Ww]hat there (?:is|was)\b", "the noun itself: the rows, the content"),
-    (r"\b(?:know|known|knows) again\b", "recognise"),
-    (r"\bis (?:no more|nothing) than\b", "is only"),
-    (r"(?:^ *|(?<=[.:;]\s))(?:Of|Who|Whose|Nor|Else) [a-z]", "a whole sentence that begins with its subject"),
+    (r"\b[Ll]ook(?:s|ed|ing)?\sat\b", "check, read, inspect, compare"),
+    (r"\bof\s(?:which|whom)\b", "whose, or a sentence of its own"),
+    (r"\b[Ww]ho\s(?:listens|looks|asks|adds|reads|writes|knows|waits)\b", "the caller, the listener, another process"),
+    (r"\b(?:[Nn]obody|[Ss]omebody|[Ww]hoever)\b", "another process, no other program, the user, unknown"),
+    (r"\b[Nn]one\sof\s(?:these|them|those)\b", "neither, another, not one of"),
+    (r"\bin\sturn\b", "one by one"),
+    (r"\b[Ww]hat\sthere\s(?:is|was)\b", "the noun itself: the rows, the content"),
+    (r"\b(?:know|known|knows)\sagain\b", "recognise"),
+    (r"\bis\s(?:no\smore|nothing)\sthan\b", "is only"),
+    (r"(?:^[-* ]*|(?<=[.:;]\s))(?:Of|Who|Whose|Nor|Else|By(?! hand| default))\s[a-z]", "a subject first"),
     (r"\A(?:By|That|What|Which) [a-z]", "what the thing is, or a sentence with a subject"),
 )
-# Folders whose comments and docstrings are free of them.
-CLEAN = (
-    "__init__",
-    "__main__",
-    "blas",
-    "cluster",
-    "exceptions",
-    "layer",
-    "lazy",
-    "passes",
-    "progress",
-    "ridge",
-    "selection",
-    "sums",
-)
-
 # Written so that they do not match themselves.
 MACHINE_PATH = re.compile(rb"(?<![\w.~)}\]-])/(?:home|root|work|opt|Users)/")
 PACKAGE_INDEX = re.compile(rb"--(?:extra-)?index-ur[l]|--find-link[s]|--trusted-hos[t]|PIP_[A-Z_]*(?:URL|HOS[T])")
@@ -175,31 +160,40 @@ def test_modules_take_only_names_from_each_other_that_are_listed():
     assert wrong == []
 
 
-def prose_of(module):
-    """(line, text) of every comment, adjacent lines joined, and of every docstring, without names in backticks."""
-    lines = io.StringIO(MODULES[module].read_text(encoding="utf-8")).readline
+def prose_of(path):
+    """(line, text) of a page, or of every comment, adjacent lines joined, and every docstring; without code."""
+
+    def without_code(text):
+        for code in (FENCE, re.compile("`[^`]*`")):
+            text = code.sub(lambda match: "``" + "\n" * match[0].count("\n"), text)
+        return text
+
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        yield 1, without_code(text)
+        return
+    lines = io.StringIO(text).readline
     comments: list[tuple[int, int, str]] = []
     for token in tokenize.generate_tokens(lines):
         if token.type == tokenize.COMMENT:
-            text, number = token.string.lstrip("#: "), token.start[0]
+            comment, number = token.string.lstrip("#: "), token.start[0]
             if comments and comments[-1][1] == number - 1:
                 first, _, before = comments.pop()
-                comments.append((first, number, f"{before} {text}"))
+                comments.append((first, number, f"{before} {comment}"))
             else:
-                comments.append((number, number, text))
-    yield from ((first, text) for first, _, text in comments)
-    for node in ast.walk(TREES[module]):
+                comments.append((number, number, comment))
+    yield from ((first, without_code(comment)) for first, _, comment in comments)
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield getattr(node, "lineno", 1), re.sub("`[^`]*`", "``", ast.get_docstring(node) or "")
+            yield getattr(node, "lineno", 1), without_code(ast.get_docstring(node) or "")
 
 
-def test_comments_and_docstrings_use_plain_words():
-    assert set(CLEAN) <= set(HEIGHT)
+def test_comments_docstrings_and_pages_use_plain_words():
+    scripts = [path for folder in ("benchmarks", "examples", "docs") for path in sorted((ROOT / folder).glob("*.py"))]
     assert [
-        f"{module}, line {line}: {match[0]!r}; say {better}"
-        for module in MODULES
-        if folder_of(module) in CLEAN
-        for line, text in prose_of(module)
+        f"{path.relative_to(ROOT)}, line {line + text.count(chr(10), 0, match.start())}: {match[0]!r}; say {better}"
+        for path in (*MODULES.values(), *scripts, ROOT / "tests/conftest.py", ROOT / "tests/reference.py", *PAGES)
+        for line, text in prose_of(path)
         for words, better in DIALECT
         for match in re.finditer(words, text, re.M)
     ] == []

@@ -123,21 +123,6 @@ def test_every_block_is_run_or_says_why_not(page):
         assert (reason or "").strip() or named, f"{page.name}, line {block.line}: no reason, and no test that names it"
 
 
-# As CONTRIBUTING.md says, which shows these words itself.
-DIALECT = re.compile(
-    r"\b(?:told|tells?|telling|(?:looks?|looked|looking) at|of (?:which|whom)|whoever|nobody|somebody|in turn)\b"
-    r"|\bwho listens\b|\bnone of (?:these|those|them)\b|(?:^|[.:!?] )(?-i:Of|Who|By) (?!hand)[a-z]",
-    re.I | re.M,
-)
-
-
-@every_page
-def test_pages_are_in_plain_words(page):
-    prose = INLINE_CODE.sub("", FENCE.sub("", page.read_text(encoding="utf-8")))
-    found = [match[0].strip() for match in DIALECT.finditer(prose)]
-    assert not found or page.name == "CONTRIBUTING.md", found
-
-
 @every_page
 def test_links_lead_to_files(page):
     missing = [target for target in links(page.read_text(encoding="utf-8")) if not (page.parent / target).exists()]

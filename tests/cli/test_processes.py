@@ -1,0 +1,70 @@
+"""Commands in processes of their own: exit codes, streams, several at once, interrupts."""
+
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+from command import N, T, X, finished, process, run
+
+from daskelm import NormalEquations, load
+
+
+def test_exit_codes_and_streams(folder, model):
+    started = {
+        "well": process("accumulate", model, "X.h5", "T.h5", "--into", "sums.h5"),
+        "mistake": process("accumulate", model, "X.h5", "T.h5", "--into", "none/sums.h5"),
+        "bug": process("info", model, code="import daskelm.cli.info\ndel daskelm.cli.info.read_model"),
+    }
+    found = {name: finished(process) for name, process in started.items()}
+    status, out, err = found["well"]
+    assert (status, out) == (0, "sums.h5: 600 rows added, 0 were counted already; 600 in all\n")
+    assert re.fullmatch(r"gram: 600 of 600 rows \(100 %\), [\d,]+ rows/s, 0 s left\n", err)
+    status, out, err = found["mistake"]
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"daskelm: error: the folder of .*none/sums.h5 does not exist. Create it first.\n", err)
+    status, out, err = found["bug"]
+    assert (status, out) == (1, "")
+    assert err.startswith("Traceback")
+    assert err.endswith("NameError: name 'read_model' is not defined\n")
+
+
+def test_three_tasks_of_a_job_array_at_once(folder, model):
+    rows = ["0:200", "200:400", "400:600"]
+    tasks = [process("accumulate", model, "X.h5", "T.h5", "--rows", r, "--into", "sums.h5", "--quiet") for r in rows]
+    for status, out, err in map(finished, tasks):
+        assert (status, err) == (0, "")
+        assert out.startswith("sums.h5: 200 rows added, 0 were counted already; ")
+    sums = NormalEquations.load("sums.h5")
+    assert sums.n_samples == N
+    np.testing.assert_allclose(sums.HT, load(model).accumulate(X, T).normal_equations_.HT, rtol=1e-10)
+    # The whole array again, as after a requeue.
+    assert "0 rows added, 600 were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
+
+
+SLOW = """
+import signal, sys, time
+# Where the tests run in the background of a shell, it is ignored from the beginning.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from daskelm.layer.layer import Layer
+quick = Layer.__call__
+def slow(self, X, **options):
+    sys.stderr.write("working\\n")
+    # Far longer than the test waits for the process to end.
+    time.sleep(600)
+    return quick(self, X, **options)
+Layer.__call__ = slow
+"""
+
+
+def test_an_interrupt_ends_the_process_at_once(folder, model):
+    run("accumulate model.h5 X.h5 T.h5 --rows 0:100 --into sums.h5")
+    before = Path("sums.h5").read_bytes()
+    task = process("accumulate", model, "X.h5", "T.h5", "--into", "sums.h5", "--quiet", code=SLOW)
+    assert task.stderr.readline() == "working\n"
+    task.send_signal(signal.SIGINT)
+    status, out, err = finished(task)
+    assert (status, out) == (130, "")
+    assert err.strip() == "daskelm: interrupted; the same command continues from what is in the files."
+    assert Path("sums.h5").read_bytes() == before
+    assert "500 rows added, 100 were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
