@@ -80,7 +80,7 @@ class UncertainOutput(RowFunction):
     @property
     def width(self) -> int:
         """n_targets and the rank of HH + alpha I."""
-        return len(self.coef) + self.uncertainty.width
+        return len(self.coef) + self.uncertainty.root.shape[1]
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Results (rows, 2 n_targets)."""

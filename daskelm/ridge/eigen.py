@@ -63,12 +63,12 @@ class EigenFactor:
         """Penalty with the least generalised cross-validation error, on a fixed grid relative to trace(HH) / L.
 
         GCV(alpha) = sum over targets of [RSS / TT] / n / (1 - 1.2 dof / n)^2, with dof = sum values / (values + alpha),
-        one more for the intercept, and n the sum of sample weights. Candidates with 1.2 dof above 98 % of n, or too
-        small to lift HH + alpha I above rounding, are refused.
+        one more for the intercept, and n the sum of sample weights, or the number of rows if that is less. Candidates
+        with 1.2 dof above 98 % of n, or too small to lift HH + alpha I above rounding, are refused.
 
         Craven, Wahba (1979); Golub, Heath, Wahba (1979). The factor: Cummins, Filloon, Nychka (2001); Kim, Gu (2004).
         """
-        n = moments.n
+        n = moments.n_rows
         check_counts(n)
         trace = self.values.sum()
         if trace == 0:

@@ -28,7 +28,8 @@ class Moments:
     mean_H : ndarray of shape (n_neurons,), means of the outputs; 0 without an intercept
     mean_T : ndarray of shape (n_targets,), means of the targets; 0 without an intercept
     n : float, effective number of rows: the sum of sample weights, without class weights
-    n_samples : int, number of rows of positive weight
+    n_samples : int, number of rows
+    n_counted : int, number of rows of positive weight
     weight : float, sum of all weights
     informative : ndarray of shape (n_targets,), bool, mask of the targets that vary
     centred : bool, whether the sums are about the means
@@ -43,11 +44,17 @@ class Moments:
     mean_T: np.ndarray
     n: float
     n_samples: int
+    n_counted: int
     weight: float
     informative: np.ndarray
     centred: bool
     unresolved: float = UNRESOLVED["float64"]
     least_alpha: float = 0.0
+
+    @property
+    def n_rows(self) -> float:
+        """Number of rows that a choice may rely on: weights above 1 do not make more rows of them."""
+        return min(self.n, float(self.n_counted))
 
     def of_targets(self, targets: np.ndarray) -> Moments:
         """Moments of some of the targets."""

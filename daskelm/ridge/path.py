@@ -175,7 +175,7 @@ class GcvErrors:
         `done` is called with the number of models of each penalty.
         """
         moments, sizes = path.moments, np.array(path.sizes)
-        check_counts(moments.n)
+        check_counts(moments.n_rows)
         squares = np.empty((len(alphas), len(sizes), len(moments.TT)))
         dof = np.empty(squares.shape[:2])
         resolved = np.ones(dof.shape, bool)
@@ -197,7 +197,7 @@ class GcvErrors:
             done(len(sizes))
         squares = np.maximum(squares, moments.unresolved * moments.TT)
         dof = DOF_CHARGE * (dof + moments.centred)
-        return cls(squares, dof, resolved & (dof <= MAX_DOF * moments.n), moments)
+        return cls(squares, dof, resolved & (dof <= MAX_DOF * moments.n_rows), moments)
 
     @staticmethod
     def _by_eigen(factor, moments, size, alpha):
@@ -210,7 +210,7 @@ class GcvErrors:
     @cached_property
     def inflation(self) -> np.ndarray:
         """Factor (n_alphas, n_sizes) by which errors on new rows exceed those on training rows; NaN where refused."""
-        n = self.moments.n
+        n = self.moments.n_rows
         return np.where(self.allowed, 1 / np.square(1 - np.minimum(self.dof, MAX_DOF * n) / n), np.nan)
 
     @property

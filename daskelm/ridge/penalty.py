@@ -111,9 +111,14 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
     edge = "highest" if (best == len(grid) - 1).all() else "lowest" if best.min() <= max(lowest, safe) else None
     if not per_target:
         return Penalty(float(grid[best[0]]), "folds", edge)
-    alphas = np.full(len(total.TT), grid[best.max()])
-    alphas[total.informative] = grid[best]
-    return Penalty(alphas, "folds", edge)
+    return Penalty(_of_all_targets(total, grid[best]), "folds", edge)
+
+
+def _of_all_targets(total: Moments, alphas: np.ndarray) -> np.ndarray:
+    """Penalties (n_targets,) from those of the targets that vary; constant ones take the largest."""
+    out = np.full(len(total.TT), alphas.max())
+    out[total.informative] = alphas
+    return out
 
 
 def _best(scores: np.ndarray) -> np.ndarray:
@@ -208,17 +213,16 @@ def penalty_by_sums(total: Moments, factor: EigenFactor, *, gcv: bool, per_targe
     -------
     Penalty
     """
-    if per_target and len(total.TT) > 1:
-        each = [
-            penalty_by_sums(total.of_targets(np.array([i])), factor, gcv=gcv, per_target=False)
-            for i in range(len(total.TT))
-        ]
+    informative = np.flatnonzero(total.informative)
+    if per_target and len(total.TT) > 1 and len(informative):
+        of = [total.of_targets(np.array([i])) for i in informative]
+        each = [penalty_by_sums(one, factor, gcv=gcv, per_target=False) for one in of]
         method = "evidence" if any(penalty.method == "evidence" for penalty in each) else "gcv"
-        return Penalty(np.array([penalty.alpha for penalty in each]), method)
+        return Penalty(_of_all_targets(total, np.array([penalty.alpha for penalty in each])), method)
     if gcv:
         return Penalty(factor.gcv(total), "gcv")
     by_evidence = evidence(total, factor)
-    by_gcv = factor.gcv(replace(total, n=float(total.n_samples))) if total.n_samples > 1 else by_evidence
+    by_gcv = factor.gcv(replace(total, n=float(total.n_counted))) if total.n_counted > 1 else by_evidence
     return Penalty(by_gcv, "gcv") if by_gcv >= by_evidence else Penalty(by_evidence, "evidence")
 
 
@@ -235,7 +239,7 @@ def evidence(total: Moments, factor: EigenFactor) -> float:
     squares = np.square(factor.vectors.T @ total.HT[:, informative])
     left = total.TT[informative] - (1 / (factor.values + grid[:, None])) @ squares
     left = np.maximum(left, total.unresolved * total.TT[informative])
-    n = max(total.n_samples - total.centred, 1)
+    n = max(total.n_counted - total.centred, 1)
     volume = np.log1p(factor.values / grid[:, None]).sum(axis=1)
     loss = n * np.log(left).sum(axis=1) + informative.sum() * volume
     loss[(grid <= factor.noise) | (grid < total.least_alpha)] = np.inf

@@ -27,16 +27,17 @@ class Uncertainty:
     Lindley, Smith (1972) for the model; MacKay (1992) for s2.
 
     mean_H : ndarray of shape (n_neurons,), means of the hidden-layer outputs
-    roots : tuple of ndarray of shape (n_neurons, rank), R with RR' = A^-1 for each penalty, without the directions that
-        the solver left out as rounding
-    root_of : ndarray of shape (n_targets,), int, number of the root that belongs to the penalty of each target
+    root : ndarray of shape (n_neurons, rank), R with RR' = A^-1, without the directions that the solver left out as
+        rounding; where targets have penalties of their own, eigenvectors of HH
+    shares : ndarray of shape (rank, n_targets), what each eigenvector adds for the penalty of each target; None where
+        all have the same
     noise : ndarray of shape (n_targets,), noise s of each target
     least : float, 1 + 1 / n, or 1 without an intercept
     """
 
     mean_H: np.ndarray
-    roots: tuple[np.ndarray, ...]
-    root_of: np.ndarray
+    root: np.ndarray
+    shares: np.ndarray | None
     noise: np.ndarray
     least: float
 
@@ -49,11 +50,20 @@ class Uncertainty:
         DataError
             There are no more rows than degrees of freedom, so that the noise cannot be estimated.
         """
-        alphas, root_of = np.unique(np.broadcast_to(solution.alpha, len(squared_error)), return_inverse=True)
-        roots = tuple(_inverse_root(moments.HH, alpha) for alpha in alphas)
-        # trace(HH A^-1) = rank - alpha trace(A^-1).
-        dof = np.array([root.shape[1] - a * np.square(root).sum() for a, root in zip(alphas, roots, strict=True)])
-        dof = np.maximum(dof, 0.0)[root_of] + moments.centred
+        alpha = np.asarray(solution.alpha)
+        if alpha.ndim:
+            eigen = EigenFactor(moments.HH)
+            shifted = eigen.values[:, None] + alpha
+            root, shares = (
+                eigen.vectors,
+                np.divide(1.0, shifted, where=shifted > eigen.noise, out=np.zeros_like(shifted)),
+            )
+            dof = eigen.values @ shares
+        else:
+            root, shares = _inverse_root(moments.HH, float(alpha)), None
+            # trace(HH A^-1) = rank - alpha trace(A^-1).
+            dof = np.array([max(root.shape[1] - float(alpha) * np.square(root).sum(), 0.0)])
+        dof = dof + moments.centred
         left = moments.n - dof
         if (left <= 1e-9 * moments.n).any():
             raise DataError(
@@ -62,21 +72,17 @@ class Uncertainty:
                 "neurons, or more rows; weights count rows here, so multiply them to sum to the number of rows."
             )
         noise = np.sqrt(squared_error / left)
-        return cls(moments.mean_H, roots, root_of, noise, 1 + moments.centred / moments.n)
-
-    @property
-    def width(self) -> int:
-        """Columns of all roots."""
-        return sum(root.shape[1] for root in self.roots)
+        return cls(moments.mean_H, root, shares, noise, 1 + moments.centred / moments.n)
 
     def __call__(self, H: np.ndarray) -> np.ndarray:
         """Standard deviations (rows, n_targets), float64, for H (rows, n_neurons), float64, which is overwritten."""
         H -= self.mean_H
-        of_roots = np.empty((len(H), len(self.roots)))
-        for i, root in enumerate(self.roots):
-            Z = H @ root
-            of_roots[:, i] = np.einsum("ij,ij->i", Z, Z)
-        return np.sqrt(self.least + of_roots)[:, self.root_of] * self.noise
+        Z = H @ self.root
+        if self.shares is None:
+            spread = np.sqrt(self.least + np.einsum("ij,ij->i", Z, Z))[:, None]
+        else:
+            spread = np.sqrt(self.least + np.square(Z, out=Z) @ self.shares)
+        return spread * self.noise
 
 
 def _inverse_root(HH, alpha):

@@ -54,9 +54,9 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
     errors = GcvErrors.of(path, alphas, progress.advance)
     if not errors.allowed.any():
         raise DataError(
-            f"cv=None: generalised cross-validation says nothing of models with more than 98 % of the {moments.n:g} "
-            f"rows as degrees of freedom, and all of this grid have: alphas up to {max(alphas):g}, {min(sizes)} "
-            "neurons or more. Use larger alphas, fewer n_neurons, or folds (cv)."
+            "cv=None: generalised cross-validation says nothing of models with more than 98 % of the "
+            f"{moments.n_rows:g} rows as degrees of freedom, and all of this grid have: alphas up to {max(alphas):g}, "
+            f"{min(sizes)} neurons or more. Use larger alphas, fewer n_neurons, or folds (cv)."
         )
     if name == "r2":
         # Constant targets are left out, as in alpha="gcv".

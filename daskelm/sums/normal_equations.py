@@ -223,8 +223,7 @@ class NormalEquations:
             # Otherwise a solution without penalty would be determined by rounding in constant columns.
             HH[constant], HH[:, constant] = 0, 0
             HT = np.where(constant[:, None], 0, HT)
-        # Weights above 1 do not make more rows of them.
-        rows = min(self.sum_counts, self.n_counted), self.n_counted, self.sum_weights
+        rows = self.sum_counts, self.n_samples, self.n_counted, self.sum_weights
         TT = rest["sum_TT"]
         informative, unresolved = varies(TT, self.sum_weights, mean_T), UNRESOLVED[self.precision]
         return Moments(HH, HT, TT, mean_H, mean_T, *rows, informative, centred, unresolved, self.least_alpha)
@@ -317,7 +316,9 @@ class NormalEquations:
                 f"weight {self.sum_weights:g}: the rows to subtract must be contained."
             )
         ledger = self.ledger - other.ledger
-        left = self.without(other, ledger)
+        other = other._about(self.reference_H, self.reference_T)
+        left = replace(self.without(other), ledger=ledger)
+        check_contained(self, other, left)
         if left.n_samples == 0 or left.sum_weights <= _ZERO_WEIGHT * self.sum_weights:
             # With no row, or a weight within rounding of zero, the sums that remain are rounding too.
             nothing = self.zero(self.fingerprint, self.n_neurons, self.n_targets, self.targets)
@@ -328,12 +329,13 @@ class NormalEquations:
         warn_if_little(self, left)
         return left
 
-    def without(self, other: NormalEquations, ledger: Ledger | None = None) -> NormalEquations:
-        """The sums less those of rows that are contained, which is checked; the ledger is not subtracted."""
+    def without(self, other: NormalEquations) -> NormalEquations:
+        """The sums less those of rows that are contained, which is not checked; the ledger stays as it is."""
         other = other._about(self.reference_H, self.reference_T)
-        left = self._combine(other, -1, self.ledger if ledger is None else ledger, self.target_dtype)
-        check_contained(self, other, left)
-        return left
+        left = self._combine(other, -1, self.ledger, self.target_dtype)
+        if not self.folds or len(self.folds) != len(other.folds):
+            return left
+        return replace(left, folds=tuple(map(_less, self.folds, other.folds)))
 
     def _combine(self, other, sign, ledger, target_dtype):
         if not self.sum_weights:
@@ -447,26 +449,25 @@ def _plain(value):
 
 
 def _content_of_both(a: NormalEquations, b: NormalEquations, sign: int) -> dict:
-    """Range of the targets, hashes and folds of a sum or a difference, by field name."""
+    """Range of the targets, hashes and folds of a sum, by field name; a difference keeps the first two as they were."""
+    if sign < 0:
+        return {"folds": ()}
     folds: tuple[NormalEquations, ...] = ()
     if a.folds and len(a.folds) == len(b.folds):
-        folds = tuple(_fold_of_both(x, y, sign) for x, y in zip(a.folds, b.folds, strict=True))
-    if sign < 0:
-        return {"folds": folds}
+        folds = tuple(x + y for x, y in zip(a.folds, b.folds, strict=True))
     return {
         "least_T": np.minimum(a.least_T, b.least_T),
         "most_T": np.maximum(a.most_T, b.most_T),
-        # Of sums without hashes nothing is known.
-        "distinct": smallest(a.distinct, b.distinct) if folds or not a.folds else a.distinct[:0],
+        # The rows of sums without hashes are not known.
+        "distinct": smallest(a.distinct, b.distinct) if len(a.distinct) and len(b.distinct) else a.distinct[:0],
         "folds": folds,
     }
 
 
-def _fold_of_both(a, b, sign):
-    if sign > 0:
-        return a + b
-    left = a.without(b)
-    if left.n_counted > 0 and left.sum_weights > _ZERO_WEIGHT * a.sum_weights:
+def _less(fold: NormalEquations, gone: NormalEquations) -> NormalEquations:
+    """A fold without rows of it that are taken away."""
+    left = fold.without(gone)
+    if left.n_counted > 0 and left.sum_weights > _ZERO_WEIGHT * fold.sum_weights:
         return left
-    nothing = a.zero(a.fingerprint, a.n_neurons, a.n_targets, a.targets)
-    return replace(nothing, target_dtype=a.target_dtype, n_samples=left.n_samples)
+    nothing = fold.zero(fold.fingerprint, fold.n_neurons, fold.n_targets, fold.targets)
+    return replace(nothing, target_dtype=fold.target_dtype, n_samples=left.n_samples)

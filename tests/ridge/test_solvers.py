@@ -91,8 +91,10 @@ def test_gcv_is_the_least_of_its_definition(fit_intercept, weighted):
     weights = RNG.integers(0, 3, 200).astype(float) if weighted else np.ones(200)
     alpha = solve(sums(weights=weights), "gcv", fit_intercept=fit_intercept).alpha
     h, t = (np.repeat(a, weights.astype(int), axis=0) for a in (H, T))
-    n = len(h)
-    design = np.c_[h, np.ones(n)] if fit_intercept else h
+    # Rows that are repeated, or weigh more than 1, are no more rows.
+    n = min(len(h), np.count_nonzero(weights))
+    n_repeated = len(h)
+    design = np.c_[h, np.ones(n_repeated)] if fit_intercept else h
     spread = h - h.mean(axis=0) if fit_intercept else h
     grid = GCV_GRID * np.trace(spread.T @ spread) / 8
     criterion = []
@@ -153,9 +155,11 @@ def test_precision_is_that_of_the_condition_number(spread):
     assert np.linalg.norm(ours - exact) <= 100 * 2.2e-16 * np.linalg.cond(A) * np.linalg.norm(exact)
 
 
-@pytest.mark.parametrize("alpha", [-1.0, np.nan, np.inf, "loo", None, True, [1.0]])
+@pytest.mark.parametrize("alpha", [-1.0, np.nan, np.inf, "loo", None, True, [], [-1.0], [[1.0]]])
 def test_bad_penalties(alpha):
-    with pytest.raises(ParameterError, match="alpha must be a finite number >= 0, or 'gcv'"):
+    with pytest.raises(
+        ParameterError, match="alpha must be a finite number >= 0, one such number per target, or 'auto'"
+    ):
         check_alpha(alpha)
 
 
