@@ -1,0 +1,160 @@
+"""The choice of a penalty: by folds as by refitting, by the marginal likelihood as by its density, per target."""
+
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from daskelm import ELMRegressor
+from daskelm.ridge import penalty as module
+from daskelm.ridge.eigen import GCV_GRID, EigenFactor
+from daskelm.ridge.penalty import HeldOut, evidence, penalty_by_folds, penalty_by_sums
+from daskelm.ridge.solve import solve
+from daskelm.sums.content import folds_of, row_hashes
+
+RNG = np.random.default_rng(0)
+N = 400
+X = RNG.standard_normal((N, 3))
+Y = np.stack([np.sin(2 * X[:, 0]) * X[:, 1], X[:, 2], RNG.standard_normal(N)], axis=1) + RNG.normal(0, 0.2, (N, 3))
+
+
+def summed(n_neurons=30, Y=Y, weights=None):
+    return ELMRegressor(n_neurons, random_state=0).fit(X, Y, weights)
+
+
+def refitted(model, Y, weights=None, fit_intercept=True):
+    """Squared errors (n_alphas, n_targets) of all folds, by a regression on H for each fold and penalty."""
+    weights = np.ones(N) if weights is None else weights
+    total = model.normal_equations_.moments(centred=fit_intercept)
+    grid = GCV_GRID * np.trace(total.HH) / len(total.HH)
+    H = model.transform(X).astype(float)
+    folds = folds_of(row_hashes(X, Y), len(model.normal_equations_.folds))
+    errors = np.zeros((len(grid), Y.shape[1]))
+    for fold in np.unique(folds):
+        train, test = folds != fold, folds == fold
+        w = weights[train][:, None]
+        mean_h = (w * H[train]).sum(axis=0) / w.sum() * fit_intercept
+        mean_t = (w * Y[train]).sum(axis=0) / w.sum() * fit_intercept
+        h, t = H[train] - mean_h, Y[train] - mean_t
+        for i, alpha in enumerate(grid):
+            B = np.linalg.solve(h.T @ (w * h) + alpha * np.eye(h.shape[1]), h.T @ (w * t))
+            residual = Y[test] - mean_t - (H[test] - mean_h) @ B
+            errors[i] += (weights[test][:, None] * np.square(residual)).sum(axis=0)
+    return grid, errors / total.TT
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weights", [None, RNG.uniform(0.2, 3, N)], ids=["plain", "weighted"])
+def test_by_folds_is_the_best_of_refitting(fit_intercept, weights):
+    model = ELMRegressor(30, fit_intercept=fit_intercept, random_state=0).fit(X, Y, weights)
+    grid, errors = refitted(model, Y, weights, fit_intercept)
+    np.testing.assert_allclose(model.alpha_, grid[np.argmin(errors, axis=0)])
+    assert model.alpha_chosen_by_ == "folds"
+    model.set_params(alpha_per_target=False).solve()
+    assert model.alpha_ == pytest.approx(grid[np.argmin(errors.sum(axis=1))])
+
+
+def test_a_penalty_per_target_is_that_of_the_target_alone():
+    sums = summed().normal_equations_
+    total, folds = sums.moments(), sums.held_out()
+    together = penalty_by_folds(total, folds, per_target=True).alpha
+    for i in range(3):
+        of = np.array([i])
+        one = [HeldOut(fold.train.of_targets(of), fold.test.of_targets(of)) for fold in folds]
+        assert penalty_by_folds(total.of_targets(of), one, per_target=True).alpha == together[i]
+    solution = solve(total, "auto", folds=folds, per_target=True)
+    for i, alpha in enumerate(together):
+        np.testing.assert_allclose(solution.coef[i], solve(total, float(alpha)).coef[i], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("target", range(3))
+def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch, target):
+    sums = summed(60, Y[:, target]).normal_equations_
+    total, folds = sums.moments(), sums.held_out()
+    grid = GCV_GRID * np.trace(total.HH) / 60
+    errors = module._total_errors(folds, grid, module._errors_by_eigen)[:, 0]
+    everything = penalty_by_folds(total, folds, per_target=False)
+    monkeypatch.setattr(module, "_ALL_CANDIDATES", 20)
+    calls = []
+    factor = module.CholeskyFactor
+    monkeypatch.setattr(module, "CholeskyFactor", lambda HH, alpha: calls.append(alpha) or factor(HH, alpha))
+    searched = penalty_by_folds(total, folds, per_target=False)
+    found, best = (int(np.argmin(np.abs(grid - choice.alpha))) for choice in (searched, everything))
+    assert errors[found] <= 1.01 * errors[best]
+    # Few factors are made: one per fold and candidate, and some to see which are safe.
+    assert len(calls) <= 15 * len(folds)
+
+
+def test_constant_targets_have_no_vote():
+    constant = np.column_stack([Y, np.full(N, 730_000.0)])
+    expected = summed().alpha_
+    alphas = ELMRegressor(30, random_state=0).fit(X, constant).set_params(alpha_per_target=True).alpha_
+    # Other targets make other folds: the choice is that of the same folds.
+    folds = ELMRegressor(30, random_state=0).fit(X, constant).normal_equations_
+    shared = solve(folds.moments(), "auto", folds=folds.held_out()).alpha
+    without = [HeldOut(f.train.of_targets(np.arange(3)), f.test.of_targets(np.arange(3))) for f in folds.held_out()]
+    assert shared == penalty_by_folds(folds.moments().of_targets(np.arange(3)), without, per_target=False).alpha
+    assert len(alphas) == len(expected) + 1
+    assert alphas[3] == alphas[:3].max()
+
+
+def test_nothing_varies():
+    model = ELMRegressor(30, random_state=0).fit(X, np.full(N, 3.0))
+    np.testing.assert_allclose(model.predict(X), 3.0)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_the_marginal_likelihood_is_the_density_of_the_targets(fit_intercept):
+    model = ELMRegressor(20, alpha=1.0, fit_intercept=fit_intercept, random_state=0).fit(X[:60], Y[:60, 0])
+    total = model.normal_equations_.moments(centred=fit_intercept)
+    found = evidence(total, EigenFactor(total.HH))
+    grid = GCV_GRID * np.trace(total.HH) / 20
+    H, t = model.transform(X[:60]).astype(float), Y[:60, 0]
+    if fit_intercept:
+        # With a flat prior of the intercept, what is left is in the 59 contrasts.
+        contrasts = np.linalg.svd(np.eye(60) - 1 / 60)[0][:, :59].T
+        H, t = contrasts @ H, contrasts @ t
+    densities = []
+    for alpha in grid:
+        covariance = np.eye(len(t)) + H @ H.T / alpha
+        noise = t @ np.linalg.solve(covariance, t) / len(t)
+        densities.append(multivariate_normal(np.zeros(len(t)), noise * covariance, allow_singular=True).logpdf(t))
+    assert abs(int(np.argmin(np.abs(grid - found))) - int(np.nanargmax(densities))) <= 1
+
+
+def test_without_folds_it_is_the_larger_one_of_both():
+    total = summed().normal_equations_.moments().of_targets(np.array([0]))
+    factor = EigenFactor(total.HH)
+    choice = penalty_by_sums(total, factor, gcv=False, per_target=False)
+    assert choice.alpha == max(factor.gcv(total), evidence(total, factor))
+    assert choice.method == ("gcv" if choice.alpha == factor.gcv(total) else "evidence")
+    assert penalty_by_sums(total, factor, gcv=True, per_target=False).alpha == factor.gcv(total)
+
+
+def test_a_chosen_penalty_may_be_given_back():
+    # As many neurons as rows, so that small penalties are ill-conditioned; warnings are errors.
+    model = ELMRegressor(250, random_state=0).fit(X, np.sin(X[:, 0]))
+    again = ELMRegressor(250, alpha=model.alpha_, random_state=0).fit(X, np.sin(X[:, 0]))
+    np.testing.assert_allclose(again.predict(X), model.predict(X), atol=1e-6)
+    assert again.alpha_chosen_by_ == "given"
+
+
+def test_a_penalty_of_each_target_is_given():
+    alphas = [0.1, 1.0, 10.0]
+    model = ELMRegressor(30, alpha=alphas, random_state=0).fit(X, Y)
+    for i, alpha in enumerate(alphas):
+        one = ELMRegressor(30, alpha=alpha, random_state=0).fit(X, Y)
+        np.testing.assert_allclose(model.coef_[i], one.coef_[i], rtol=1e-12)
+        for mean_or_std, expected in zip(
+            model.predict(X, return_std=True), one.predict(X, return_std=True), strict=True
+        ):
+            np.testing.assert_allclose(mean_or_std[:, i], expected[:, i], rtol=1e-8)
+
+
+def test_folds_add_up():
+    sums = summed().normal_equations_
+    both = reduce(add, sums.folds)
+    np.testing.assert_allclose(both.HH, sums.HH, rtol=0, atol=1e-12 * np.abs(sums.HH).max())
+    assert both.n_samples == sums.n_samples == N
