@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import ensure_dict
 
-from ..cluster.gather import map_with_progress
+from ..cluster.futures import map_with_progress
 from ..lazy import da
 from ..progress import RowProgress
 from .source import Source, source_of

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from ..exceptions import DaskelmError, FileFormatError
+from .compressed_chunks import CompressedChunks, read_to
 from .external import SourceFiles, own_holes, status_of
 from .layout import Outside, intersection, outsides_of, unwritten
 from .netcdf import mark_missing
@@ -91,7 +92,7 @@ class OpenPart:
         self.part = part
         self._stack = contextlib.ExitStack()
         cache_bytes = part.cache_bytes if cached else 0
-        # Rows of compressed chunks that lie in the file itself are kept by `_RowOfChunks` and not by HDF5.
+        # Rows of compressed chunks that lie in the file itself are kept by `CompressedChunks` and not by HDF5.
         packed = part.unpacking_bytes and not (part.sources or is_url(part.path))
         own_bytes = 0 if packed else cache_bytes
         self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=own_bytes))
@@ -114,7 +115,7 @@ class OpenPart:
             self._stack.close()
             raise
         self._rows = None if self._remote is None else RemoteRows(self._remote, dataset, part.missing)
-        self._chunks = _RowOfChunks(dataset) if packed and cached else None
+        self._chunks = CompressedChunks(dataset) if packed and cached else None
 
     def _call(self, function, *args):
         return function(*args) if self._remote is None else self._remote.call(function, *args)
@@ -185,7 +186,7 @@ class OpenPart:
             if self._chunks is not None:
                 self._chunks.read(a, b, out[a - first : b - first])
             else:
-                _read_to(out[a - first : b - first], self._dataset, a, b)
+                read_to(out[a - first : b - first], self._dataset, a, b)
 
         try:
             if self._rows is None:
@@ -203,53 +204,6 @@ class OpenPart:
             ) from None
         if self.part.missing:
             mark_missing(out, self.part.missing, self.part.path, first)
-
-
-def _read_to(out, dataset, first, last):
-    if dataset.dtype == out.dtype:
-        dataset.read_direct(out, np.s_[first:last])
-    else:
-        out[:] = dataset[first:last]
-
-
-class _RowOfChunks:
-    """Reads rows of a dataset of compressed chunks, and keeps the last row of chunks that was read in part.
-
-    HDF5 has a cache of chunks too, but only one for all tasks of a process that have the dataset open: two tasks side
-    by side would evict each other's chunks, and each chunk would be decompressed again for each block.
-    """
-
-    def __init__(self, dataset: h5py.Dataset):
-        self._dataset, self._height = dataset, dataset.chunks[0]
-        self._first = -1
-        self._memory: np.ndarray | None = None
-
-    def read(self, first: int, last: int, out: np.ndarray) -> None:
-        """Read rows first to last - 1 into `out`."""
-        a = first
-        while a < last:
-            low = a // self._height * self._height
-            # All whole rows of chunks are read at once.
-            b = last if last == len(self._dataset) else last // self._height * self._height
-            if a == low and b > a:
-                _read_to(out[a - first : b - first], self._dataset, a, b)
-            else:
-                b = min(low + self._height, last)
-                out[a - first : b - first] = self._kept(low)[a - low : b - low]
-            a = b
-
-    def _kept(self, low):
-        if self._memory is None:
-            self._memory = np.empty(
-                (min(self._height, len(self._dataset)), *self._dataset.shape[1:]), self._dataset.dtype
-            )
-        if self._first != low:
-            high = min(low + self._height, len(self._dataset))
-            # If reading fails, no rows count as kept.
-            self._first = -1
-            _read_to(self._memory[: high - low], self._dataset, low, high)
-            self._first = low
-        return self._memory
 
 
 def _changed(part, got):

@@ -14,9 +14,9 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
 from ..cluster.client import current_client, n_local_threads, runs_here
-from ..cluster.distributed import reduce_graph
-from ..cluster.gather import Value
+from ..cluster.futures import Value
 from ..cluster.local import reduce_here
+from ..cluster.merge_tree import reduce_graph
 from ..cluster.receiver import Receiver
 from ..data.from_hdf5 import check_visible
 from ..data.inputs import check_lengths

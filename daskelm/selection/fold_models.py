@@ -11,7 +11,7 @@ import numpy as np
 
 from ..cluster.client import n_local_threads, sharing, this_process, workers_of
 from ..cluster.errors import cluster_errors
-from ..cluster.gather import Value, gather_with_progress
+from ..cluster.futures import Value, gather_with_progress
 from ..cluster.local import reduce_here
 from ..cluster.receiver import Receiver
 from ..exceptions import DataError

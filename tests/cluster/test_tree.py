@@ -14,8 +14,8 @@ from distributed import Client, secede
 from threadpoolctl import threadpool_info
 
 from daskelm.cluster.client import current_client, in_task, n_local_threads
-from daskelm.cluster.distributed import MergeTree, reduce_graph
 from daskelm.cluster.local import reduce_here
+from daskelm.cluster.merge_tree import MergeTree, reduce_graph
 from daskelm.cluster.receiver import Receiver
 
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from daskelm import ELMClassifier, ELMRegressor, ELMRegressorCV, from_hdf5, load, make_hdf5
 from daskelm import progress as progress_module
-from daskelm.cluster.gather import map_with_progress
+from daskelm.cluster.futures import map_with_progress
 from daskelm.exceptions import DataError
 from daskelm.progress import RowProgress, listening
 

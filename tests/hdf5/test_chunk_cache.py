@@ -92,8 +92,8 @@ def test_what_is_read_at_once_needs_no_cache(monkeypatch, compression):
     real = hdf5_part.opened
     monkeypatch.setattr(hdf5_part, "opened", lambda *args, **options: caches.append(options) or real(*args, **options))
     kept = []
-    keep = hdf5_part._RowOfChunks
-    monkeypatch.setattr(hdf5_part, "_RowOfChunks", lambda dataset: kept.append(dataset) or keep(dataset))
+    keep = hdf5_part.CompressedChunks
+    monkeypatch.setattr(hdf5_part, "CompressedChunks", lambda dataset: kept.append(dataset) or keep(dataset))
     rows = open_rows("x.h5")
     np.testing.assert_array_equal(rows.read(50, 550), X[50:550])
     rows.read_runs([(0, 50), (50, 100)])

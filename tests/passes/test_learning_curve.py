@@ -18,8 +18,8 @@ from sklearn.metrics import r2_score
 
 from daskelm import ELMClassifier, ELMRegressor, LearningCurvePlot, LearningCurvePoint, load, make_hdf5
 from daskelm.cluster.client import current_client, local_get
-from daskelm.cluster.distributed import _priorities, reduce_graph
 from daskelm.cluster.local import reduce_here
+from daskelm.cluster.merge_tree import _priorities, reduce_graph
 from daskelm.cluster.receiver import Receiver
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError, ScaleWarning
