@@ -1,10 +1,10 @@
 """The default regressor on a grid of problems: functions, inputs, distributions, rows and weights, beside linear ridge.
 
-Each cell is one table of the grid: R2 on 4,000 new rows, without noise, of `ELMRegressor()`, of linear ridge, of
-`ELMRegressorCV(cv=5)` and `cv="loo"`, and of `alpha="gcv"` without `clip`, the default of an earlier version. Prints how
-many cells are worse than ridge, and the worst ones, in Markdown; the exit status is 1 if more than 1 in 100 is worse by
-more than 0.02, or any by more than 0.1, or any is below 0 where ridge is not. Heavy tails are shown apart: inputs are
-cut at 5 standard deviations, so that what goes on linearly beyond is lost.
+Each cell is one table: R2 on 4,000 new rows, without noise, of `ELMRegressor()`, of linear ridge, of
+`ELMRegressorCV(cv=5)` and `cv="loo"`, and of `alpha="gcv"` with `clip=False`, which was the default before. Prints how
+many cells are worse than ridge, and the worst ones, in Markdown. The exit status is 1 if more than 1 in 100 is worse by
+more than 0.02, any by more than 0.1, or any is below 0 where ridge is not. Heavy tails are shown apart: inputs are cut
+at 5 standard deviations, so that what goes on linearly beyond is lost.
 """
 
 from __future__ import annotations
