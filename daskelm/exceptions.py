@@ -99,6 +99,10 @@ class AlikeTablesWarning(UserWarning):
     """A table is counted as a new one though it resembles another: a copy that was changed, or two alike."""
 
 
+class PenaltyWarning(UserWarning):
+    """The penalty was chosen on a weak basis: at the edge of the candidates, or from few distinct rows."""
+
+
 class CancellationWarning(UserWarning):
     """So much was subtracted from sums that what is left may be rounding."""
 

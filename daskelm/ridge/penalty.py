@@ -34,12 +34,12 @@ class Penalty:
 
     alpha : float, or ndarray of shape (n_targets,) for a penalty per target
     method : "folds", "gcv" or "evidence", how it was chosen
-    edge : {None, "lowest", "highest"}, the end of the candidates that it is
+    largest : bool, whether it is the largest of all candidates, for each target
     """
 
     alpha: float | np.ndarray
     method: str
-    edge: str | None = None
+    largest: bool = False
 
 
 def squared_errors(test: Moments, B: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -105,13 +105,12 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
     if len(few) < L:
         scores = _searched(total, folds, grid, _best(scores), per_target)
     best = _best(scores)
-    lowest = int(np.flatnonzero(np.isfinite(scores).all(axis=1))[0])
     safe = _safe_candidate(total, grid, int(best.min()))
     best = np.maximum(best, safe)
-    edge = "highest" if (best == len(grid) - 1).all() else "lowest" if best.min() <= max(lowest, safe) else None
+    largest = bool((best == len(grid) - 1).all())
     if not per_target:
-        return Penalty(float(grid[best[0]]), "folds", edge)
-    return Penalty(_of_all_targets(total, grid[best]), "folds", edge)
+        return Penalty(float(grid[best[0]]), "folds", largest)
+    return Penalty(_of_all_targets(total, grid[best]), "folds", largest)
 
 
 def _of_all_targets(total: Moments, alphas: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..exceptions import DataError, IllConditionedWarning, ParameterError
+from ..exceptions import DataError, IllConditionedWarning, ParameterError, PenaltyWarning
 from .cholesky import solve_by_cholesky
 from .eigen import EigenFactor, solve_by_eigenvectors
 from .moments import EPS, Moments, Solver, Weights
@@ -107,6 +107,13 @@ def solve(
     if isinstance(alpha, str):
         if alpha == "auto" and len(folds) >= 2:
             penalty, factor = penalty_by_folds(moments, folds, per_target=per_target), None
+            if warn and penalty.largest:
+                warnings.warn(
+                    "alpha: of all candidates the largest predicts rows held out best, so that predictions are near the "
+                    "mean: these rows show no relation of X and y. Check that the rows of y belong to those of X.",
+                    PenaltyWarning,
+                    stacklevel=4,
+                )
         else:
             factor = EigenFactor(moments.HH)
             penalty = penalty_by_sums(moments, factor, gcv=alpha == "gcv", per_target=per_target)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 
+from ..exceptions import PenaltyWarning
 from ..ridge.solve import Solution, is_auto, solve
 from .normal_equations import NormalEquations
 
@@ -23,5 +25,12 @@ def solve_sums(
     """Solve the sums for output weights; the parameters are those of `solve`."""
     total = sums.moments(centred=fit_intercept)
     folds = sums.held_out(centred=fit_intercept) if is_auto(alpha) else []
+    if warn and folds and sums.n_distinct < sums.n_neurons < sums.n_counted:
+        warnings.warn(
+            f"X, y: about {sums.n_distinct:.0f} of {sums.n_counted} rows are distinct, fewer than the {sums.n_neurons} "
+            "neurons, and copies of a row say nothing new. Use fewer neurons, or more rows.",
+            PenaltyWarning,
+            stacklevel=4,
+        )
     solution = solve(total, alpha, folds=folds, per_target=per_target, warn=warn)
     return replace(solution, least_T=sums.least_T, most_T=sums.most_T)
