@@ -17,6 +17,8 @@ __all__ = ["HeldOut", "Penalty", "penalty_by_folds", "penalty_by_sums", "squared
 # Numbers of neurons up to which all candidates are scored by one eigen-decomposition per fold. Larger layers are scored
 # so with this many of their neurons, which shows where to begin the search with all.
 _ALL_CANDIDATES = 256
+# Squared error on rows held out, as a fraction of the variance, above which a model says nothing.
+_USELESS = 0.999
 # Steps of the search, in candidates a quarter of a decade apart: a decade, then half of it.
 _STEPS = (4, 2)
 
@@ -34,12 +36,12 @@ class Penalty:
 
     alpha : float, or ndarray of shape (n_targets,) for a penalty per target
     method : "folds", "gcv" or "evidence", how it was chosen
-    largest : bool, whether it is the largest of all candidates, for each target
+    useless : bool, whether the best candidate predicts rows held out hardly better than their mean, for each target
     """
 
     alpha: float | np.ndarray
     method: str
-    largest: bool = False
+    useless: bool = False
 
 
 def squared_errors(test: Moments, B: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -107,10 +109,11 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
     best = _best(scores)
     safe = _safe_candidate(total, grid, int(best.min()))
     best = np.maximum(best, safe)
-    largest = bool((best == len(grid) - 1).all())
+    n_targets = 1 if per_target else int(total.informative.sum())
+    useless = bool((scores[best, range(len(best))] > _USELESS * n_targets).all())
     if not per_target:
-        return Penalty(float(grid[best[0]]), "folds", largest)
-    return Penalty(_of_all_targets(total, grid[best]), "folds", largest)
+        return Penalty(float(grid[best[0]]), "folds", useless)
+    return Penalty(_of_all_targets(total, grid[best]), "folds", useless)
 
 
 def _of_all_targets(total: Moments, alphas: np.ndarray) -> np.ndarray:

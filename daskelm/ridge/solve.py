@@ -107,10 +107,10 @@ def solve(
     if isinstance(alpha, str):
         if alpha == "auto" and len(folds) >= 2:
             penalty, factor = penalty_by_folds(moments, folds, per_target=per_target), None
-            if warn and penalty.largest:
+            if warn and penalty.useless:
                 warnings.warn(
-                    "alpha: of all candidates the largest predicts rows held out best, so that predictions are near the "
-                    "mean: these rows show no relation of X and y. Check that the rows of y belong to those of X.",
+                    "alpha: no penalty makes a model that predicts rows held out better than their mean; large ones "
+                    "are best, so that predictions are near it. Check that the rows of y belong to those of X.",
                     PenaltyWarning,
                     stacklevel=4,
                 )
