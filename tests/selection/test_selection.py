@@ -36,7 +36,8 @@ from daskelm import (
     load,
     make_hdf5,
 )
-from daskelm.data.targets import ClassTargets, IndicatorTargets, RegressionTargets, probabilities
+from daskelm.data.probabilities import probabilities
+from daskelm.data.targets import ClassTargets, IndicatorTargets, RegressionTargets
 from daskelm.exceptions import (
     DataError,
     IllConditionedWarning,
