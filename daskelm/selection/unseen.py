@@ -105,9 +105,12 @@ def fitted_outputs(layer: Layer, solution: Solution, rows: SampledRows) -> Unsee
 
 
 def _left_out(layer, sums, solution, rows) -> Unseen:
-    """Outputs of the models without the row, by its leverage: see `LeftOut`."""
-    moments, T = sums.moments(centred=solution.centred), rows.T
-    weights = np.ones(len(T)) if rows.weights is None else rows.weights
+    """Outputs of the models without the row and its equals, by its leverage: see `LeftOut`."""
+    # Equal rows are one row with the sum of their weights: a copy would give the others away.
+    _, first, inverse = np.unique(row_hashes(rows.X, rows.T), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    first, weights = first[order], np.bincount(inverse, rows.weights)[order]
+    moments, X, T = sums.moments(centred=solution.centred), rows.X[first], rows.T[first]
     alphas = np.broadcast_to(solution.alpha, T.shape[1])
     of_intercept = 1 / moments.weight if moments.centred else 0.0
     outputs, resolved = np.empty_like(T), np.ones(len(T), bool)
@@ -115,14 +118,14 @@ def _left_out(layer, sums, solution, rows) -> Unseen:
         of = np.flatnonzero(alphas == alpha)
         part = moments.of_targets(of)
         [factor] = loo_factors(RidgePath(part, [len(part.HH)], eigen=False), [float(alpha)])
-        for start, H in _hidden(layer, rows.X):
+        for start, H in _hidden(layer, X):
             here = slice(start, start + len(H))
             leverages, fitted = factor(H - part.mean_H)
             left = 1 - weights[here] * (leverages[:, 0] + of_intercept)
             resolved[here] &= left >= LEAST_LEFT
             residuals = T[here, of] - part.mean_T - fitted[:, 0]
             outputs[here, of] = T[here, of] - residuals / np.maximum(left, LEAST_LEFT)[:, None]
-    return Unseen(outputs[resolved], T[resolved], None if rows.weights is None else weights[resolved])
+    return Unseen(outputs[resolved], T[resolved], weights[resolved].astype(np.float64))
 
 
 def _hidden(layer, X):

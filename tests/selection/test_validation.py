@@ -14,6 +14,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from unlinked import UnlinkedClassifier
 
 from daskelm import (
     ELMClassifier,
@@ -75,7 +76,7 @@ def chosen(targets, **params):
 
 
 def plain(targets, **params):
-    kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
+    kind = ELMRegressor if targets.dtype == np.float64 else UnlinkedClassifier
     return kind(NEURONS, **{"standardize": False, "alpha": 1.0} | params)
 
 
