@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .passes.learning_curve import LearningCurvePoint
     from .plots.learning_curve import LearningCurveDisplay, LearningCurvePlot
     from .plots.prediction import PredictionDisplay
+    from .plots.reliability import ReliabilityDisplay
     from .plots.selection import NeuronsDisplay, PenaltyDisplay
     from .sums.file import merge
     from .sums.normal_equations import NormalEquations
@@ -34,6 +35,7 @@ __all__ = [
     "NormalEquations",
     "PenaltyDisplay",
     "PredictionDisplay",
+    "ReliabilityDisplay",
     "from_hdf5",
     "load",
     "make_hdf5",
@@ -58,6 +60,7 @@ _HOMES = {
     "NormalEquations": "sums.normal_equations",
     "PenaltyDisplay": "plots.selection",
     "PredictionDisplay": "plots.prediction",
+    "ReliabilityDisplay": "plots.reliability",
     "from_hdf5": "data.from_hdf5",
     "load": "estimators.load",
     "make_hdf5": "data.to_hdf5",

@@ -25,7 +25,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from daskelm import ELMClassifier, ELMRegressor, ELMRegressorCV, HiddenLayer, NeuronsDisplay, PenaltyDisplay
+from daskelm import (
+    ELMClassifier,
+    ELMRegressor,
+    ELMRegressorCV,
+    HiddenLayer,
+    NeuronsDisplay,
+    PenaltyDisplay,
+    ReliabilityDisplay,
+)
 from daskelm.plots.axes import ACCENT, INK, OTHER, light_grid, plain_numbers
 
 ROOT = Path(__file__).parents[1]
@@ -146,7 +154,7 @@ def penalty(quick):
 
 
 def probabilities(quick):
-    """Share of rows of a class against its predicted probability, for daskelm as it is and calibrated."""
+    """How often a class of predicted probability p is so, for daskelm with and without its link, and calibrated."""
     n_rows = 1000 if quick else None
     X, price, _ = diamonds()
     tables = {"diamonds above the median price": (X, (price > np.median(price)).astype(int)), "a made table": noisy()}
@@ -155,26 +163,23 @@ def probabilities(quick):
     for ax, (name, (X, y)) in zip(axes, tables.items(), strict=True):
         order = np.random.default_rng(0).permutation(len(X))[:n_rows]
         X, X_test, y, y_test = train_test_split(X[order], y[order], test_size=0.25, random_state=0)
-        models = {
-            "ELMClassifier": ELMClassifier(random_state=0),
-            "calibrated, sigmoid": CalibratedClassifierCV(ELMClassifier(random_state=0), method="sigmoid", cv=5),
-            "calibrated, isotonic": CalibratedClassifierCV(ELMClassifier(random_state=0), method="isotonic", cv=5),
-            "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        model = ELMClassifier(random_state=0).fit(X, y)
+        isotonic = CalibratedClassifierCV(ELMClassifier(random_state=0), method="isotonic", cv=5).fit(X, y)
+        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X, y)
+        of_models = {
+            "ELMClassifier": model.predict_proba(X_test),
+            "from sums alone": model.solve().predict_proba(X_test),
+            "calibrated, isotonic": isotonic.predict_proba(X_test),
+            "logistic regression": logistic.predict_proba(X_test),
         }
-        for i, (label, model) in enumerate(models.items()):
-            p = model.fit(X, y).predict_proba(X_test)[:, 1]
-            predicted, actual, weight = reliability(p, y_test)
-            gap = np.abs(predicted - actual) @ weight
+        for i, (label, p) in enumerate(of_models.items()):
+            shown = {"color": (OTHER, ACCENT, COLOURS[2], COLOURS[3])[i], "marker": "o^sD"[i], "name": label}
+            display = ReliabilityDisplay.from_predictions(y_test, p, ax=ax, **shown)
+            scores = [np.mean((p[:, 1] > 0.5) == y_test), brier_score_loss(y_test, p[:, 1]), log_loss(y_test, p)]
             known = np.mean((p == 0) | (p == 1))
-            scores = [np.mean((p > 0.5) == y_test), brier_score_loss(y_test, p), log_loss(y_test, p), gap]
-            row(name, label, *(f"{score:.3f}" for score in scores), f"{known:.1%}")
-            if label != "logistic regression":
-                colour = (ACCENT, OTHER, COLOURS[2])[i]
-                ax.plot(predicted, actual, f"{'o^s'[i]}-", color=colour, markersize=5, label=label)
-        ax.axline((0, 0), slope=1, color=INK, linestyle="--", linewidth=1)
-        ax.set(xlabel="predicted probability", ylabel="part of the rows that are so", title=name, aspect="equal")
-        light_grid(ax)
-    axes[0].legend(frameon=False, loc="upper left", fontsize="small")
+            row(name, label, *(f"{score:.3f}" for score in (*scores, display.counts.gap)), f"{known:.1%}")
+        ax.set_title(name)
+        ax.legend(frameon=False, loc="upper left", fontsize="small")
     return figure
 
 
@@ -183,15 +188,6 @@ def noisy():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20_000, 5))
     return X, (rng.random(20_000) < 1 / (1 + np.exp(-4 * np.sin(1.5 * X[:, 0]) - 2 * X[:, 1] * X[:, 2]))).astype(int)
-
-
-def reliability(p, y, n_bins=10):
-    """Mean probability, share of rows of class 1, and share of all rows, for each of ten bins that has rows."""
-    where = np.minimum((p * n_bins).astype(int), n_bins - 1)
-    n = np.bincount(where, minlength=n_bins)
-    there = n > 0
-    means = [np.bincount(where, values, n_bins)[there] / n[there] for values in (p, y)]
-    return *means, n[there] / len(p)
 
 
 def window(quick):

@@ -1,4 +1,4 @@
-"""The rows that the input scale is taken from, all or evenly spaced runs, and ranges of columns constant in these."""
+"""Samples of rows, all or evenly spaced runs: for the input scale, with ranges of constant columns, and others."""
 
 from __future__ import annotations
 
@@ -12,20 +12,32 @@ from .finite import check_finite, check_weights
 from .row_chunks import apply_to_rows
 from .source import Source, n_columns, source_of, take_runs
 
-__all__ = ["column_ranges", "probe"]
+__all__ = ["column_ranges", "probe", "sample_runs"]
 
 # The input scale is taken from all rows up to the first number, beyond it from evenly spaced runs of rows: 32,768 rows
 # give a mean to 0.6 % of the standard deviation, and are read and used in a twentieth of a second.
 PROBE_ROWS, PROBE_RUNS, PROBE_RUN_ROWS, PROBE_BYTES = 100_000, 64, 512, 256 * 2**20
 
 
-def probe_runs(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Row ranges of the probe, which depend on the number of rows alone and not on chunks."""
+def sample_runs(n_rows: int, row_bytes: int, all_up_to: int, n_sampled: int) -> Iterator[tuple[int, int]]:
+    """Row ranges of a sample, which depend on the number of rows alone and not on chunks.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    row_bytes : int
+        Bytes of a row; a sample has 256 MiB at most.
+    all_up_to : int
+        Number of rows up to which the sample is all of them.
+    n_sampled : int
+        Number of rows beyond that, in 64 runs of the same length.
+    """
     most = max(PROBE_BYTES // max(row_bytes, 1), PROBE_RUNS)
-    if n_rows <= min(most, PROBE_ROWS):
+    if n_rows <= min(most, all_up_to):
         yield 0, n_rows
         return
-    length = min(PROBE_RUN_ROWS, most // PROBE_RUNS)
+    length = min(n_sampled, most) // PROBE_RUNS
     for i in range(PROBE_RUNS):
         start = i * (n_rows - length) // (PROBE_RUNS - 1)
         yield start, start + length
@@ -48,7 +60,7 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
     weights : ndarray of shape (n_probe,) or None
         The weights of these rows.
     """
-    runs = list(probe_runs(X.shape[0], 8 * n_columns(X)))
+    runs = list(sample_runs(X.shape[0], 8 * n_columns(X), PROBE_ROWS, PROBE_RUNS * PROBE_RUN_ROWS))
     rows, *others = take_runs(runs, X=X, sample_weight=weights)
     for (start, _), block in zip(runs, rows, strict=True):
         check_finite(block, "X", start, X)

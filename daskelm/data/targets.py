@@ -15,18 +15,13 @@ from .finite import LARGEST_WEIGHT, first_bad
 from .source import Source
 
 __all__ = [
-    "LEAST_PROBABILITY",
     "ClassTargets",
     "IndicatorTargets",
     "RegressionTargets",
     "Targets",
     "check_targets",
-    "probabilities",
-    "project_to_simplex",
 ]
 
-# Probabilities of independent labels lie strictly between 0 and 1, so that their log loss is finite.
-LEAST_PROBABILITY = 1e-6
 # The squares of such numbers, times the largest weights, stay finite when they are summed over 10^10 rows.
 _LARGEST_TARGET = 1e100
 # Units in the last place of float64: rounding hides the differences of integers that span fewer of them.
@@ -233,29 +228,6 @@ def _refuse_merged(y, first_row, name):
             f"{y.dtype} from {low} to {high} in the rows from {first_row} on. Subtract an offset first: {name} - "
             f"{name}.min(), in {y.dtype}."
         )
-
-
-def project_to_simplex(scores: np.ndarray) -> np.ndarray:
-    """The nearest probabilities (rows, n_classes), >= 0 and with sum 1, for each row of scores (rows, n_classes).
-
-    The projection never increases the squared distance to the true class, and so the Brier score. Held, Wolfe, Crowder
-    (1974).
-    """
-    n = scores.shape[1]
-    ordered = -np.sort(-scores, axis=1)
-    thresholds = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, n + 1)
-    last = n - 1 - np.argmax((ordered > thresholds)[:, ::-1], axis=1)
-    return np.maximum(scores - np.take_along_axis(thresholds, last[:, None], axis=1), 0)
-
-
-def probabilities(outputs: np.ndarray, multi: bool) -> np.ndarray:
-    """Probabilities (rows, n_classes) from outputs (rows, n_targets); with `multi`, of each label by itself."""
-    if multi:
-        return np.clip(outputs, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    if outputs.shape[1] == 1:
-        second = np.clip(outputs, 0, 1)
-        return np.concatenate([1 - second, second], axis=1)
-    return project_to_simplex(outputs)
 
 
 def _balanced(counts):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -14,11 +15,14 @@ from sklearn.utils.validation import check_array, column_or_1d
 from ..data.finite import check_finite
 from ..data.inputs import is_lazy, open_input, plain_values
 from ..data.labels import count_classes
+from ..data.probabilities import ProbabilityLink, probabilities
 from ..data.source import is_path, n_columns
-from ..data.targets import ClassTargets, IndicatorTargets, Targets, probabilities
+from ..data.targets import ClassTargets, IndicatorTargets
 from ..exceptions import DataError, IncompatibleSumsError, NotSolvedError, ParameterError
 from ..passes.predict import decisions_of, labels_of
 from ..passes.score import accuracy
+from ..selection.calibration import link_of
+from ..selection.unseen import fitted_outputs, fold_outputs, has_folds, sample_rows, unseen_outputs
 from .fitted import Fitted
 
 __all__ = ["ClassificationMethods"]
@@ -33,6 +37,7 @@ class ClassificationMethods(ClassifierMixin):
     _fitted: Fitted | None
     verbose: Any
     _apply: Any
+    _open: Any
     _output_dtype: Any
     _outputs: Any
     _score_inputs: Any
@@ -54,7 +59,7 @@ class ClassificationMethods(ClassifierMixin):
             )
         return targets.classes if isinstance(targets, ClassTargets) else np.arange(targets.n_targets)
 
-    def _known_targets(self) -> Targets | None:
+    def _known_targets(self) -> Any:
         return None if self._fitted is None else self._fitted.targets
 
     def _read_y(self, y, X):
@@ -109,6 +114,65 @@ class ClassificationMethods(ClassifierMixin):
         if sums.targets != own and not sums.targets.startswith(f"{own} weighted "):
             raise IncompatibleSumsError(f"{name}: they must be of this model's targets, {own}; got {sums.targets}.")
 
+    @property
+    def probability_link_(self) -> ProbabilityLink | None:
+        """How outputs become probabilities, two numbers of `fit` or `calibrate`; None without."""
+        self._solved("probability_link_")
+        return self._fitted.link  # type: ignore[union-attr]
+
+    def _with_link(self, fitted: Fitted, rows) -> Fitted:
+        """What was fitted to these rows, with the link by outputs of models without the row."""
+        layer, sums, solution, targets = fitted.layer, fitted.sums, fitted.solution, fitted.targets
+        sample = sample_rows(layer, targets, rows.X, rows.y, rows.weights)  # type: ignore[arg-type]
+        unseen = unseen_outputs(layer, sums, solution, sample)  # type: ignore[arg-type]
+        return replace(fitted, link=link_of(unseen, multi=isinstance(targets, IndicatorTargets)))
+
+    def calibrate(self, X, y, sample_weight=None) -> Self:
+        """Fit the link from outputs to probabilities to rows; predicted labels stay as they are.
+
+        `fit` has done it already. Models that were solved from sums alone, after `partial_fit`, `accumulate`, `solve`
+        or `select`, have no link until this is called. Some 20,000 of the rows are read. Rows that the model was
+        fitted to will do where its sums have folds, as with ``alpha="auto"``, and are kept: each row gets the output
+        of the model without its fold. Otherwise the rows must be others.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+            Inputs.
+        y : the same, of shape (n_samples,) or (n_samples, n_labels)
+            Labels.
+        sample_weight : the same, of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+            The estimator, with `probability_link_`.
+
+        Raises
+        ------
+        NotSolvedError
+            Before anything was fitted.
+        DataError
+            Labels that are not among the classes; a row of one label for a model of several, or the other way round;
+            no rows of positive weight.
+        """
+        solution, fitted = self._solved("calibrate"), self._check_is_drawn("calibrate")
+        rows, targets = self._open(X, y, sample_weight), self._known_targets()
+        multi = isinstance(targets, IndicatorTargets)
+        expected = f"{targets.n_targets} columns of labels" if multi else "one label per row"
+        if n_columns(rows.y) != (targets.n_targets if multi else 1):
+            raise DataError(f"y must have {expected}, as in fit; got shape {rows.y.shape}.")
+        sample = sample_rows(fitted.layer, targets, rows.X, rows.y, rows.weights)
+        if not len(sample.X):
+            raise DataError(f"X must hold rows of positive weight; got {rows.X.shape[0]} rows without.")
+        if fitted.sums is not None and has_folds(fitted.sums):
+            unseen = fold_outputs(fitted.layer, fitted.sums, solution, sample)
+        else:
+            unseen = fitted_outputs(fitted.layer, solution, sample)
+        self._fitted = replace(fitted, link=link_of(unseen, multi=multi))
+        return self
+
     def _prediction(self, what):
         return self._function("predict", what)
 
@@ -120,10 +184,10 @@ class ClassificationMethods(ClassifierMixin):
         n = len(classes)
         tail: tuple[int, ...] = (n,)
         if result == "predict":
-            finish = partial(labels_of, classes=classes, multi=multi, dtype=dtype)
+            finish = partial(labels_of, classes=classes, multi=multi)
             tail, dtype = (tail, np.dtype(np.int64)) if multi else ((), classes.dtype)
         elif result == "predict_proba":
-            finish = partial(probabilities, multi=multi)
+            finish = partial(probabilities, multi=multi, link=self._fitted.link)  # type: ignore[union-attr]
         else:
             finish = partial(decisions_of, multi=multi)
             tail = tail if multi or n > 2 else ()
@@ -159,10 +223,10 @@ class ClassificationMethods(ClassifierMixin):
         return self._apply(self._function("predict"), X, "predict", out, overwrite)
 
     def predict_proba(self, X, out=None, overwrite=False):
-        """Probabilities of the classes, as good as a squared error makes them; they are not calibrated.
+        """Probabilities of the classes, calibrated by `fit` on outputs of models that had not seen the row.
 
-        Where the border between classes is sharp they rise too slowly across it, and some are exactly 0 or 1 away from
-        it. `sklearn.calibration.CalibratedClassifierCV` mends that, on rows that were not fitted.
+        They are in the order of the outputs, and none is exactly 0 or 1. Models that were solved from sums alone have
+        the nearest point of the probability simplex, which is not calibrated; `calibrate` mends that.
 
         Parameters
         ----------

@@ -18,9 +18,9 @@ __all__ = ["ELMClassifier"]
 class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseELM):
     """Extreme Learning Machine for classification: ridge regression on 0/1 targets, one per class.
 
-    Class probabilities are the outputs moved to the nearest point of the probability simplex, which never makes their
-    squared error (Brier score) larger. `predict` is the class of the largest. Labels may be of any type that sorts; a
-    0/1 matrix of labels is multi-label.
+    Class probabilities are a softmax of the outputs with two numbers, which `fit` finds by log loss on up to some
+    20,000 rows, with outputs of models that had not seen the row. `predict` is the class of the largest output, and so
+    of the largest probability. Labels may be of any type that sorts; a 0/1 matrix of labels is multi-label.
 
     Parameters
     ----------
@@ -76,6 +76,9 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         Condition number of HH + alpha I: in the 2-norm, of the rank kept, after eigenvectors (``alpha="gcv"``, or where
         Cholesky was not safe); LAPACK's estimate in the 1-norm after Cholesky (`alpha` a number, and `select`). In the
         1-norm it is 1 to n_neurons times that in the 2-norm.
+    probability_link_ : ProbabilityLink or None
+        The two numbers, ``temperature`` and ``power``, or two per label, that make outputs probabilities. None for
+        models solved from sums alone until `calibrate` is called: probabilities are the nearest point of the simplex.
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
     normal_equations_ : NormalEquations
@@ -99,7 +102,8 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
 
     References
     ----------
-    Huang, Zhou, Ding, Zhang (2012). Probabilities: Held, Wolfe, Crowder (1974). Penalty: Golub, Heath, Wahba (1979).
+    Huang, Zhou, Ding, Zhang (2012). Probabilities: Platt (1999), Guo, Pleiss, Sun, Weinberger (2017); without rows
+    Held, Wolfe, Crowder (1974). Penalty: Golub, Heath, Wahba (1979).
 
     Examples
     --------

@@ -46,7 +46,8 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         ``"r2"`` (None with GCV), ``"neg_mean_squared_error"``
         and ``"neg_root_mean_squared_error"`` are those of the outputs, before they become probabilities, as estimates
         of columns of zeros and ones; they come from the sums alone, but for "loo". Scores of "loo" are of all rows
-        together. Sample weights are weights in the scores too.
+        together. Probabilities of the grid are the nearest point of the simplex, before the chosen model is calibrated.
+        Sample weights are weights in the scores too.
     store_cv_results : bool, default=True
         Whether `cv_results_` is kept.
     standardize : bool, default=True
@@ -89,6 +90,9 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
     condition_number_ : float
         Condition number of HH + alpha I: LAPACK's estimate in the 1-norm after Cholesky; where that was not safe, in
         the 2-norm, of the rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
+    probability_link_ : ProbabilityLink or None
+        The two numbers, ``temperature`` and ``power``, or two per label, that make outputs probabilities: fitted by log
+        loss on up to some 20,000 rows, each left out.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
     normal_equations_ : NormalEquations

@@ -41,6 +41,7 @@ class CrossValidationMethods(FitCallbacks):
     _draw: Any
     _make_targets: Any
     _open: Any
+    _with_link: Any
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None) -> Self:
@@ -115,7 +116,7 @@ class CrossValidationMethods(FitCallbacks):
             )
             selected = select(problem, cv=self.cv, scoring=self.scoring)
             # 5. The best model is kept; assigned last, so that a fit that fails changes nothing.
-            self._fitted = drawn.solved(
+            solved = drawn.solved(
                 selected.sums,
                 selected.solution,
                 layer=selected.layer,
@@ -123,6 +124,7 @@ class CrossValidationMethods(FitCallbacks):
                 choice=Choice.of(selected, ranked=ranking is not None, store=self.store_cv_results),
                 vector_target=is_vector(rows.y),
             )
+            self._fitted = self._with_link(solved, rows)
         return self
 
     def _open_validation(self, X_val, y_val, sample_weight_val, columns) -> Validation | None:

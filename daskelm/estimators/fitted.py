@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..data.probabilities import ProbabilityLink
 from ..data.targets import Targets
 from ..exceptions import ParameterError
 from ..layer.layer import Layer
@@ -87,16 +88,19 @@ class Fitted:
     vector_target: bool | None = None
     # dtype of the targets, which predictions depend on.
     target_dtype: str | None = None
+    # How outputs of this very solution become probabilities; None for the nearest point of the simplex.
+    link: ProbabilityLink | None = None
 
     def solved(self, sums: NormalEquations, solution: Solution, **more) -> Fitted:
         """The same with sums and their solution; `more` are other fields."""
-        return replace(self, sums=sums, solution=solution, target_dtype=sums.target_dtype, **more)
+        # A link is that of the outputs it was fitted to.
+        return replace(self, sums=sums, solution=solution, target_dtype=sums.target_dtype, **({"link": None} | more))
 
     def with_rows(self, sums: NormalEquations, targets: Targets, vector_target: bool) -> Fitted:
         """The same with sums of more rows, not solved yet."""
         vector = vector_target if self.vector_target is None else self.vector_target
         total = sums if self.sums is None else self.sums + sums
-        return replace(self, sums=total, targets=targets, solution=None, vector_target=vector)
+        return replace(self, sums=total, targets=targets, solution=None, vector_target=vector, link=None)
 
     def check_parameters(self, params: Mapping, what: str) -> None:
         """Refuse `what` where a parameter that layer and sums depend on has another value now."""

@@ -52,6 +52,7 @@ class FittingMethods(FitCallbacks):
     _draw: Any
     _make_targets: Any
     _open: Any
+    _with_link: Any
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, checkpoint=None, callback=None) -> Self:
@@ -124,8 +125,8 @@ class FittingMethods(FitCallbacks):
             # 4. The output weights B from HH and HT.
             solution = self._solution(sums)
             # 5. The result is kept; assigned last, so that a fit that fails changes nothing.
-            vector = is_vector(rows.y)
-            self._fitted = drawn.solved(sums, solution, targets=targets, curve=curve, vector_target=vector)
+            more = {"targets": targets, "curve": curve, "vector_target": is_vector(rows.y)}
+            self._fitted = self._with_link(drawn.solved(sums, solution, **more), rows)
         return self
 
     def _n_folds(self, layer: Layer, sums: NormalEquations | None = None) -> int:
@@ -302,7 +303,7 @@ class FittingMethods(FitCallbacks):
         table = Table(work.X, work.y, work.weights, work.targets)
         known = provenance_of(table, own, edges) if in_files else None
         gone = accumulate(*work, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
-        self._fitted = replace(fitted, sums=fitted.sums - gone, solution=None)
+        self._fitted = replace(fitted, sums=fitted.sums - gone, solution=None, link=None)
         return self
 
     def solve(self, sums=None) -> Self:

@@ -152,6 +152,10 @@ class RegressionMethods(RegressorMixin):
         margin = _MARGIN * (solution.most_T - solution.least_T)
         return np.stack([solution.least_T - margin, solution.most_T + margin])
 
+    def _with_link(self, fitted: Fitted, rows) -> Fitted:
+        """What was fitted, as it is: numbers have no probabilities."""
+        return fitted
+
     def score(self, X, y, sample_weight=None) -> float:
         """Coefficient of determination R2 of the predictions.
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.probabilities import ProbabilityLink
 from ..data.targets import ClassTargets, IndicatorTargets, RegressionTargets
 from ..exceptions import FileFormatError, ParameterError
 from ..hdf5.sealed import read_sealed, write_sealed
@@ -58,6 +59,7 @@ _CLASSES: dict[type, tuple[str, Callable, Callable]] = {
             Fitted,
             IndicatorTargets,
             LearningCurve,
+            ProbabilityLink,
             RegressionTargets,
             Solution,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data.targets import LEAST_PROBABILITY, IndicatorTargets
+from ..data.probabilities import LARGEST_DISTANCE, SHARED, STEP
+from ..data.targets import IndicatorTargets
 from ..exceptions import InputTypeError, ParameterError
 from .graph import Graph, library
 from .neurons import add_layer
@@ -125,25 +126,49 @@ def convert_classifier(scope, operator, container):
     function = model._function("predict_proba", "to_onnx")
     multi = isinstance(model._known_targets(), IndicatorTargets)
     outputs = _add_outputs(graph, _add_inputs(graph, operator), function)
-    # Labels are computed from the probabilities that are returned, so that both always agree.
-    p = graph.cast(_add_probabilities(graph, outputs, len(function.coef), multi), function.dtype)
-    _give(graph, p, operator, 1)
+    p = _add_probabilities(graph, outputs, len(function.coef), multi, model.probability_link_)
+    _give(graph, graph.cast(p, function.dtype), operator, 1)
+    # Labels are computed from the outputs, whose order the probabilities have.
+    name = operator.outputs[0].full_name
     if multi:
-        above = graph.add("Greater", p, np.array(0.5, function.dtype))
-        graph.cast(above, np.int64, out=operator.outputs[0].full_name)
+        graph.cast(graph.add("Greater", outputs, np.array(0.5)), np.int64, out=name)
         return
-    largest = graph.add("ArgMax", p, axis=1, keepdims=0)
-    graph.add("Gather", _labels(scope, model), largest, axis=0, out=operator.outputs[0].full_name)
+    if len(function.coef) == 1:
+        second = graph.add("Squeeze", graph.add("Greater", outputs, np.array(0.5)), np.array([1]))
+        largest = graph.cast(second, np.int64)
+    else:
+        largest = graph.add("ArgMax", outputs, axis=1, keepdims=0)
+    graph.add("Gather", _labels(scope, model), largest, axis=0, out=name)
 
 
-def _add_probabilities(graph, outputs, n_targets, multi):
+def _add_probabilities(graph, outputs, n_targets, multi, link):
     """Add nodes for probabilities (rows, n_classes) in double, as `probabilities` computes them."""
-    if multi:
-        return graph.add("Clip", outputs, np.array(LEAST_PROBABILITY), np.array(1 - LEAST_PROBABILITY))
-    if n_targets == 1:
-        second = graph.add("Clip", outputs, np.array(0.0), np.array(1.0))
-        return graph.add("Concat", graph.add("Sub", np.array(1.0), second), second, axis=1)
-    # Project to the simplex: the threshold is the largest of (sum of the k largest outputs - 1) / k over all k.
+    axis, n_classes, each = 1, n_targets, outputs
+    if multi or n_targets == 1:
+        # Each label, or the second class, and its opposite.
+        axis, n_classes = (2, 2) if multi else (1, 2)
+        each = graph.add("Unsqueeze", outputs, np.array([2])) if multi else outputs
+        each = graph.add("Concat", graph.add("Sub", np.array(1.0), each), each, axis=axis)
+    below = graph.add("Sub", graph.reduce("ReduceMax", each, axis, keep=True), each)
+    if link is not None:
+        far = graph.add("Min", below, np.array(LARGEST_DISTANCE))
+        scaled = graph.add("Mul", graph.add("Pow", far, link.power[:, None]), -link.temperature[:, None])
+        p = graph.add("Exp", scaled)
+    elif n_classes == 2:
+        p = graph.add("Clip", each, np.array(0.0), np.array(1.0))
+    else:
+        p = _add_simplex(graph, each, n_targets)
+    lower = graph.cast(graph.add("Greater", below, np.array(0.0)), np.float64)
+    p = graph.add("Sub", p, graph.add("Mul", graph.add("Mul", lower, np.array(STEP)), p))
+    p = graph.add("Div", p, graph.reduce("ReduceSum", p, axis, keep=True))
+    p = graph.add("Add", graph.add("Mul", p, np.array(1 - SHARED)), np.array(SHARED / n_classes))
+    # A constant of one number is a vector, whose axis stays.
+    return graph.add("Squeeze", graph.add("Gather", p, np.array(1), axis=2), np.array([2])) if multi else p
+
+
+def _add_simplex(graph, outputs, n_targets):
+    """Add nodes for the nearest point of the simplex, as `project_to_simplex` computes it."""
+    # The threshold is the largest of (sum of the k largest outputs - 1) / k over all k.
     ordered = graph.largest_first(outputs, n_targets)
     sums = graph.add("Sub", graph.add("CumSum", ordered, np.array(1)), np.array(1.0))
     thresholds = graph.add("Div", sums, np.arange(1.0, n_targets + 1))

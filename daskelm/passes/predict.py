@@ -12,7 +12,6 @@ from dask.highlevelgraph import HighLevelGraph
 
 from ..data.finite import check_finite
 from ..data.source import Source, source_of
-from ..data.targets import probabilities
 from ..layer.layer import Layer
 from ..lazy import da
 from ..progress import RowProgress
@@ -96,11 +95,11 @@ def numbers_of(outputs: np.ndarray, vector: bool = False, bounds: np.ndarray | N
     return outputs[:, 0] if vector else outputs
 
 
-def labels_of(outputs: np.ndarray, classes: np.ndarray, multi: bool, dtype: np.dtype) -> np.ndarray:
-    """Predicted labels of outputs (rows, n_targets); with `multi`, 0 or 1 for each label."""
-    # Computed from the values that predict_proba returns, so that predict always agrees with it.
-    p = probabilities(outputs, multi).astype(dtype)
-    return (p > 0.5).astype(np.int64) if multi else classes[np.argmax(p, axis=1)]
+def labels_of(outputs: np.ndarray, classes: np.ndarray, multi: bool) -> np.ndarray:
+    """Predicted labels of outputs (rows, n_targets), as of the largest probability; with `multi`, 0 or 1 for each."""
+    if multi:
+        return (outputs > 0.5).astype(np.int64)
+    return classes[np.argmax(outputs, axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0.5).astype(np.intp)]
 
 
 def decisions_of(outputs: np.ndarray, multi: bool) -> np.ndarray:

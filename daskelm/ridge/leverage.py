@@ -10,7 +10,11 @@ import numpy as np
 from ..blas import solve_triangular_rows
 from .path import RidgePath
 
-__all__ = ["CholeskyLeverage", "EigenLeverage", "factor_bytes", "loo_factors"]
+__all__ = ["LEAST_LEFT", "CholeskyLeverage", "EigenLeverage", "factor_bytes", "loo_factors"]
+
+# Smallest 1 - leverage. A row that determines more than 99.9 % of its own output is fitted by neurons of its own; they
+# have no data without it, and dividing by what rounding leaves of zero would give an arbitrary number.
+LEAST_LEFT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)

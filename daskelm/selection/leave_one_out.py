@@ -14,7 +14,7 @@ from ..passes.accumulate import accumulate, run_pass
 from ..passes.memory import BASE_BYTES, Need
 from ..passes.tasks import Pass
 from ..progress import RowProgress
-from ..ridge.leverage import CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
+from ..ridge.leverage import LEAST_LEFT, CholeskyLeverage, EigenLeverage, factor_bytes, loo_factors
 from ..ridge.moments import Moments
 from ..ridge.path import RidgePath, by_eigen, nested
 from .criterion import Problem, Scored, default_score, score_from_squares, score_of
@@ -22,9 +22,6 @@ from .scores import RowScore
 
 __all__ = ["LeftOut", "by_loo"]
 
-# Smallest 1 - leverage. A row that determines more than 99.9 % of its own output is fitted by neurons of its own; they
-# have no data without it, and dividing by what rounding leaves of zero would give an arbitrary number.
-_LEAST_LEFT = 1e-3
 # The remedy in the error where the factors of all candidates do not fit.
 _FEWER_FACTORS = "fewer alphas, fewer neurons, or cv=None or 5."
 # Bytes of outputs, or of rows of H, that are in memory at once.
@@ -60,11 +57,11 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     row_score = None if isinstance(score, str) else score
     work, whole = LeftOut(factors, moments, order, row_score), [(0, X.shape[0])]
     sums = run_pass(work, problem.job, (), whole, problem.verbose)
-    # The last column counts, for each candidate, the rows with less than `_LEAST_LEFT` left.
+    # The last column counts, for each candidate, the rows with less than `LEAST_LEFT` left.
     counts, refused = sums[:, :-1], sums[:, -1].astype(int)
     if refused.all():
         raise DataError(
-            f"cv='loo': leaving out a row says nothing where a model follows it by more than {1 - _LEAST_LEFT:.1%}, "
+            f"cv='loo': leaving out a row says nothing where a model follows it by more than {1 - LEAST_LEFT:.1%}, "
             f"and all of this grid follow one of {total.n_samples} rows at least: alphas up to {max(grid.alphas):g}, "
             f"{min(grid.sizes)} neurons or more. Use larger alphas, fewer n_neurons, or cv=5."
         )
@@ -160,9 +157,9 @@ class _LeftOutCollector:
         for factor in work.factors:
             leverages, outputs = factor(H)
             left = 1 - weights[:, None] * (leverages + work.of_intercept)
-            refused = np.count_nonzero(left < _LEAST_LEFT, axis=0)
+            refused = np.count_nonzero(left < LEAST_LEFT, axis=0)
             residuals = np.subtract(T[:, None], outputs, out=outputs)
-            residuals /= np.maximum(left, _LEAST_LEFT)[:, :, None]
+            residuals /= np.maximum(left, LEAST_LEFT)[:, :, None]
             if work.score is None:
                 counts = np.einsum("i,imj->mj", weights, np.square(residuals, out=residuals))
             else:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..data.targets import ClassTargets, IndicatorTargets, RegressionTargets, Targets, probabilities
+from ..data.probabilities import probabilities
+from ..data.targets import ClassTargets, IndicatorTargets, RegressionTargets, Targets
 from ..exceptions import ParameterError
 
 __all__ = ["FROM_SUMS", "RowScore", "row_score"]
@@ -68,7 +69,7 @@ def row_score(scoring, targets: Targets, dtype) -> RowScore:
     if isinstance(targets, RegressionTargets):
         return _AbsoluteError(targets, scoring == "neg_mean_absolute_percentage_error")
     if isinstance(targets, IndicatorTargets):
-        return _OfLabels(targets, np.dtype(dtype), scoring, None)
+        return _OfLabels(targets, scoring, None)
     if scoring in ("neg_brier_score", "neg_log_loss"):
         return _OfProbabilities(targets, np.dtype(dtype), scoring == "neg_log_loss")
     positive = None
@@ -80,7 +81,7 @@ def row_score(scoring, targets: Targets, dtype) -> RowScore:
                 f"{targets.classes.tolist()}. Use {scoring + '_macro'!r}, or labels 0 and 1."
             )
         positive = found[0]
-    return _OfLabels(targets, np.dtype(dtype), scoring, positive)
+    return _OfLabels(targets, scoring, positive)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class _OfProbabilities:
 
     def counts(self, outputs, truth, weights):
         n, m, c = outputs.shape
+        # Each model of the grid would have a link of its own, fitted to more rows; without one, the order of models by
+        # these scores says little less.
         p = probabilities(outputs.reshape(-1, c), False).astype(self.dtype, copy=False).reshape(n, m, -1)
         of_truth = np.take_along_axis(p, truth[:, None, None], axis=2)[:, :, 0].astype(np.float64)
         if self.logarithm:
@@ -133,7 +136,6 @@ class _OfLabels:
     """Scores from five weights: rows correct, predicted and true, per class; rows correct, and all rows."""
 
     targets: ClassTargets | IndicatorTargets
-    dtype: np.dtype
     name: str
     positive: int | None
 
@@ -143,7 +145,7 @@ class _OfLabels:
     def counts(self, outputs, truth, weights):
         m, total = outputs.shape[1], weights.sum()
         if isinstance(self.targets, IndicatorTargets):
-            predicted = probabilities(outputs, True).astype(self.dtype, copy=False) > 0.5
+            predicted = outputs > 0.5
             right = weights @ (predicted == truth[:, None, :]).all(axis=2)
             both = np.tensordot(weights, predicted & truth[:, None, :], 1)
             of_predicted, of_true = np.tensordot(weights, predicted, 1), np.tile(weights @ truth, (m, 1))
@@ -162,12 +164,7 @@ class _OfLabels:
 
     def _predicted(self, outputs):
         """Indices (rows, n_models) of the classes that `predict` returns."""
-        n, m, c = outputs.shape
-        if self.dtype == np.float64:
-            # Probabilities have the order of the outputs; only a cast to single precision can make them equal.
-            return np.argmax(outputs, axis=2) if c > 1 else (outputs[:, :, 0] > 0.5).astype(np.intp)
-        p = probabilities(outputs.reshape(-1, c), False).astype(self.dtype)
-        return np.argmax(p, axis=1).reshape(n, m)
+        return np.argmax(outputs, axis=2) if outputs.shape[2] > 1 else (outputs[:, :, 0] > 0.5).astype(np.intp)
 
     def value(self, counts):
         right, total = counts[..., -2], counts[..., -1]

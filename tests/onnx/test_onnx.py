@@ -267,12 +267,27 @@ def test_classifiers(name, dtype):
             assert label.dtype == (object if model.classes_.dtype.kind in "UO" else np.int64)
 
 
+@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_classifiers_solved_from_sums_have_no_link(name, dtype):
+    rows = X.astype(dtype)
+    model = ELMClassifier(20, random_state=0).fit(rows, LABELS[name]).solve()
+    assert model.probability_link_ is None
+    label, p = run(to_onnx(model), rows)
+    np.testing.assert_allclose(p, model.predict_proba(rows), rtol=0, atol=tolerance(model, rows, dtype))
+    # The label is that of the largest probability of the graph itself.
+    expected = p > 0.5 if name == "sets" else model.classes_[p.argmax(axis=1)]
+    np.testing.assert_array_equal(label, expected)
+    assert 0 < p.min() < p.max() < 1
+
+
 def test_the_label_is_the_first_of_equal_ones():
     # Outputs that are exactly equal: no neuron knows anything of the rows.
     flat = ELMClassifier([Neurons("tanh", np.zeros((3, 1)), [0.0])], alpha=1.0).fit(X[:6], [2, 1, 3, 2, 1, 3])
     label, p = run(to_onnx(flat), X)
     np.testing.assert_array_equal(label, flat.predict(X))
-    np.testing.assert_allclose(p, 1 / 3)
+    # Outputs that differ by rounding have probabilities that differ by a millionth.
+    np.testing.assert_allclose(p, 1 / 3, rtol=1e-6)
 
 
 def test_labels_that_are_no_numbers_or_strings_are_refused():

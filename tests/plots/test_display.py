@@ -15,6 +15,7 @@ from sklearn.metrics import r2_score
 
 import daskelm.plots.counts
 from daskelm import (
+    ELMClassifier,
     ELMClassifierCV,
     ELMRegressor,
     ELMRegressorCV,
@@ -22,6 +23,7 @@ from daskelm import (
     NeuronsDisplay,
     PenaltyDisplay,
     PredictionDisplay,
+    ReliabilityDisplay,
     load,
     make_hdf5,
 )
@@ -344,3 +346,84 @@ except MissingExtraError as error:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("draws with matplotlib, which is not installed: pip install 'daskelm[plot]'.\n")
     assert issubclass(MissingExtraError, ImportError)
+
+
+# Probabilities
+
+
+CLASSES = np.digitize(Y, [-0.7, 0.7])
+WORDS = np.array(["low", "mid", "top"])[CLASSES]
+CLASSIFIER = ELMClassifier(20, random_state=0).fit(X, WORDS)
+
+
+def reliability_by_hand(p, hit, n_bins=10):
+    bins = np.minimum((n_bins * p).astype(int), n_bins - 1)
+    held = [bins == i for i in range(n_bins) if (bins == i).any()]
+    curve = [(p[rows].mean(), hit[rows].mean()) for rows in held]
+    return np.array(curve), sum(abs(p[rows].sum() - hit[rows].sum()) for rows in held) / len(p)
+
+
+def test_reliability_is_how_often_it_is_so():
+    p = CLASSIFIER.predict_proba(X)
+    for label, column in ((None, None), ("mid", 1)):
+        display = drawn(ReliabilityDisplay.from_estimator(CLASSIFIER, X, WORDS, label=label, name="ELM"))
+        rows = np.arange(len(X))
+        of = p.argmax(axis=1) if column is None else np.full(len(X), column)
+        curve, gap = reliability_by_hand(p[rows, of], of == CLASSES)
+        np.testing.assert_allclose(display.ax_.get_lines()[0].get_xydata(), curve)
+        assert display.counts.gap == pytest.approx(gap)
+        assert display.ax_.get_title() == f"300 rows, gap = {gap:.3f}"
+        assert labels(display.ax_) == ["ELM", "calibrated"]
+        assert display.ax_.get_xlabel() == f"predicted probability of {label or 'the predicted class'}"
+    # A second model on the same axes.
+    again = ReliabilityDisplay.from_predictions(WORDS, p, ax=display.ax_, name="again", color="black", n_bins=5)
+    assert again.figure_ is display.figure_
+    assert labels(again.ax_) == ["ELM", "calibrated", "again"]
+    assert len(again.counts.weight) == 5
+
+
+def test_reliability_of_two_classes_and_of_labels():
+    two = (CLASSES > 1).astype(int)
+    p = ELMClassifier(20, random_state=0).fit(X, two).predict_proba(X)
+    curve, _ = reliability_by_hand(p[:, 1], two)
+    for y_prob in (p, p[:, 1], p[:, [1]], p[:, 1].tolist()):
+        np.testing.assert_allclose(
+            np.transpose(ReliabilityDisplay.from_predictions(two, y_prob).counts.curve()), curve, rtol=1e-6
+        )
+    many = np.stack([two, CLASSES < 1], axis=1).astype(int)
+    model = ELMClassifier(20, random_state=0).fit(X, many)
+    p = model.predict_proba(X)
+    for label, of in ((None, slice(None)), (1, [1])):
+        display = ReliabilityDisplay.from_estimator(model, X, many, label=label)
+        curve, gap = reliability_by_hand(p[:, of].ravel(), many[:, of].ravel())
+        np.testing.assert_allclose(np.transpose(display.counts.curve()), curve)
+        assert display.counts.gap == pytest.approx(gap)
+
+
+def test_reliability_of_lazy_rows_and_weights(tmp_path):
+    weights = RNG.integers(0, 3, 300).astype(float)
+    expected = ReliabilityDisplay.from_estimator(CLASSIFIER, X, WORDS, sample_weight=weights).counts
+    twice = np.repeat(np.arange(300), weights.astype(int))
+    copies = ReliabilityDisplay.from_estimator(CLASSIFIER, X[twice], WORDS[twice].tolist()).counts
+    x, chunks = make_hdf5(X, tmp_path / "x.h5"), da.from_array(WORDS, chunks=70)
+    lazy = ReliabilityDisplay.from_estimator(
+        CLASSIFIER, da.from_array(X, chunks=(41, 3)), chunks, sample_weight=weights
+    )
+    files = ReliabilityDisplay.from_estimator(CLASSIFIER, x, chunks, sample_weight=da.from_array(weights, chunks=99))
+    for counts in (copies, lazy.counts, files.counts):
+        for name in ("weight", "probability", "hits"):
+            np.testing.assert_allclose(getattr(counts, name), getattr(expected, name), rtol=1e-10, atol=1e-12)
+
+
+def test_errors_of_reliability():
+    p = CLASSIFIER.predict_proba(X)
+    for error, message, arguments in (
+        (ParameterError, r"^n_bins must be an int, 1 or more; got 0", {"n_bins": 0}),
+        (ParameterError, r"^label must be one of \['low', 'mid', 'top'\]; got 'no'", {"label": "no"}),
+        (DataError, r"^y_prob must be of the classes \['low', 'mid'\]", {"classes": ["low", "mid"]}),
+        (DataError, "must have the same number of rows", {"y": WORDS[:9]}),
+        (DataError, "^y_prob must be from 0 to 1; got ", {"y_prob": 2 * p}),
+        (InputTypeError, "^y_prob must hold numbers; got <U3", {"y_prob": WORDS}),
+    ):
+        with pytest.raises(error, match=message):
+            ReliabilityDisplay.from_predictions(**{"y": WORDS, "y_prob": p} | arguments)

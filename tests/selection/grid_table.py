@@ -2,8 +2,9 @@
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV
+from unlinked import UnlinkedClassifier
 
-from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons
+from daskelm import ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons
 from daskelm.layer.sublayer import sublayer
 
 N, D = 300, 4
@@ -33,7 +34,7 @@ def chosen(targets, **params):
 
 
 def searched(targets, cv, scoring):
-    kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
+    kind = ELMRegressor if targets.dtype == np.float64 else UnlinkedClassifier
     grid = {"alpha": ALPHAS, "neurons": [groups(size) for size in SIZES]}
     return GridSearchCV(kind(standardize=False), grid, cv=cv, scoring=scoring).fit(X, targets)
 

@@ -11,8 +11,9 @@ import pytest
 from sklearn import metrics
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import LeaveOneOut
+from unlinked import UnlinkedClassifier
 
-from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
+from daskelm import ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
 from daskelm.blas import solve_triangular_rows
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
@@ -48,7 +49,7 @@ def chosen(targets, **params):
 
 def left_out(targets, method, weights=None, alphas=ALPHAS, **params):
     """Outputs (n_alphas, n_sizes, N, ...) for each row of the plain estimator fitted without it."""
-    kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
+    kind = ELMRegressor if targets.dtype == np.float64 else UnlinkedClassifier
     found = []
     for alpha, size in itertools.product(alphas, SIZES):
         model = kind(list(sublayer(FULL, size)[0].groups), alpha=alpha, standardize=False, **params)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, get_scorer, log_loss
 
-from daskelm.data.targets import ClassTargets, IndicatorTargets, probabilities
+from daskelm.data.probabilities import probabilities
+from daskelm.data.targets import ClassTargets, IndicatorTargets
 from daskelm.selection.scores import row_score
 
 PROBABILITIES = ("neg_log_loss", "neg_brier_score")

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from unlinked import UnlinkedClassifier
 
-from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons
+from daskelm import ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons
 from daskelm.layer.sublayer import sublayer
 
 N, M, D = 300, 120, 4
@@ -36,7 +37,7 @@ def chosen(targets, **params):
 
 
 def plain(targets, **params):
-    kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
+    kind = ELMRegressor if targets.dtype == np.float64 else UnlinkedClassifier
     return kind(NEURONS, **{"standardize": False, "alpha": 1.0} | params)
 
 
