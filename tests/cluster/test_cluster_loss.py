@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 
 from daskelm import ELMRegressor, NormalEquations, from_hdf5, make_hdf5, to_hdf5
 from daskelm.cli import cli
-from daskelm.cluster import distributed
+from daskelm.cluster import merge_tree
 from daskelm.cluster.errors import cluster_errors, compute
 from daskelm.exceptions import ClusterError, DataError, FileMissingError, FileWriteError
 from daskelm.passes import accumulate as accumulation
@@ -168,7 +168,7 @@ def test_the_first_error_is_told_where_nothing_can_be_kept(here, client, monkeyp
 
 
 def test_keeping_takes_no_longer_than_it_may(here, client, monkeypatch):
-    monkeypatch.setattr(distributed, "_HAND_OVER_SECONDS", 1e-9)
+    monkeypatch.setattr(merge_tree, "_HAND_OVER_SECONDS", 1e-9)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
     spoil(N - 1)
     with pytest.raises(DataError, match=f"row {N - 1}") as told:
