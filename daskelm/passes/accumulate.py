@@ -131,7 +131,7 @@ def run_in_segments(
     deliver, prepare, should_flush
         As for `Receiver`.
     """
-    layer, targets, *inputs = job
+    layer, targets, *inputs, _ = job
     in_process = source_of(job.X).in_process
     client = None if in_process else current_client()
     if in_process:
