@@ -75,7 +75,8 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         cross-validation estimates.
     cv_results_ : dict
         All scores, one entry per pair of alpha and n_neurons, as scikit-learn's; ``pandas.DataFrame(cv_results_)`` is a
-        table. Scores are NaN where generalised cross-validation refuses, or leaving out a row says nothing.
+        table. Scores are NaN where generalised cross-validation refuses, or "loo" because a model determines
+        more than half of the rows by more than 99.9 %; fewer such rows are scored by the mean of the others.
     classes_ : ndarray of shape (n_classes,)
         Sorted labels; of multi-label targets, the numbers of the columns.
     ranking_ : ndarray of shape (n_neurons of the full layer,), int
