@@ -70,8 +70,9 @@ class GridScores:
 
         scoring = scoring or getattr(model, "scoring", None)
         if scoring is None:
-            folds = n_folds or getattr(model, "cv", None) is not None
-            scoring = "accuracy" if hasattr(model, "classes_") and folds else "r2"
+            # Only the CV estimators have a parameter scoring; `select` of the others takes r2 if none is given.
+            of_classes = hasattr(model, "classes_") and hasattr(model, "scoring")
+            scoring = "neg_mean_squared_error" if of_classes else "r2"
         negated = scoring.startswith("neg_")
         name = "R²" if scoring == "r2" else scoring.removeprefix("neg_").replace("_", " ")
         best, scores = int(np.argmin(results["rank_test_score"])), table("mean_test_score")

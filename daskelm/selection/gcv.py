@@ -9,15 +9,15 @@ from ..passes.accumulate import accumulate
 from ..progress import RowProgress
 from ..ridge.moments import Moments
 from ..ridge.path import GcvErrors, RidgePath, by_eigen, nested
-from .criterion import Problem, Scored, score_of
+from .criterion import Problem, Scored, default_score, score_of
 from .scores import FROM_SUMS
 
 __all__ = ["by_gcv", "gcv_scores"]
 
 
 def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
-    """Score the grid by generalised cross-validation; `scoring` is None (r2) or one of FROM_SUMS."""
-    score = score_of(scoring or "r2", problem)
+    """Score the grid by generalised cross-validation; `scoring` is one of FROM_SUMS, or None."""
+    score = score_of(scoring or default_score(problem.targets), problem)
     if not isinstance(score, str):
         raise ParameterError(
             f"scoring: {scoring!r} needs folds; with cv=None, generalised cross-validation, it must be None or one of "

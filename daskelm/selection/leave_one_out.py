@@ -36,7 +36,7 @@ _OUTPUT_BYTES = 8 * 2**20
 
 
 def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
-    """Score the grid by leaving out one row at a time; `scoring` None is r2, or accuracy for classes.
+    """Score the grid by leaving out one row at a time; `scoring` None is r2, or squared errors for classes.
 
     Squared errors are pooled over rows before they become a score. A row is left out with its whole weight; the layer,
     the scale, class weights and the order of neurons stay those of all rows. A candidate that follows a row by more

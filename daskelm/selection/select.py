@@ -46,7 +46,7 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
         None is generalised cross-validation: one pass, the cheapest. Folds suit rows that depend on each other, such
         as groups or time series; "loo" suits few rows.
     scoring : str or None
-        None is r2, or accuracy for classes, except with `cv` None and no validation rows.
+        None is r2, or the squared error of the outputs for classes.
     """
     cv = named(cv)
     if isinstance(cv, str) and cv not in CRITERIA:

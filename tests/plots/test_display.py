@@ -119,8 +119,9 @@ def test_errors_are_positive_and_the_least_is_best(tmp_path):
 def test_names_of_scores():
     classes = (Y > 0).astype(int)
     for params, name in (
-        ({"cv": 3}, "accuracy"),
-        ({"cv": None}, "R²"),
+        ({"cv": 3}, "mean squared error"),
+        ({"cv": None}, "mean squared error"),
+        ({"cv": None, "scoring": "r2"}, "R²"),
         ({"cv": 3, "scoring": "neg_log_loss"}, "log loss"),
         ({"cv": 3, "scoring": "balanced_accuracy"}, "balanced accuracy"),
     ):

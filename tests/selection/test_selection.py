@@ -131,7 +131,7 @@ def test_more_scores_of_numbers(scoring):
     )
 
 
-@pytest.mark.parametrize("scoring", [None, "f1_macro", "neg_log_loss", "neg_brier_score"])
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "neg_log_loss", "neg_brier_score"])
 @pytest.mark.parametrize("cv", [3, StratifiedKFold(3, shuffle=True, random_state=0)], ids=["int", "shuffled"])
 def test_classification_equals_grid_search(scoring, cv):
     model, search = chosen(LABELS, cv=cv, scoring=scoring).fit(X, LABELS), searched(LABELS, cv, scoring)
@@ -141,7 +141,7 @@ def test_classification_equals_grid_search(scoring, cv):
 
 
 def test_multi_label_equals_grid_search():
-    for scoring in (None, "f1_macro"):
+    for scoring in ("accuracy", "f1_macro"):
         model = chosen(MANY, scoring=scoring).fit(X, MANY)
         assert_same_results(model.cv_results_, searched(MANY, 3, scoring).cv_results_)
 
@@ -179,6 +179,21 @@ def test_squared_errors_of_classes_are_those_of_the_outputs():
     T = (LABELS[:, None] == np.unique(LABELS)).astype(float)
     plain = chosen(T, scoring="neg_mean_squared_error").fit(X, T)
     assert_same_results(model.cv_results_, plain.cv_results_)
+
+
+@pytest.mark.parametrize("targets", [LABELS, LABELS == "a", MANY], ids=["labels", "two classes", "label sets"])
+@pytest.mark.parametrize("cv", [None, "loo", 3, "validation"])
+def test_classes_are_chosen_by_squared_errors_of_the_outputs(targets, cv):
+    rows, params = (X, targets), {"cv": cv}
+    if cv == "validation":
+        rows, params = (X[:200], targets[:200], None, X[200:], targets[200:]), {"cv": None}
+    by_default = chosen(targets, **params).fit(*rows)
+    named = chosen(targets, scoring="neg_mean_squared_error", **params).fit(*rows)
+    assert_same_results(by_default.cv_results_, named.cv_results_, atol=0)
+    assert by_default.best_score_ < 0
+    assert by_default.alpha_ == named.alpha_
+    # The score of the estimator is that of its predictions.
+    assert by_default.score(X, targets) == np.mean((by_default.predict(X) == targets).reshape(N, -1).all(axis=1))
 
 
 def test_rows_of_no_test_part_are_in_all_training_parts():
@@ -449,8 +464,8 @@ CASES = {
     "regression, one by one": (Y, {"cv": "loo"}, 2),
     "regression, ranked": (Y, {"cv": 3, "ranking": "omp"}, 1),
     "classification, gcv": (LABELS, {"cv": None}, 1),
-    "classification, squared error": (LABELS, {"cv": 3, "scoring": "neg_mean_squared_error"}, 1),
-    "classification, accuracy": (LABELS, {"cv": 3}, 2),
+    "classification, squared error": (LABELS, {"cv": 3}, 1),
+    "classification, accuracy": (LABELS, {"cv": 3, "scoring": "accuracy"}, 2),
     "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 2),
 }
 
@@ -827,10 +842,10 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 300 * 2**20)
     alphas = np.logspace(-3, 3, 20_000)
     with pytest.raises(InsufficientMemoryError, match="20000 penalties and 3 numbers of 24 neurons on 3 folds"):
-        chosen(LABELS, alphas=alphas).fit(X, LABELS)
+        chosen(LABELS, alphas=alphas, scoring="accuracy").fit(X, LABELS)
     monkeypatch.setattr("daskelm.selection.kfold.check_grid", lambda *sizes, **more: None)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 310 * 2**20)
     with pytest.raises(
         InsufficientMemoryError, match="to score 2000 penalties .* Use a smaller grid, fewer neurons or"
     ):
-        chosen(LABELS, alphas=alphas[:2000]).fit(X, LABELS)
+        chosen(LABELS, alphas=alphas[:2000], scoring="accuracy").fit(X, LABELS)

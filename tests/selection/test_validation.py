@@ -128,11 +128,11 @@ def test_scores_of_numbers_are_those_of_each_candidate(scoring, weighted, fit_in
     assert model.normal_equations_.n_samples == N
 
 
-@pytest.mark.parametrize("scoring", [None, "f1_macro", "neg_log_loss", "balanced_accuracy"])
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "neg_log_loss", "balanced_accuracy"])
 def test_scores_of_labels_are_those_of_each_candidate(scoring):
     model = chosen(LABELS, scoring=scoring)
     model.fit(X, LABELS, WEIGHTS, X_val=X_VAL, y_val=LABELS_VAL, sample_weight_val=WEIGHTS_VAL)
-    expected = refitted(LABELS, LABELS, LABELS_VAL, get_scorer(scoring or "accuracy"), WEIGHTS, WEIGHTS_VAL)
+    expected = refitted(LABELS, LABELS, LABELS_VAL, get_scorer(scoring), WEIGHTS, WEIGHTS_VAL)
     np.testing.assert_allclose(model.cv_results_["mean_test_score"], expected, rtol=0, atol=1e-8)
 
 
@@ -383,11 +383,11 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
 def test_grids_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 2**20)
     with pytest.raises(InsufficientMemoryError, match="2000 penalties and 3 numbers of 24 neurons, and has"):
-        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
+        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000), scoring="accuracy")
     monkeypatch.setattr("daskelm.selection.holdout.check_grid", lambda *sizes, **more: None)
-    monkeypatch.setattr("daskelm.passes.memory.PassSizes.need", property(lambda sizes: Need("", {}, "")))
+    monkeypatch.setattr("daskelm.passes.memory.PassSizes.need_of", lambda sizes, n_folds: Need("", {}, ""))
     with pytest.raises(InsufficientMemoryError, match="to score 2000 penalties and 3 numbers of neurons, whose"):
-        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
+        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000), scoring="accuracy")
 
 
 def test_validation_rows_are_no_metadata_that_is_routed():
@@ -442,7 +442,7 @@ def test_labels_with_validation_and_by_gcv():
     assert_same_choice(model, expected)
     assert (model.predict(X_VAL) == expected.predict(X_VAL)).all()
     by_gcv = summed(WORDS, slice(0, N)).select(**GRID)
-    assert_same_choice(by_gcv, chosen(LABELS).fit(X, LABELS))
+    assert_same_choice(by_gcv, chosen(LABELS, scoring="r2").fit(X, LABELS))
 
 
 @pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error"])
