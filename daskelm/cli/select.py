@@ -26,6 +26,7 @@ _SHOWN = 5
     help="Sums file or glob of other rows, to score on; may be given again.",
 )
 @click.option("--folds", is_flag=True, help="Each of SUMS is a fold, scored by models of all the others.")
+@click.option("--gcv", is_flag=True, help="Score by generalised cross-validation, even where SUMS hold folds.")
 @click.option(
     "--neurons",
     metavar="N,N,...",
@@ -48,7 +49,7 @@ _SHOWN = 5
 @click.option("--table", metavar="FILE.csv", type=Written("table"), help="Text file to write all scores to.")
 @force_option
 @quiet_option
-def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, force, quiet):
+def select(model, sums, out, validation, folds, gcv, neurons, ranking, alphas, scoring, table, force, quiet):
     """Choose penalty and number of neurons from sums, and solve.
 
     MODEL  model file that the rows were added with
@@ -56,9 +57,11 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
 
     No data is read: all models of the grid, and their scores, follow from
     the sums. They are scored on the rows of --validation, or on each of SUMS
-    in turn with --folds, or else by generalised cross-validation. Rows of
-    --validation are not solved with. The condition number printed is LAPACK's
-    estimate in the 1-norm, or where that is not safe, that in the 2-norm.
+    in turn with --folds, or on the folds of rows that SUMS hold, or where they
+    hold none (MODEL's alpha is a number) by generalised cross-validation. Rows
+    of --validation are not solved with. The condition number printed is
+    LAPACK's estimate in the 1-norm, or where that is not safe, that in the
+    2-norm.
 
     A model of fewer neurons takes no more sums of MODEL's, so that it needs a
     file of its own, --out; keep MODEL for the rows that are still to come.
@@ -70,8 +73,8 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
 
     Next: daskelm predict, or daskelm score on rows that were in no sums.
     """
-    if folds and validation:
-        raise click.UsageError("--folds and --validation both say which rows score the models; give one of them.")
+    if folds + bool(validation) + gcv > 1:
+        raise click.UsageError("--folds, --validation and --gcv all say how models are scored; give one of them.")
     if (neurons is not None or ranking is not None) and out is None:
         given = "--ranking" if neurons is None else "--neurons"
         raise click.UsageError(
@@ -96,7 +99,7 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         n_neurons=neurons,
         ranking=ranking,
         alphas=alphas,
-        cv="files" if folds else None,
+        cv="files" if folds else "gcv" if gcv else None,
         scoring=scoring,
     )
     estimator.set_params(verbose=verbose)
@@ -105,7 +108,8 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         _write(table, results, force)
     estimator.save(out or model, overwrite=force)
     held, n = estimator.normal_equations_, len(results["params"])
-    how = "on --validation" if validation else "mean over folds" if folds else "by GCV"
+    by_folds = "split0_test_score" in results
+    how = "on --validation" if validation else "mean over folds" if by_folds else "by GCV"
     click.echo(f"{out or model}: solved with the best of {n} candidates")
     facts = {
         "rows": held.n_samples,

@@ -31,9 +31,14 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         all rows; else all rows rank once, so that scores of few neurons are somewhat optimistic.
     alphas : array-like of shape (n_alphas,), or None, default=None
         Penalties to try, in the units of HH, which is a sum over rows. None is a grid from 1e-12 to 1e6 times
-        trace(HH) / L of all rows and neurons, four to a decade, as far as that is above rounding.
-    cv : None, "loo", int, splitter, or iterable of (train, test), default=None
-        None is generalised cross-validation, from the sums alone. ``"loo"`` leaves out one row at a time, exactly, by a
+        trace(HH) / L of all rows and neurons, four to a decade, as far as that is above rounding, and with ``cv=None``
+        as far as Cholesky is safe.
+    cv : None, "gcv", "loo", int, splitter, or iterable of (train, test), default=None
+        None is two to five folds that rows belong to by a hash of their content, as with ``alpha="auto"``: in any order
+        of the rows, the same row and its copies are in the same fold. R2 of a fold is relative to the variance of all
+        rows, and of equal scores the largest penalty is taken. Layers of more than 10,000 neurons have no folds, and
+        are scored by ``"gcv"``: generalised cross-validation, from sums alone, which is cheaper, and fails where few
+        rows lie far from all others. ``"loo"`` leaves out one row at a time, exactly, by a
         second pass for the whole grid; the layer, its scale, weights of classes and the ranking are those of all rows.
         An int is so many folds, stratified by label in the order of the rows, as scikit-learn's; of multi-label
         targets, folds of consecutive rows. A splitter of scikit-learn, or splits: each row is in one test part at most,
@@ -43,9 +48,10 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         ``"neg_mean_squared_error"`` (None), ``"neg_root_mean_squared_error"`` and ``"r2"`` are those of the outputs,
         before they become probabilities, as estimates of columns of zeros and ones: from the sums alone, but for "loo".
         ``"accuracy"``, ``"balanced_accuracy"``, ``"matthews_corrcoef"``, ``"neg_log_loss"``, ``"neg_brier_score"``, and
-        ``"f1"``, ``"precision"``, ``"recall"`` and ``"jaccard"`` with their averages need folds, with one further pass
-        for the whole grid, "loo", or validation rows. Accuracy counts labels alone, and chooses worse probabilities.
-        Scores of "loo" are of all rows together. Sample weights are weights in the scores too. `score` is accuracy.
+        ``"f1"``, ``"precision"``, ``"recall"`` and ``"jaccard"`` with their averages take one further pass for the
+        whole grid, and a `cv` that is neither None nor "gcv", or validation rows. Accuracy counts labels alone, and
+        chooses worse probabilities. Scores of "loo" are of all rows together. Sample weights are weights in the scores
+        too. `score` is accuracy.
     store_cv_results : bool, default=True
         Whether `cv_results_` is kept.
     standardize : bool, default=True
@@ -100,9 +106,9 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
 
     References
     ----------
-    Golub, Heath, Wahba (1979) for generalised cross-validation; Engstrom, Jensen (2025) for folds by subtraction; Allen
-    (1974) for leaving out one row; Pati, Rezaiifar, Krishnaprasad (1993), Efron, Hastie, Johnstone, Tibshirani (2004)
-    and Similä, Tikka (2005) for the rankings; Miche et al. (2010) for pruning by them.
+    Stone (1974) for folds; Engstrom, Jensen (2025) for folds by subtraction; Golub, Heath, Wahba (1979) for generalised
+    cross-validation; Allen (1974) for leaving out one row; Pati, Rezaiifar, Krishnaprasad (1993), Efron, Hastie,
+    Johnstone, Tibshirani (2004) and Similä, Tikka (2005) for the rankings; Miche et al. (2010) for pruning by them.
 
     Examples
     --------

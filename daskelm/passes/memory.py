@@ -176,7 +176,8 @@ class PassSizes:
             sorted_rows = 8 * self.block * (self.n_features + self.n_targets + 2)
             of_tasks = self.n_tasks * ((n_folds - 1) * one + sorted_rows)
             parts["folds"] = of_tasks + (n_folds - 1) * self.waiting * self.partial
-            remedy = "alpha='gcv' or a number, for which there is one sum and not one per fold, " + remedy
+            without = "alpha='gcv' or a number, or cv='gcv', for which there is one sum and not one per fold, "
+            remedy = without + remedy
         return Need(f"for {self.n_neurons} neurons and {self.n_tasks} gram task(s) at once", parts, remedy)
 
 

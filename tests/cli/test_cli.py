@@ -281,7 +281,8 @@ def table_of(text):
     [
         ("'sums-[0-2].h5' --validation sums-3.h5", {"validation": "sums-3.h5"}, "on --validation"),
         ("sums-0.h5 sums-1.h5 sums-2.h5 --folds", {"cv": "files"}, "mean over folds"),
-        ("'sums-[0-2].h5'", {}, "by GCV"),
+        ("'sums-[0-2].h5'", {}, "mean over folds"),
+        ("'sums-[0-2].h5' --gcv", {"cv": "gcv"}, "by GCV"),
     ],
 )
 def test_select_is_that_of_python(folder, model, how, ask, told):
@@ -350,7 +351,7 @@ def test_select_by_a_ranking(folder, model):
 def test_select_tells_of_what_was_refused(folder):
     run("init X.h5 model.h5 --neurons 30")
     run("accumulate model.h5 X.h5 T.h5 --rows 0:25 --into few.h5 --quiet")
-    text = run("select model.h5 few.h5 --alphas 1e-9,1 --table all.csv")
+    text = run("select model.h5 few.h5 --gcv --alphas 1e-9,1 --table all.csv")
     assert re.search(r"^  2 +30 +1e-09  refused$", text, re.M)
     assert Path("all.csv").read_text().splitlines()[2] == "1e-09,30,,2"
 
@@ -514,7 +515,7 @@ MISTAKES = {
     "select model.h5 sums.h5 --alphas -1": "alpha must be a finite number >= 0.*got -1",
     "select model.h5 sums.h5 --scoring accuracy": "'--scoring': 'accuracy' is not one of 'r2', ",
     "select model.h5 sums.h5 --folds": "cv='files' needs at least two sums.*; got 1",
-    "select model.h5 sums.h5 --folds --validation sums.h5": "--folds and --validation both say",
+    "select model.h5 sums.h5 --folds --validation sums.h5": "--folds, --validation and --gcv all say",
     "select model.h5 sums.h5 --validation sums.h5": "validation: its files must be others .* got .*sums.h5 in both",
     "select model.h5 sums.h5 --validation 'none*.h5'": "no sums file matches this pattern",
     "select model.h5 sums.h5 --table b.txt": "'--table': must be a name that ends in .csv; got 'b.txt'",

@@ -130,7 +130,7 @@ def test_names_of_scores():
 
 
 def test_refused_candidates_and_no_penalty_at_all():
-    model = ELMRegressorCV(30, n_neurons=[5, 30], alphas=[0.0, 1e-3, 1.0], random_state=0).fit(X[:30], Y[:30])
+    model = ELMRegressorCV(30, n_neurons=[5, 30], alphas=[0.0, 1e-3, 1.0], cv="gcv", random_state=0).fit(X[:30], Y[:30])
     assert np.isnan(model.cv_results_["mean_test_score"]).any()
     scores = GridScores.of(model)
     assert scores.deviations is None

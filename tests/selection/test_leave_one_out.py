@@ -114,7 +114,7 @@ def test_classification_equals_refitting(monkeypatch, eigen, class_weight, weigh
     classes = np.unique(LABELS)
     counts = {"sample_weight": weights}
     of_probabilities = {
-        None: lambda p: metrics.accuracy_score(LABELS, classes[p.argmax(axis=1)], **counts),
+        "accuracy": lambda p: metrics.accuracy_score(LABELS, classes[p.argmax(axis=1)], **counts),
         "f1_macro": lambda p: metrics.f1_score(LABELS, classes[p.argmax(axis=1)], average="macro", **counts),
         "neg_log_loss": lambda p: -metrics.log_loss(LABELS, p, labels=classes, **counts),
         "neg_brier_score": lambda p: -metrics.brier_score_loss(LABELS, p, labels=classes, **counts),
@@ -139,13 +139,14 @@ def test_a_class_of_no_weight_is_predicted_and_not_learned():
     nothing = OF_CLASSES | {"c": 0.0}
     p = left_out(LABELS, "predict_proba", class_weight=nothing)
     expected = [[np.mean(np.unique(LABELS)[q.argmax(axis=1)] == LABELS) for q in of_alpha] for of_alpha in p]
-    assert_same_scores(chosen(LABELS, class_weight=nothing).fit(X, LABELS), expected)
+    model = chosen(LABELS, class_weight=nothing, scoring="accuracy").fit(X, LABELS)
+    assert_same_scores(model, expected)
 
 
 def test_multi_label_equals_refitting():
     predicted = left_out(MANY, "predict")
     expected = [[metrics.accuracy_score(MANY, p) for p in of_alpha] for of_alpha in predicted]
-    assert_same_scores(chosen(MANY).fit(X, MANY), expected)
+    assert_same_scores(chosen(MANY, scoring="accuracy").fit(X, MANY), expected)
 
 
 def test_it_is_that_of_ridge_cv():

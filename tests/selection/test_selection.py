@@ -46,10 +46,12 @@ from daskelm.exceptions import (
 )
 from daskelm.hdf5.reader import Hdf5Reader
 from daskelm.layer.sublayer import nested_order, sublayer
+from daskelm.plots.selection import GridScores
 from daskelm.ridge.path import RidgePath, by_eigen, default_alphas
 from daskelm.ridge.solve import solve
 from daskelm.selection.folds import Folds, make_folds
 from daskelm.selection.scores import row_score
+from daskelm.sums.content import folds_of, row_hashes
 from daskelm.sums.some_neurons import take_neurons
 
 N, D = 300, 4
@@ -79,9 +81,11 @@ def chosen(targets, **params):
 
 
 def searched(targets, cv, scoring):
-    kind = ELMRegressor if targets.dtype == np.float64 else ELMClassifier
+    # Scores from sums are of outputs that are not limited to the range of the targets.
+    numbers = targets.dtype == np.float64
+    plain = ELMRegressor(standardize=False, clip=False) if numbers else ELMClassifier(standardize=False)
     grid = {"alpha": ALPHAS, "neurons": [groups(size) for size in SIZES]}
-    return GridSearchCV(kind(standardize=False), grid, cv=cv, scoring=scoring).fit(X, targets)
+    return GridSearchCV(plain, grid, cv=cv, scoring=scoring).fit(X, targets)
 
 
 def assert_same_results(results, expected, atol=1e-8):
@@ -114,7 +118,7 @@ def test_scikit_learn(monkeypatch, estimator, check):
 @pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error", "neg_mean_absolute_error"])
 @pytest.mark.parametrize("cv", [4, KFold(3, shuffle=True, random_state=0)], ids=["consecutive", "scattered"])
 def test_regression_equals_grid_search(targets, scoring, cv):
-    model, search = chosen(targets, cv=cv, scoring=scoring).fit(X, targets), searched(targets, cv, scoring)
+    model, search = chosen(targets, cv=cv, scoring=scoring, clip=False).fit(X, targets), searched(targets, cv, scoring)
     assert_same_results(model.cv_results_, search.cv_results_)
     assert (model.cv_results_["rank_test_score"] == search.cv_results_["rank_test_score"]).all()
     assert model.best_score_ == pytest.approx(search.best_score_, abs=1e-8)
@@ -155,7 +159,7 @@ def test_weights_count_in_fit_and_score(scoring, fit_intercept):
     for i, (train, test) in enumerate(KFold(3).split(X)):
         expected = [
             score(
-                ELMRegressor(groups(size), alpha=alpha, **params).fit(X[train], Y[train], WEIGHTS[train]),
+                ELMRegressor(groups(size), alpha=alpha, clip=False, **params).fit(X[train], Y[train], WEIGHTS[train]),
                 X[test],
                 Y[test],
                 sample_weight=WEIGHTS[test],
@@ -182,7 +186,7 @@ def test_squared_errors_of_classes_are_those_of_the_outputs():
 
 
 @pytest.mark.parametrize("targets", [LABELS, LABELS == "a", MANY], ids=["labels", "two classes", "label sets"])
-@pytest.mark.parametrize("cv", [None, "loo", 3, "validation"])
+@pytest.mark.parametrize("cv", [None, "gcv", "loo", 3, "validation"])
 def test_classes_are_chosen_by_squared_errors_of_the_outputs(targets, cv):
     rows, params = (X, targets), {"cv": cv}
     if cv == "validation":
@@ -230,13 +234,130 @@ def test_float32_input(scoring):
     assert_same_results(model.cv_results_, search.cv_results_, atol=1e-5)
 
 
-# Generalised cross-validation
+# Folds by the content of the rows
+
+
+def content_folds(T, n):
+    hashes = row_hashes(X, T.astype(float))
+    return folds_of(hashes, n)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_cv_none_scores_folds_by_content(fit_intercept, weights):
+    model = chosen(Y, cv=None, fit_intercept=fit_intercept).fit(X, Y, weights)
+    w = np.ones(N) if weights is None else weights
+    folds, kept = content_folds(Y, 5), w > 0
+    variance = np.average((Y - np.average(Y, axis=0, weights=w)) ** 2, axis=0, weights=w)
+    for fold in range(5):
+        train, test = kept & (folds != fold), kept & (folds == fold)
+        expected = []
+        for alpha, size in itertools.product(ALPHAS, SIZES):
+            plain = ELMRegressor(
+                groups(size), alpha=alpha, standardize=False, clip=False, fit_intercept=fit_intercept
+            ).fit(X[train], Y[train], w[train])
+            squares = np.average((plain.predict(X[test]) - Y[test]) ** 2, axis=0, weights=w[test])
+            expected.append(np.mean(1 - squares / variance))
+        np.testing.assert_allclose(model.cv_results_[f"split{fold}_test_score"], expected, atol=1e-8)
+    assert "split5_test_score" not in model.cv_results_
+    assert model.best_score_ == model.cv_results_["mean_test_score"].max()
+
+
+def test_cv_none_in_the_units_of_the_target():
+    r2 = chosen(Y[:, 0], cv=None).fit(X, Y[:, 0])
+    mse = chosen(Y[:, 0], cv=None, scoring="neg_mean_squared_error").fit(X, Y[:, 0])
+    root = chosen(Y[:, 0], cv=None, scoring="neg_root_mean_squared_error").fit(X, Y[:, 0])
+    for split in range(5):
+        name = f"split{split}_test_score"
+        np.testing.assert_allclose(-mse.cv_results_[name], (1 - r2.cv_results_[name]) * np.var(Y[:, 0]), rtol=1e-9)
+        np.testing.assert_allclose(root.cv_results_[name], -np.sqrt(-mse.cv_results_[name]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("spec", [None, 30, [(2, "lin"), (10, "relu")]])
 def test_without_a_grid_it_is_the_plain_estimator(spec):
-    for kind, plain, targets in ((ELMRegressorCV, ELMRegressor, Y), (ELMClassifierCV, ELMClassifier, LABELS)):
+    for kind, plain, targets in ((ELMRegressorCV, ELMRegressor, Y[:, 0]), (ELMClassifierCV, ELMClassifier, LABELS)):
         a, b = kind(spec, random_state=0).fit(X, targets), plain(spec, random_state=0).fit(X, targets)
+        # Folds count alike here, and by their rows there; errors of classes are not divided by the variance.
+        assert abs(np.log10(a.alpha_ / b.alpha_)) < 0.26 if kind is ELMRegressorCV else 1.1
+        assert a.hidden_layer_.fingerprint == b.hidden_layer_.fingerprint
+        assert a.score(X, targets) == pytest.approx(b.score(X, targets), abs=0.02)
+
+
+def test_without_a_grid_large_layers_agree_to_the_steps_of_the_search():
+    rng = np.random.default_rng(3)
+    inputs = rng.standard_normal((3000, 3))
+    y = np.sin(inputs[:, 0] * inputs[:, 1]) + inputs[:, 2] + 0.3 * rng.standard_normal(3000)
+    a, b = (kind(300, random_state=0).fit(inputs, y) for kind in (ELMRegressorCV, ELMRegressor))
+    # The plain estimator searches in half decades beyond 256 neurons.
+    assert abs(np.log10(a.alpha_ / b.alpha_)) < 0.51
+
+
+def test_heavy_tails_do_not_mislead_it():
+    rng = np.random.default_rng(0)
+    inputs, new = rng.normal(size=(1000, 2)), rng.normal(size=(5000, 2))
+    y, y_new = (np.sin(np.pi * Z[:, 0] * Z[:, 1]) + Z[:, 0] for Z in (inputs, new))
+    y = y + 0.3 * rng.normal(size=1000)
+    model = ELMRegressorCV(clip=False, random_state=0)
+    assert model.fit(inputs, y).score(new, y_new) > 0.7
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IllConditionedWarning)
+        assert model.set_params(cv="gcv").fit(inputs, y).score(new, y_new) < 0
+
+
+def test_of_equal_scores_the_largest_penalty_is_taken():
+    # All errors are rounding, or nothing: nothing but the penalty tells the candidates apart.
+    for targets in (X[:, 0], np.ones(N)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", IllConditionedWarning)
+            model = ELMRegressorCV([(D, "lin"), (20, "tanh")], random_state=0).fit(X, targets)
+        best = model.cv_results_["mean_test_score"] == model.best_score_
+        assert model.alpha_ == model.cv_results_["param_alpha"][best].max() > model.cv_results_["param_alpha"].min()
+        assert GridScores.of(model).chosen[0] == np.searchsorted(model.cv_results_["param_alpha"].data, model.alpha_)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 12])
+def test_few_rows_have_few_folds(n):
+    folds = np.unique(content_folds(Y, 5)[:n])
+    assert len(folds) > 1
+    model = chosen(Y, cv=None).fit(X[:n], Y[:n])
+    assert sum(key.startswith("split") for key in model.cv_results_) == len(folds)
+    assert np.isfinite(model.cv_results_["mean_test_score"]).all()
+
+
+def test_rows_of_one_fold_and_large_layers_are_scored_by_gcv(monkeypatch):
+    same = np.repeat(X[:1], 20, axis=0) + np.zeros((20, 1)), np.repeat(Y[:1], 20, axis=0)
+    for params, rows in (({"alphas": [100.0]}, same), ({}, (X, Y))):
+        by_gcv = chosen(Y, cv="gcv", **params).fit(*rows)
+        if not params:
+            monkeypatch.setattr("daskelm.sums.content._N_FOLDS", ((23, 5),))
+        model = chosen(Y, cv=None, **params).fit(*rows)
+        assert_same_results(model.cv_results_, by_gcv.cv_results_, atol=0)
+        assert not any(key.startswith("split") for key in model.cv_results_)
+
+
+def test_its_sums_have_the_folds_of_the_smaller_layer():
+    model = chosen(Y, cv=None, n_neurons=[10]).fit(X, Y)
+    plain = ELMRegressor(groups(10), standardize=False).fit(X, Y).normal_equations_
+    sums = model.normal_equations_
+    assert len(sums.folds) == len(plain.folds) == 5
+    for a, b in zip(sums.folds, plain.folds, strict=True):
+        assert (a.fingerprint, a.n_samples) == (b.fingerprint, b.n_samples)
+        np.testing.assert_allclose(a.HH, b.HH, atol=1e-10)
+    solved = ELMRegressor(groups(10), standardize=False).initialize(X).solve(sums)
+    assert solved.alpha_ == pytest.approx(ELMRegressor(groups(10), standardize=False).fit(X, Y).alpha_, rel=1e-9)
+
+
+# Generalised cross-validation
+
+
+@pytest.mark.parametrize("spec", [None, 30, [(2, "lin"), (10, "relu")]])
+def test_without_a_grid_gcv_is_that_of_the_plain_estimator(spec):
+    for kind, plain, targets in ((ELMRegressorCV, ELMRegressor, Y), (ELMClassifierCV, ELMClassifier, LABELS)):
+        a = kind(spec, cv="gcv", scoring="r2", random_state=0).fit(X, targets)
+        b = plain(spec, alpha="gcv", random_state=0)
+        if kind is ELMRegressorCV:
+            b.set_params(alpha_per_target=False)
+        b.fit(X, targets)
         assert a.alpha_ == pytest.approx(b.alpha_, rel=1e-12)
         assert a.n_neurons_ == b.hidden_layer_.n_neurons
         assert a.hidden_layer_.fingerprint == b.hidden_layer_.fingerprint
@@ -248,7 +369,7 @@ def test_without_a_grid_it_is_the_plain_estimator(spec):
 def test_gcv_is_that_of_the_hat_matrix(fit_intercept, n_alphas):
     alphas = np.logspace(-2, 2, n_alphas)
     assert by_eigen(SIZES, n_alphas, inverse=True) == (n_alphas == 90)
-    model = chosen(Y, cv=None, alphas=alphas, fit_intercept=fit_intercept).fit(X, Y)
+    model = chosen(Y, cv="gcv", alphas=alphas, fit_intercept=fit_intercept).fit(X, Y)
     expected = []
     for alpha, size in itertools.product(alphas, SIZES):
         h = FULL(X)[:, np.sort(nested_order(FULL)[:size])]
@@ -262,9 +383,9 @@ def test_gcv_is_that_of_the_hat_matrix(fit_intercept, n_alphas):
 
 
 def test_gcv_in_the_units_of_the_target():
-    r2 = chosen(Y[:, 0], cv=None).fit(X, Y[:, 0])
-    mse = chosen(Y[:, 0], cv=None, scoring="neg_mean_squared_error").fit(X, Y[:, 0])
-    root = chosen(Y[:, 0], cv=None, scoring="neg_root_mean_squared_error").fit(X, Y[:, 0])
+    r2 = chosen(Y[:, 0], cv="gcv").fit(X, Y[:, 0])
+    mse = chosen(Y[:, 0], cv="gcv", scoring="neg_mean_squared_error").fit(X, Y[:, 0])
+    root = chosen(Y[:, 0], cv="gcv", scoring="neg_root_mean_squared_error").fit(X, Y[:, 0])
     np.testing.assert_allclose(
         -mse.cv_results_["mean_test_score"], (1 - r2.cv_results_["mean_test_score"]) * np.var(Y[:, 0]), rtol=1e-10
     )
@@ -272,14 +393,14 @@ def test_gcv_in_the_units_of_the_target():
 
 
 def test_gcv_refuses_as_many_degrees_of_freedom_as_rows():
-    few = chosen(Y, cv=None, alphas=[1e-10, 1.0], n_neurons=[5, 24]).fit(X[:20], Y[:20])
+    few = chosen(Y, cv="gcv", alphas=[1e-10, 1.0], n_neurons=[5, 24]).fit(X[:20], Y[:20])
     refused = np.isnan(few.cv_results_["mean_test_score"])
     assert refused.tolist() == [False, True, False, False]
     assert few.cv_results_["rank_test_score"][1] == 4
     with pytest.raises(DataError, match=r"98 % of the 20 rows as degrees of freedom.*Use larger alphas"):
-        chosen(Y, cv=None, alphas=[1e-10], n_neurons=[24]).fit(X[:20], Y[:20])
+        chosen(Y, cv="gcv", alphas=[1e-10], n_neurons=[24]).fit(X[:20], Y[:20])
     with pytest.raises(DataError, match="weights sum to at least 2"):
-        chosen(Y, cv=None).fit(X, Y, np.full(N, 1e-3))
+        chosen(Y, cv="gcv").fit(X, Y, np.full(N, 1e-3))
 
 
 def test_default_alphas_follow_the_units_of_the_neurons():
@@ -457,13 +578,15 @@ class Counted:
 
 
 CASES = {
-    "regression, gcv": (Y, {"cv": None}, 1),
+    "regression, folds by content": (Y, {"cv": None}, 1),
+    "regression, gcv": (Y, {"cv": "gcv"}, 1),
     "regression, r2": (Y, {"cv": 3}, 1),
     "regression, shuffled": (Y, {"cv": KFold(3, shuffle=True, random_state=0)}, 1),
     "regression, absolute error": (Y, {"cv": 3, "scoring": "neg_mean_absolute_error"}, 2),
     "regression, one by one": (Y, {"cv": "loo"}, 2),
     "regression, ranked": (Y, {"cv": 3, "ranking": "omp"}, 1),
-    "classification, gcv": (LABELS, {"cv": None}, 1),
+    "classification, folds by content": (LABELS, {"cv": None}, 1),
+    "classification, gcv": (LABELS, {"cv": "gcv"}, 1),
     "classification, squared error": (LABELS, {"cv": 3}, 1),
     "classification, accuracy": (LABELS, {"cv": 3, "scoring": "accuracy"}, 2),
     "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 2),
@@ -503,7 +626,8 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
 
 
 FOLDS = {
-    "gcv": {"cv": None},
+    "by content": {"cv": None},
+    "gcv": {"cv": "gcv"},
     "consecutive": {"cv": 3},
     "scattered": {"cv": KFold(3, shuffle=True, random_state=1)},
     "some": {"cv": PredefinedSplit(np.r_[np.full(100, -1), np.arange(200) % 2])},
@@ -656,9 +780,9 @@ def test_few_numbers_for_many_rows():
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (1, "must be at least 2 folds, None for generalised cross-validation, or 'loo'; got 1"),
-        (True, "must be None, 'loo', an int, a splitter of scikit-learn, or an iterable .* got True"),
-        ("five", "must be None, 'loo', an int, a splitter .* got 'five'"),
+        (1, "must be at least 2 folds, None for folds by the content of the rows, 'gcv' or 'loo'; got 1"),
+        (True, "must be None, 'gcv', 'loo', an int, a splitter of scikit-learn, or an iterable .* got True"),
+        ("five", "must be None, 'gcv', 'loo', an int, a splitter .* got 'five'"),
         (KFold(N + 1), f"there must be a row for each of {N + 1} folds; got {N} samples"),
         (RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), "test parts must be disjoint; got row .* in two"),
         ([(range(10, N), [0, 1, 1])], "test parts must be disjoint; got row 1 in two"),
@@ -710,7 +834,8 @@ def test_folds_that_say_nothing():
         ),
         ({"scoring": "accuracy"}, "scoring must be the name of a score"),
         ({"scoring": mean_squared_error}, "scoring must be the name of a score"),
-        ({"scoring": "neg_mean_absolute_error", "cv": None}, "'neg_mean_absolute_error' needs folds.* Set cv=5"),
+        ({"scoring": "neg_mean_absolute_error", "cv": None}, "'neg_mean_absolute_error' needs the rows.* Set cv=5"),
+        ({"scoring": "neg_mean_absolute_error", "cv": "gcv"}, "'neg_mean_absolute_error' needs the rows.* Set cv=5"),
     ],
 )
 def test_parameters_that_cannot_be_used(params, message):
@@ -779,7 +904,7 @@ def test_saved_and_loaded(tmp_path, targets, sums):
 
 
 def test_saved_with_what_gcv_refused(tmp_path):
-    few = chosen(Y, cv=None, alphas=[1e-10, 1.0], n_neurons=[5, 24], store_cv_results=True).fit(X[:20], Y[:20])
+    few = chosen(Y, cv="gcv", alphas=[1e-10, 1.0], n_neurons=[5, 24], store_cv_results=True).fit(X[:20], Y[:20])
     few.save(tmp_path / "model.h5")
     np.testing.assert_array_equal(
         load(tmp_path / "model.h5").cv_results_["mean_test_score"], few.cv_results_["mean_test_score"]

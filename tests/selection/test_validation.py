@@ -82,6 +82,8 @@ def plain(targets, **params):
 def refitted(targets, y, y_val, score, weights=None, weights_val=None, **params):
     """The score on the validation rows of each candidate, fitted by itself."""
     found = []
+    # Scores from sums are of outputs that are not limited to the range of the targets.
+    params |= {"clip": False} if targets.dtype == np.float64 else {}
     for alpha, size in itertools.product(ALPHAS, SIZES):
         model = plain(targets, alpha=alpha, **params).set_params(neurons=list(sublayer(FULL, size)[0].groups))
         found.append(score(model.fit(X, y, weights), X_VAL, y_val, sample_weight=weights_val))
@@ -162,10 +164,10 @@ def test_a_grid_of_its_own_and_drawn_neurons():
     params = {"n_neurons": [5, 20], "random_state": 0}
     model = ELMRegressorCV([(2, "lin"), (18, "tanh")], **params).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     # The scale of the inputs, and so the layer, is that of X alone.
-    other = ELMRegressorCV([(2, "lin"), (18, "tanh")], **params).fit(X, Y)
+    other = ELMRegressorCV([(2, "lin"), (18, "tanh")], cv="gcv", **params).fit(X, Y)
     np.testing.assert_array_equal(model.cv_results_["param_alpha"], other.cv_results_["param_alpha"])
     best = plain(Y, alpha=model.alpha_, standardize=True, random_state=0)
-    best.set_params(neurons=[(2, "lin"), (model.n_neurons_ - 2, "tanh")]).fit(X, Y)
+    best.set_params(neurons=[(2, "lin"), (model.n_neurons_ - 2, "tanh")], clip=False).fit(X, Y)
     assert model.best_score_ == pytest.approx(best.score(X_VAL, Y_VAL), abs=1e-8)
 
 
@@ -441,8 +443,8 @@ def test_labels_with_validation_and_by_gcv():
     model = summed(WORDS, slice(0, N)).select(validation=sums_of(WORDS, slice(N, None)), **GRID)
     assert_same_choice(model, expected)
     assert (model.predict(X_VAL) == expected.predict(X_VAL)).all()
-    by_gcv = summed(WORDS, slice(0, N)).select(**GRID)
-    assert_same_choice(by_gcv, chosen(LABELS, scoring="r2").fit(X, LABELS))
+    by_gcv = summed(WORDS, slice(0, N)).select(cv="gcv", **GRID)
+    assert_same_choice(by_gcv, chosen(LABELS, cv="gcv", scoring="r2").fit(X, LABELS))
 
 
 @pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error"])
@@ -461,13 +463,36 @@ def test_files_as_folds_are_folds_of_rows(scoring, fit_intercept, weights):
 
 
 @pytest.mark.parametrize("grid", [GRID, {}, {"n_neurons": 10}, {"alphas": 0.5}], ids=["both", "none", "size", "alpha"])
-def test_without_either_it_is_gcv(grid):
+def test_without_either_it_is_the_folds_in_the_sums(grid):
     expected = chosen(Y, **{"alphas": None, "n_neurons": None} | grid).fit(X, Y)
-    assert_same_choice(plain(Y).fit(X, Y).select(**grid), expected)
+    model = plain(Y, alpha="auto").fit(X, Y).select(**grid)
+    assert_same_choice(model, expected)
+    assert sum(key.startswith("split") for key in model.cv_results_) == 5
+    assert len(model.normal_equations_.folds) == 5
+
+
+@pytest.mark.parametrize("grid", [GRID, {}, {"n_neurons": 10}, {"alphas": 0.5}], ids=["both", "none", "size", "alpha"])
+def test_sums_without_folds_are_scored_by_gcv(grid):
+    expected = chosen(Y, cv="gcv", **{"alphas": None, "n_neurons": None} | grid).fit(X, Y)
+    assert_same_choice(plain(Y, alpha="gcv").fit(X, Y).select(**grid), expected)
+    assert_same_choice(plain(Y, alpha="auto").fit(X, Y).select(cv="gcv", **grid), expected)
+
+
+def test_ranked_by_the_folds_in_the_sums():
+    expected = chosen(Y, ranking="omp").fit(X, Y)
+    assert_same_choice(plain(Y, alpha="auto").fit(X, Y).select(ranking="omp", **GRID), expected)
+
+
+def test_rows_are_added_to_a_model_that_was_chosen_by_folds():
+    model = plain(Y, alpha="auto").fit(X, Y).select(n_neurons=[10])
+    like = plain(Y, alpha="auto").set_params(neurons=list(sublayer(FULL, 10)[0].groups)).fit(ALL, OUTPUTS)
+    model.partial_fit(X_VAL, Y_VAL)
+    np.testing.assert_allclose(model.alpha_, like.alpha_, rtol=1e-9)
+    np.testing.assert_allclose(model.coef_, like.coef_, atol=1e-8)
 
 
 def test_without_a_grid_it_is_what_gcv_takes():
-    model, expected = plain(Y).fit(X, Y).select(), plain(Y, alpha="gcv").fit(X, Y)
+    model, expected = plain(Y).fit(X, Y).select(cv="gcv"), plain(Y, alpha="gcv", alpha_per_target=False).fit(X, Y)
     assert model.alpha_ == pytest.approx(expected.alpha_, rel=1e-12)
 
 
@@ -594,7 +619,7 @@ def test_a_fit_begins_anew(smaller):
 
 
 def test_what_gcv_refused_is_saved(tmp_path):
-    model = plain(Y).fit(X[:20], Y[:20]).select(n_neurons=[5, 24], alphas=[1e-10, 1.0])
+    model = plain(Y).fit(X[:20], Y[:20]).select(n_neurons=[5, 24], alphas=[1e-10, 1.0], cv="gcv")
     assert np.isnan(model.cv_results_["mean_test_score"]).tolist() == [False, True, False, False]
     model.save(tmp_path / "model.h5")
     again = load(tmp_path / "model.h5")
@@ -632,8 +657,8 @@ def test_sums_in_single_precision():
 @pytest.mark.parametrize(
     ("ask", "error", "message"),
     [
-        ({"cv": 3}, ParameterError, "cv must be None, or 'files' .*; got 3. Folds of rows need the rows"),
-        ({"cv": "file"}, ParameterError, "cv must be None, or 'files' .*; got 'file'"),
+        ({"cv": 3}, ParameterError, "cv must be None, 'gcv' .*, or 'files' .*; got 3. Other folds need the rows"),
+        ({"cv": "file"}, ParameterError, "cv must be None, 'gcv' .*, or 'files' .*; got 'file'"),
         ({"cv": "files"}, ParameterError, "cv='files' needs at least two sums.*; got 1. Name several files"),
         ({"cv": "files", "validation": "none.h5"}, ParameterError, "cv must be None where validation is given"),
         ({"scoring": "accuracy"}, ParameterError, "scoring must be one of 'r2', .*; got 'accuracy'. Others need"),
