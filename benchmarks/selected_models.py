@@ -103,12 +103,13 @@ def one_split(X, y, classes, split) -> tuple[dict, int]:
     layer, sizes = [(d, "lin"), (400, "tanh")], [d + n for n in (25, 50, 100, 200, 400)]
     scoring = "neg_brier_score" if classes else None
     errors = {"default": error(plain(random_state=split).fit(X, y))}
-    errors["gcv"] = error(choosing(layer, n_neurons=sizes, random_state=split).fit(X, y))
+    by_gcv = {"cv": "gcv", "scoring": "r2", "random_state": split}
+    errors["gcv"] = error(choosing(layer, n_neurons=sizes, **by_gcv).fit(X, y))
     folds = choosing(layer, n_neurons=sizes, cv=5, scoring=scoring, random_state=split).fit(X, y)
     errors["five folds"] = error(folds)
-    errors["full"] = error(choosing(layer, random_state=split).fit(X, y))
+    errors["full"] = error(choosing(layer, **by_gcv).fit(X, y))
     for name, ranking in RANKINGS.items():
-        pruned = choosing(layer, n_neurons=(d + 400) // 3, ranking=ranking, random_state=split).fit(X, y)
+        pruned = choosing(layer, n_neurons=(d + 400) // 3, ranking=ranking, **by_gcv).fit(X, y)
         errors[f"third, {name}"] = error(pruned)
     if len(X) <= MOST_SEARCHED:
         trace = folds.normal_equations_.moments().HH.trace() / folds.n_neurons_

@@ -28,6 +28,7 @@ _SHOWN = 5
     help="Sums file of other rows to score the models on, or a glob of such files; may be given several times.",
 )
 @click.option("--folds", is_flag=True, help="Take each file of SUMS as a fold, scored by models of all the others.")
+@click.option("--gcv", is_flag=True, help="Score by generalised cross-validation, even where SUMS hold folds.")
 @click.option(
     "--neurons",
     metavar="N,N,...",
@@ -50,7 +51,7 @@ _SHOWN = 5
 @click.option("--table", metavar="FILE.csv", type=Written("table"), help="CSV file to write all scores to.")
 @force_option
 @quiet_option
-def select(model, sums, out, validation, folds, neurons, ranking, alphas, scoring, table, force, quiet):
+def select(model, sums, out, validation, folds, gcv, neurons, ranking, alphas, scoring, table, force, quiet):
     """Choose penalty and number of neurons from sums, and solve.
 
     MODEL  model file that the rows were added with
@@ -59,9 +60,10 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
     No data is read: all models of the grid, and their scores, follow from
     the sums. Scores are those on the rows of --validation, which the models
     do not learn from; or with --folds, the means over the files of SUMS; or
-    else those that generalised cross-validation estimates. The condition
-    number is LAPACK's estimate in the 1-norm; where that is not safe, it is
-    the one in the 2-norm.
+    else those on the folds of rows that SUMS hold, or where they hold none
+    (MODEL's alpha is a number) and with --gcv, those that generalised
+    cross-validation estimates. The condition number is LAPACK's estimate in
+    the 1-norm; where that is not safe, it is the one in the 2-norm.
 
     A model of fewer neurons does not accept sums made with MODEL, so it needs
     a file of its own, --out. Keep MODEL for the rows that are still to come.
@@ -73,8 +75,8 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
 
     Next: daskelm predict, or daskelm score on rows that are in no sums.
     """
-    if folds and validation:
-        raise click.UsageError("--folds and --validation both say which rows score the models; give one of them.")
+    if folds + bool(validation) + gcv > 1:
+        raise click.UsageError("--folds, --validation and --gcv all say how models are scored; give one of them.")
     if (neurons is not None or ranking is not None) and out is None:
         given = "--ranking" if neurons is None else "--neurons"
         raise click.UsageError(
@@ -99,7 +101,7 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         n_neurons=neurons,
         ranking=ranking,
         alphas=alphas,
-        cv="files" if folds else None,
+        cv="files" if folds else "gcv" if gcv else None,
         scoring=scoring,
     )
     estimator.set_params(verbose=verbose)
@@ -108,7 +110,8 @@ def select(model, sums, out, validation, folds, neurons, ranking, alphas, scorin
         _write(table, results, force)
     estimator.save(out or model, overwrite=force)
     held, n = estimator.normal_equations_, len(results["params"])
-    how = "on --validation" if validation else "mean over folds" if folds else "by GCV"
+    by_folds = "split0_test_score" in results
+    how = "on --validation" if validation else "mean over folds" if by_folds else "by GCV"
     click.echo(f"{out or model}: solved with the best of {n} candidates")
     facts = {
         "rows": held.n_samples,

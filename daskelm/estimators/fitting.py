@@ -360,9 +360,9 @@ class FittingMethods(FitCallbacks):
             ``"files"``, each training part has its own.
         alphas : array-like of shape (n_alphas,), optional
             Penalties to try, in the units of HH; if not given, a grid as in `ELMRegressorCV`.
-        cv : {None, "files"}, default=None
-            Without validation: None is generalised cross-validation, ``"files"`` takes each of several sums as a
-            fold, scored by models of all the others.
+        cv : {None, "gcv", "files"}, default=None
+            Without validation: None is the folds of rows in the sums, as ``alpha="auto"`` makes them, and where there
+            are none ``"gcv"``, generalised cross-validation. ``"files"`` takes each of several sums as a fold.
         scoring : {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}, optional
             The score to maximise: r2 if not given. For a classifier it is the score of its outputs as
             estimates of zeros and ones.

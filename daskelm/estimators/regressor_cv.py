@@ -16,7 +16,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
     The sums of each fold are all that cross-validation needs: those of a training part are the sums of all rows
     without a fold, and squared errors on a fold follow from its own. So a grid of any size costs one pass over the
     data, and gives what refitting would: with given `Neurons` and ``standardize=False``, the scores are those of
-    scikit-learn's `GridSearchCV` over `ELMRegressor`.
+    scikit-learn's `GridSearchCV` over `ELMRegressor` with ``clip=False``.
 
     Parameters
     ----------
@@ -33,18 +33,23 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         all rows; else all rows rank once, so that scores of few neurons are somewhat optimistic.
     alphas : array-like of shape (n_alphas,), or None, default=None
         Penalties to try, in the units of HH, which is a sum over rows. None is a grid from 1e-12 to 1e6 times
-        trace(HH) / L of all rows and neurons, four to a decade, as far as that is above rounding.
-    cv : None, "loo", int, splitter, or iterable of (train, test), default=None
-        None is generalised cross-validation, from the sums alone. ``"loo"`` leaves out one row at a time, exactly, by a
+        trace(HH) / L of all rows and neurons, four to a decade, as far as that is above rounding, and with ``cv=None``
+        as far as Cholesky is safe.
+    cv : None, "gcv", "loo", int, splitter, or iterable of (train, test), default=None
+        None is two to five folds that rows belong to by a hash of their content, as with ``alpha="auto"``: in any order
+        of the rows, the same row and its copies are in the same fold. R2 of a fold is relative to the variance of all
+        rows, and of equal scores the largest penalty is taken. Layers of more than 10,000 neurons have no folds, and
+        are scored by ``"gcv"``: generalised cross-validation, from sums alone, which is cheaper, and fails where few
+        rows lie far from all others. ``"loo"`` leaves out one row at a time, exactly, by a
         second pass for the whole grid; the layer, its scale and the ranking are those of all rows. An int is so many
         folds of consecutive rows. A splitter of scikit-learn, or splits: each row is in one test part at most, and in
         all training parts but that. `LeaveOneOut` is ``"loo"``. Other splitters are not kept in files: in a loaded
         model it is None. It must be None where `fit` is given validation rows, X_val.
     scoring : str or None, default=None
         ``"r2"`` (None), ``"neg_mean_squared_error"`` and ``"neg_root_mean_squared_error"`` come from the sums alone,
-        but for "loo"; ``"neg_mean_absolute_error"`` and ``"neg_mean_absolute_percentage_error"`` need folds, with one
-        further pass for the whole grid, "loo", or validation rows. Scores of "loo" are of all rows together. Sample
-        weights are weights in the scores too.
+        but for "loo"; ``"neg_mean_absolute_error"`` and ``"neg_mean_absolute_percentage_error"`` take one further pass
+        for the whole grid, and a `cv` that is neither None nor "gcv", or validation rows. Scores of "loo" are of all
+        rows together. Sample weights are weights in the scores too.
     store_cv_results : bool, default=True
         Whether `cv_results_` is kept.
     standardize : bool, default=True
@@ -73,7 +78,8 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         cross-validation estimates.
     cv_results_ : dict
         All scores, one entry per pair of alpha and n_neurons, as scikit-learn's; ``pandas.DataFrame(cv_results_)`` is a
-        table. Scores are NaN where generalised cross-validation refuses, or leaving out a row says nothing.
+        table. Scores are NaN where generalised cross-validation refuses, or "loo" because a model determines
+        more than half of the rows by more than 99.9 %; fewer such rows are scored by the mean of the others.
     ranking_ : ndarray of shape (n_neurons of the full layer,), int
         With a ranking: the columns of the full layer, best first, by all rows.
     coef_ : ndarray of shape (n_targets, n_neurons)
@@ -96,9 +102,9 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
 
     References
     ----------
-    Golub, Heath, Wahba (1979) for generalised cross-validation; Engstrom, Jensen (2025) for folds by subtraction; Allen
-    (1974) for leaving out one row; Pati, Rezaiifar, Krishnaprasad (1993), Efron, Hastie, Johnstone, Tibshirani (2004)
-    and Similä, Tikka (2005) for the rankings; Miche et al. (2010) for pruning by them.
+    Stone (1974) for folds; Engstrom, Jensen (2025) for folds by subtraction; Golub, Heath, Wahba (1979) for generalised
+    cross-validation; Allen (1974) for leaving out one row; Pati, Rezaiifar, Krishnaprasad (1993), Efron, Hastie,
+    Johnstone, Tibshirani (2004) and Similä, Tikka (2005) for the rankings; Miche et al. (2010) for pruning by them.
 
     Examples
     --------

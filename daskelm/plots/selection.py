@@ -70,11 +70,18 @@ class GridScores:
 
         scoring = scoring or getattr(model, "scoring", None)
         if scoring is None:
-            folds = n_folds or getattr(model, "cv", None) is not None
-            scoring = "accuracy" if hasattr(model, "classes_") and folds else "r2"
+            # Only the CV estimators have a parameter scoring; `select` of the others takes r2 if none is given.
+            of_classes = hasattr(model, "classes_") and hasattr(model, "scoring")
+            scoring = "neg_mean_squared_error" if of_classes else "r2"
         negated = scoring.startswith("neg_")
         name = "R²" if scoring == "r2" else scoring.removeprefix("neg_").replace("_", " ")
-        best, scores = int(np.argmin(results["rank_test_score"])), table("mean_test_score")
+        # Of equal scores the model may have taken another one than the first.
+        tied = np.flatnonzero(results["rank_test_score"] == 1).tolist()
+        own = getattr(model, "alpha_", None), getattr(model, "n_neurons_", None)
+        # A penalty per target is not of this grid.
+        tied = [i for i in tied if isinstance(own[0], float) and (alphas[rows[i]], sizes[columns[i]]) == own] or tied
+        best = tied[0]
+        scores = table("mean_test_score")
         return cls(
             alphas,
             sizes,

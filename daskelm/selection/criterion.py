@@ -24,7 +24,16 @@ from .ranking import ranked
 from .scores import FROM_SUMS, RowScore, row_score
 from .validation_set import Validation
 
-__all__ = ["Criterion", "Grid", "Problem", "Scored", "default_score", "score_from_squares", "score_of"]
+__all__ = [
+    "Criterion",
+    "Grid",
+    "Problem",
+    "Scored",
+    "default_score",
+    "score_from_squares",
+    "score_known_from_sums",
+    "score_of",
+]
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,7 @@ class Scored:
     grid : Grid, candidates, with penalties
     scores : ndarray of shape (n_splits, n_alphas, n_sizes), scores, larger is better; NaN where a candidate was refused
     folds : bool, whether the splits are folds, or one split only
+    prefer_large_alphas : bool, whether of equal scores the largest penalty is taken, and not the first in the grid
     """
 
     total: NormalEquations
@@ -140,6 +150,7 @@ class Scored:
     grid: Grid
     scores: np.ndarray
     folds: bool
+    prefer_large_alphas: bool = False
 
 
 class Criterion(Protocol):
@@ -150,8 +161,11 @@ class Criterion(Protocol):
 
 
 def default_score(targets: Targets) -> str:
-    """Default of `scoring` where rows are scored: r2, or accuracy for classes."""
-    return "r2" if targets.meaning == "numbers" else "accuracy"
+    """Default of `scoring`: r2, or for classes the squared error of the outputs, which is known from the sums.
+
+    Penalties that are chosen by it have better probabilities than those chosen by accuracy, which counts labels alone.
+    """
+    return "r2" if targets.meaning == "numbers" else "neg_mean_squared_error"
 
 
 def score_of(scoring, problem: Problem) -> str | RowScore:
@@ -159,6 +173,17 @@ def score_of(scoring, problem: Problem) -> str | RowScore:
     if isinstance(scoring, str) and scoring in FROM_SUMS:
         return scoring
     return row_score(scoring, problem.targets, problem.dtype)
+
+
+def score_known_from_sums(scoring, problem: Problem) -> str:
+    """A name from FROM_SUMS, for criteria that have no second pass."""
+    score = score_of(scoring or default_score(problem.targets), problem)
+    if not isinstance(score, str):
+        raise ParameterError(
+            f"scoring: {scoring!r} needs the rows once more; with cv=None or 'gcv', which know their sums alone, it "
+            f"must be None or one of {', '.join(map(repr, FROM_SUMS))}. Set cv=5 or cv='loo'."
+        )
+    return score
 
 
 def score_from_squares(squares: np.ndarray, test: NormalEquations, name: str) -> np.ndarray:

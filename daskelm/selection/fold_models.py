@@ -23,7 +23,7 @@ from ..sums.normal_equations import NormalEquations
 from .criterion import Grid, score_from_squares
 from .ranking import ranked
 
-__all__ = ["SMALLER_GRID", "FoldModels", "check_grid", "solve_grid", "squared_scores"]
+__all__ = ["SMALLER_GRID", "FoldModels", "check_grid", "grid_squares", "solve_grid", "squared_scores"]
 
 # Bytes of the output weights that are multiplied at once by HH of the test part.
 _PRODUCT_BYTES = 64 * 2**20
@@ -167,11 +167,16 @@ def squared_scores(
     -------
     ndarray of shape (n_folds, n_alphas, n_sizes)
     """
-    n_folds = 1 + max(part.fold for part in models)
-    squares = np.empty((n_folds, *grid.shape, tests[0].n_targets))
+    squares = grid_squares(models, tests[0].n_targets, grid)
+    return np.stack([score_from_squares(squares[fold], tests[fold], name) for fold in range(len(squares))])
+
+
+def grid_squares(models: Sequence[FoldModels], n_targets: int, grid: Grid) -> np.ndarray:
+    """Sums of squared errors (n_folds, n_alphas, n_sizes, n_targets) on the test parts, of all parts of the grid."""
+    squares = np.empty((1 + max(part.fold for part in models), *grid.shape, n_targets))
     for part in models:
         squares[part.fold][part.grid_index] = part.squares
-    return np.stack([score_from_squares(squares[fold], tests[fold], name) for fold in range(n_folds)])
+    return squares
 
 
 def check_grid(n_neurons: int, n_targets: int, grid: Grid, n_folds: int, *, keep: bool = False, client=None) -> None:

@@ -98,7 +98,7 @@ def fold_need(sizes: PassSizes, n_parts: int, in_runs: bool) -> Need:
     def remedy(available):
         fits = max((n for n in range(1, n_parts) if fold_need(sizes, n, in_runs).total <= available), default=0)
         return (f"at most {fits} folds, " if fits > 1 else "") + (
-            "cv=None (generalised cross-validation), folds of consecutive rows (KFold without shuffle), fewer "
+            "cv='gcv' (generalised cross-validation), folds of consecutive rows (KFold without shuffle), fewer "
             "neurons, or workers with more memory."
         )
 

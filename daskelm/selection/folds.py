@@ -98,7 +98,7 @@ def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         if cv < 2:
             raise ParameterError(
-                f"cv must be at least 2 folds, None for generalised cross-validation, or 'loo'; got {cv}."
+                f"cv must be at least 2 folds, None for folds by the content of the rows, 'gcv' or 'loo'; got {cv}."
             )
         cv = StratifiedKFold(int(cv)) if stratified else KFold(int(cv))
     if type(cv) is KFold and not cv.shuffle:
@@ -114,8 +114,8 @@ def make_folds(cv, n_samples: int, X, y, *, stratified: bool) -> Folds:
     if isinstance(cv, Iterable) and not isinstance(cv, str | bytes):
         return _from_splits(cv, n_samples)
     raise ParameterError(
-        "cv must be None, 'loo', an int, a splitter of scikit-learn, or an iterable of (train, test) row numbers; got "
-        f"{cv!r}."
+        "cv must be None, 'gcv', 'loo', an int, a splitter of scikit-learn, or an iterable of (train, test) row "
+        f"numbers; got {cv!r}."
     )
 
 

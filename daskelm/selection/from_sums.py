@@ -17,6 +17,7 @@ from ..ridge.path import nested
 from ..sums.file import each_sums, files_of
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
+from .content_folds import content_scores, folds_with_rows, with_safe_alphas
 from .criterion import Grid, Scored
 from .fold_models import check_grid, solve_grid, squared_scores
 from .fold_sums import FoldSums
@@ -60,9 +61,10 @@ def select_from_sums(
         Sums over other rows, to score the grid on.
     alphas, n_neurons, ranking
         As for `ELMRegressorCV`.
-    cv : None or "files"
-        Without validation: None is generalised cross-validation, "files" makes each of the sums a fold. Prefer
-        "files" where files differ more from each other than their rows do, as sites or years.
+    cv : None, "gcv" or "files"
+        Without validation: None is the folds that the sums hold, by the content of the rows, or where they hold none,
+        "gcv", generalised cross-validation. "files" makes each of the sums a fold. Prefer "files" where files differ
+        more from each other than their rows do, as sites or years.
     scoring : str, optional
         One of FROM_SUMS; r2 if not given.
     fit_intercept : bool
@@ -102,6 +104,9 @@ def select_from_sums(
     ranking = check_ranking(ranking, total.n_targets)
     order = ranked(total, nested_first, ranking, fit_intercept=fit_intercept)
     moments = total.moments(centred=fit_intercept)
+    by_content = cv is None and test is None and len(folds_with_rows(total)) > 1
+    if by_content:
+        grid = with_safe_alphas(grid, total, fit_intercept=fit_intercept)
     grid = grid.with_alphas(moments.HH)
     how: dict = {"fit_intercept": fit_intercept, "verbose": verbose}
     if folds is not None:
@@ -113,17 +118,21 @@ def select_from_sums(
         check_grid(layer.n_neurons, total.n_targets, grid, 1)
         models = solve_grid(total, {0: test}, order, grid, test_inside=False, **how)
         scores = squared_scores(models, {0: test}, grid, name)
+    elif by_content:
+        check_grid(layer.n_neurons, total.n_targets, grid, len(total.folds))
+        scores = content_scores(total, nested_first, grid, name, ranking=ranking, **how)
     else:
         scores = gcv_scores(nested(moments, order), grid.alphas, grid.sizes, name, verbose)
     scores = _above_rounding(scores, grid, total, order)
-    return choose(Scored(total, order, grid, scores, folds=folds is not None), layer, fit_intercept=fit_intercept)
+    scored = Scored(total, order, grid, scores, folds=len(scores) > 1, prefer_large_alphas=by_content)
+    return choose(scored, layer, fit_intercept=fit_intercept)
 
 
 def _check_question(cv, scoring, validation):
-    if cv is not None and not (isinstance(cv, str) and cv == "files"):
+    if cv is not None and not (isinstance(cv, str) and cv in ("gcv", "files")):
         raise ParameterError(
-            f"cv must be None, or 'files' to take each of several sums as a fold; got {cv!r}. Folds of rows need the "
-            "rows: ELMRegressorCV(cv=...) or ELMClassifierCV(cv=...)."
+            "cv must be None, 'gcv' for generalised cross-validation, or 'files' to take each of several sums as a "
+            f"fold; got {cv!r}. Other folds need the rows: ELMRegressorCV(cv=...) or ELMClassifierCV(cv=...)."
         )
     if cv is not None and validation is not None:
         raise ParameterError("cv must be None where validation is given, whose rows score the grid. Give one of them.")
@@ -148,7 +157,7 @@ def _folds(parts, name):
     if len(parts) < 2:
         raise ParameterError(
             f"cv='files' needs at least two sums, each of which is a fold; got {len(parts)}. Name several files or a "
-            "glob, or leave cv out for generalised cross-validation."
+            "glob, or leave cv out for folds by the content of the rows."
         )
     least = 2 if name == "r2" else 1
     for path, part in parts:

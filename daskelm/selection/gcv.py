@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..exceptions import DataError, ParameterError
+from ..exceptions import DataError
 from ..passes.accumulate import accumulate
 from ..progress import RowProgress
 from ..ridge.moments import Moments
 from ..ridge.path import GcvErrors, RidgePath, by_eigen, nested
-from .criterion import Problem, Scored, score_of
-from .scores import FROM_SUMS
+from ..sums.normal_equations import NormalEquations
+from .criterion import Problem, Scored, score_known_from_sums
 
-__all__ = ["by_gcv", "gcv_scores"]
+__all__ = ["by_gcv", "gcv_scores", "scored_by_gcv"]
 
 
-def by_gcv(problem: Problem, scoring: str | None, cv: None) -> Scored:
-    """Score the grid by generalised cross-validation; `scoring` is None (r2) or one of FROM_SUMS."""
-    score = score_of(scoring or "r2", problem)
-    if not isinstance(score, str):
-        raise ParameterError(
-            f"scoring: {scoring!r} needs folds; with cv=None, generalised cross-validation, it must be None or one of "
-            f"{', '.join(map(repr, FROM_SUMS))}. Set cv=5 or cv='loo'."
-        )
-    total = accumulate(*problem.job, verbose=problem.verbose)
+def by_gcv(problem: Problem, scoring: str | None, cv: str) -> Scored:
+    """Score the grid by generalised cross-validation; `scoring` is one of FROM_SUMS, or None."""
+    name = score_known_from_sums(scoring, problem)
+    return scored_by_gcv(problem, accumulate(*problem.job, verbose=problem.verbose), name)
+
+
+def scored_by_gcv(problem: Problem, total: NormalEquations, name: str) -> Scored:
+    """The grid, scored from the sums over all rows; `name` is one of FROM_SUMS."""
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
     grid = problem.grid.with_alphas(moments.HH)
-    return Scored(total, order, grid, gcv_scores(moments, grid.alphas, grid.sizes, score, problem.verbose), folds=False)
+    return Scored(total, order, grid, gcv_scores(moments, grid.alphas, grid.sizes, name, problem.verbose), folds=False)
 
 
 def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool = 0) -> np.ndarray:
@@ -54,7 +53,7 @@ def gcv_scores(moments: Moments, alphas, sizes, name: str, verbose: int | bool =
     errors = GcvErrors.of(path, alphas, progress.advance)
     if not errors.allowed.any():
         raise DataError(
-            "cv=None: generalised cross-validation says nothing of models with more than 98 % of the "
+            "cv='gcv': generalised cross-validation says nothing of models with more than 98 % of the "
             f"{moments.n_rows:g} rows as degrees of freedom, and all of this grid have: alphas up to {max(alphas):g}, "
             f"{min(sizes)} neurons or more. Use larger alphas, fewer n_neurons, or folds (cv)."
         )

@@ -21,7 +21,7 @@ __all__ = ["by_validation", "check_validation_sums"]
 
 
 def by_validation(problem: Problem, scoring: str | None, cv) -> Scored:
-    """Score the grid, fitted to all of X, on the rows of X_val; `scoring` None is r2, or accuracy for classes."""
+    """Score the grid, fitted to all of X, on the rows of X_val; `scoring` None is r2, or squared errors for classes."""
     validation: Any = problem.validation
     layer, targets = problem.layer, problem.targets
     if cv is not None:

@@ -15,7 +15,7 @@ __all__ = ["by_folds"]
 
 
 def by_folds(problem: Problem, scoring: str | None, cv) -> Scored:
-    """Score the grid on each fold of `cv`; `scoring` None is r2, or accuracy for classes."""
+    """Score the grid on each fold of `cv`; `scoring` None is r2, or squared errors for classes."""
     layer, targets, X = problem.layer, problem.targets, problem.X
     score = score_of(scoring or default_score(targets), problem)
     source = source_of(X)

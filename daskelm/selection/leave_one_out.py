@@ -22,6 +22,9 @@ from .scores import RowScore
 
 __all__ = ["LeftOut", "by_loo"]
 
+# Candidates that determine more than this fraction of the rows so are refused. The mean would be most of their score,
+# which on noise is the best score there is.
+_MOST_ALONE = 0.5
 # The remedy in the error where the factors of all candidates do not fit.
 _FEWER_FACTORS = "fewer alphas, fewer neurons, or cv=None or 5."
 # Bytes of outputs, or of rows of H, that are in memory at once.
@@ -29,10 +32,12 @@ _OUTPUT_BYTES = 8 * 2**20
 
 
 def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
-    """Score the grid by leaving out one row at a time; `scoring` None is r2, or accuracy for classes.
+    """Score the grid by leaving out one row at a time; `scoring` None is r2, or squared errors for classes.
 
     Squared errors are pooled over rows before they become a score. A row is left out with its whole weight; the layer,
-    the scale, class weights and the order of neurons stay those of all rows.
+    the scale, class weights and the order of neurons stay those of all rows. A candidate that follows a row by more
+    than 99.9 % knows nothing without it, and is scored on it by the mean of the other rows; one that follows more than
+    half of the rows is refused.
 
     Allen (1974).
     """
@@ -46,8 +51,8 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     client = source_of(X).client()
     _check_memory(need, squares, layer.n_neurons, n_alphas, n_sizes, client)
     total = accumulate(*problem.job, verbose=problem.verbose)
-    if total.n_samples < 2 or not total.sum_weights > 0:
-        got = "one sample" if total.n_samples == 1 else f"{total.n_samples} samples of weight {total.sum_weights:g}"
+    if total.n_counted < 2:
+        got = "one sample" if total.n_counted else f"{total.n_samples} samples of weight 0"
         raise DataError(f"cv='loo' needs at least two rows of positive weight; got {got}. Give more rows.")
     order = problem.order(total)
     moments = nested(total.moments(centred=problem.fit_intercept), order)
@@ -58,16 +63,16 @@ def by_loo(problem: Problem, scoring: str | None, cv: str) -> Scored:
     work, whole = LeftOut(factors, moments, order, row_score), [(0, X.shape[0])]
     sums = run_pass(work, problem.job, (), whole, problem.verbose)
     # The last column counts, for each candidate, the rows with less than `LEAST_LEFT` left.
-    counts, refused = sums[:, :-1], sums[:, -1].astype(int)
+    counts, refused = sums[:, :-1], sums[:, -1].reshape(grid.shape) > _MOST_ALONE * total.n_counted
     if refused.all():
         raise DataError(
             f"cv='loo': leaving out a row says nothing where a model follows it by more than {1 - LEAST_LEFT:.1%}, "
-            f"and all of this grid follow one of {total.n_samples} rows at least: alphas up to {max(grid.alphas):g}, "
-            f"{min(grid.sizes)} neurons or more. Use larger alphas, fewer n_neurons, or cv=5."
+            f"and all of this grid follow more than half of {total.n_counted} rows: alphas up to "
+            f"{max(grid.alphas):g}, {min(grid.sizes)} neurons or more. Use larger alphas, fewer n_neurons, or cv=5."
         )
     counts = counts.reshape(*grid.shape, -1)
     scores = score_from_squares(counts, total, score) if isinstance(score, str) else score.value(counts)
-    return Scored(total, order, grid, np.where(refused.reshape(grid.shape) > 0, np.nan, scores)[None], folds=False)
+    return Scored(total, order, grid, np.where(refused, np.nan, scores)[None], folds=False)
 
 
 def _check_memory(factors, squares, n_neurons, n_alphas, n_sizes, client):
@@ -83,7 +88,8 @@ class LeftOut(Pass):
     """The pass that sums over rows the errors or counts of the models fitted without that row, for a whole grid.
 
     The leverage of a row is w (1 / W + h' (HH + alpha I)^-1 h), h about the weighted mean, W the sum of weights; its
-    residual without it is the ordinary one divided by 1 - leverage.
+    residual without it is the ordinary one divided by 1 - leverage. Where that is within rounding of zero, it is the
+    residual of the mean of the other rows, which is that of an infinite penalty.
 
     Parameters
     ----------
@@ -154,12 +160,14 @@ class _LeftOutCollector:
         H = self.layer(X).astype(np.float64, copy=False)[:, work.order]
         H -= work.mean_H
         T = encoded - work.mean_T
+        of_mean = T / np.maximum(1 - weights * work.of_intercept, LEAST_LEFT)[:, None]
         for factor in work.factors:
             leverages, outputs = factor(H)
             left = 1 - weights[:, None] * (leverages + work.of_intercept)
-            refused = np.count_nonzero(left < LEAST_LEFT, axis=0)
+            alone = left < LEAST_LEFT
             residuals = np.subtract(T[:, None], outputs, out=outputs)
-            residuals /= np.maximum(left, LEAST_LEFT)[:, :, None]
+            residuals /= np.where(alone, 1.0, left)[:, :, None]
+            np.copyto(residuals, of_mean[:, None], where=alone[:, :, None])
             if work.score is None:
                 counts = np.einsum("i,imj->mj", weights, np.square(residuals, out=residuals))
             else:
@@ -167,7 +175,7 @@ class _LeftOutCollector:
             if self.sums is None:
                 self.sums = np.zeros((work.n_candidates, counts.shape[1] + 1))
             self.sums[factor.candidates, :-1] += counts
-            self.sums[factor.candidates, -1] += refused
+            self.sums[factor.candidates, -1] += np.count_nonzero(alone, axis=0)
 
     def result(self):
         return 0.0 if self.sums is None else self.sums

@@ -13,6 +13,7 @@ from ..ridge.solve import Solution
 from ..sums.normal_equations import NormalEquations
 from ..sums.solved import solve_sums
 from ..sums.some_neurons import take_neurons
+from .content_folds import by_content
 from .criterion import Criterion, Problem, Scored
 from .gcv import by_gcv
 from .holdout import by_validation
@@ -22,7 +23,7 @@ from .leave_one_out import by_loo
 __all__ = ["CRITERIA", "Selected", "choose", "named", "results_of", "select"]
 
 # Criteria by the parameter `cv`; any value that is not a key here means folds.
-CRITERIA: dict[str | None, Criterion] = {None: by_gcv, "loo": by_loo}
+CRITERIA: dict[str | None, Criterion] = {None: by_content, "gcv": by_gcv, "loo": by_loo}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +43,11 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
     ----------
     problem : Problem
         Training rows and grid.
-    cv : None, "loo", int, splitter, or iterable of splits
-        None is generalised cross-validation: one pass, the cheapest. Folds suit rows that depend on each other, such
-        as groups or time series; "loo" suits few rows.
+    cv : None, "gcv", "loo", int, splitter, or iterable of splits
+        None is folds that rows belong to by their content; "gcv", generalised cross-validation, is the cheapest. Other
+        folds suit rows that depend on each other, such as groups or time series; "loo" suits few rows.
     scoring : str or None
-        None is r2, or accuracy for classes, except with `cv` None and no validation rows.
+        None is r2, or the squared error of the outputs for classes.
     """
     cv = named(cv)
     if isinstance(cv, str) and cv not in CRITERIA:
@@ -64,12 +65,17 @@ def select(problem: Problem, *, cv, scoring: str | None) -> Selected:
 
 def choose(scored: Scored, layer: Layer, *, fit_intercept: bool) -> Selected:
     """Take the best candidate of a scored grid, and solve it."""
-    best = int(_ranks(scored.scores.mean(axis=0).ravel()).argmin())
-    a, s = np.unravel_index(best, scored.scores.shape[1:])
+    a, s = _best(scored)
     smaller, columns = sublayer(layer, scored.grid.sizes[s], scored.order)
     sums = take_neurons(scored.total, columns, smaller.fingerprint)
     solution = solve_sums(sums, float(scored.grid.alphas[a]), fit_intercept=fit_intercept)
     return Selected(smaller, sums, solution, scored)
+
+
+def _best(scored):
+    """Indices of the penalty and of the size that are taken: the first of the best, or that of the largest penalty."""
+    best = np.argwhere((_ranks(scored.scores.mean(axis=0).ravel()) == 1).reshape(scored.scores.shape[1:]))
+    return best[np.argmax(scored.grid.alphas[best[:, 0]])] if scored.prefer_large_alphas else best[0]
 
 
 def named(cv):

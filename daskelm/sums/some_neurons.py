@@ -35,4 +35,5 @@ def take_neurons(sums: NormalEquations, columns: np.ndarray, fingerprint: str) -
         reference_H=sums.reference_H[columns],
         largest=sums.largest[np.r_[columns, sums.n_neurons : len(sums.largest)]] if len(sums.largest) else sums.largest,
         fingerprint=fingerprint,
+        folds=tuple(take_neurons(fold, columns, fingerprint) for fold in sums.folds),
     )

@@ -81,7 +81,8 @@ def test_a_listener_does_not_outlive_an_error():
 
 
 @pytest.mark.parametrize(
-    "cv", [{"cv": None}, {"cv": "loo"}, {"cv": 3}, {"cv": KFold(3), "scoring": "neg_mean_absolute_error"}]
+    "cv",
+    [{"cv": None}, {"cv": "gcv"}, {"cv": "loo"}, {"cv": 3}, {"cv": KFold(3), "scoring": "neg_mean_absolute_error"}],
 )
 def test_solving_a_grid_counts_models(where, files, cv):
     heard = Heard()
@@ -90,7 +91,8 @@ def test_solving_a_grid_counts_models(where, files, cv):
     # Of a fit only callbacks are told, which versions of scikit-learn before 1.9 do not have.
     model._reporting = lambda *rows: listening(heard)
     model.fit(*files[:2])
-    n_models = (3 if cv["cv"] not in (None, "loo") else 1) * len(sizes) * len(alphas)
+    n_folds = 5 if cv["cv"] is None else 1 if isinstance(cv["cv"], str) else 3
+    n_models = n_folds * len(sizes) * len(alphas)
     labels = [("gram", N, "rows"), ("select", n_models, "models")]
     labels += [("score", N, "rows")] if "scoring" in cv or cv["cv"] == "loo" else []
     assert [work[:3] for work in heard.work] == labels

@@ -292,7 +292,8 @@ def learners(folder):
         "partial_fit": ELMRegressor(20).partial_fit,
         "accumulate": lambda x, y, **w: started().accumulate(x, y, **w),
         "into": lambda x, y, **w: started().accumulate(x, y, into=folder / "sums.h5", **w),
-        "gcv": ELMRegressorCV(20).fit,
+        "folds by content": ELMRegressorCV(20).fit,
+        "gcv": ELMRegressorCV(20, cv="gcv").fit,
         "folds": ELMRegressorCV(20, cv=3).fit,
         "loo": ELMRegressorCV(20, cv="loo").fit,
         "validation": lambda x, y, **w: ELMRegressorCV(20).fit(

@@ -121,8 +121,9 @@ def test_errors_are_positive_and_the_least_is_best(tmp_path):
 def test_names_of_scores():
     classes = (Y > 0).astype(int)
     for params, name in (
-        ({"cv": 3}, "accuracy"),
-        ({"cv": None}, "R²"),
+        ({"cv": 3}, "mean squared error"),
+        ({"cv": None}, "mean squared error"),
+        ({"cv": None, "scoring": "r2"}, "R²"),
         ({"cv": 3, "scoring": "neg_log_loss"}, "log loss"),
         ({"cv": 3, "scoring": "balanced_accuracy"}, "balanced accuracy"),
     ):
@@ -131,7 +132,7 @@ def test_names_of_scores():
 
 
 def test_refused_candidates_and_no_penalty_at_all():
-    model = ELMRegressorCV(30, n_neurons=[5, 30], alphas=[0.0, 1e-3, 1.0], random_state=0).fit(X[:30], Y[:30])
+    model = ELMRegressorCV(30, n_neurons=[5, 30], alphas=[0.0, 1e-3, 1.0], cv="gcv", random_state=0).fit(X[:30], Y[:30])
     assert np.isnan(model.cv_results_["mean_test_score"]).any()
     scores = GridScores.of(model)
     assert scores.deviations is None

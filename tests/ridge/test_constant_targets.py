@@ -64,7 +64,7 @@ def test_two_rows(constant, weighted):
     np.testing.assert_allclose(both.coef_[0], alone.coef_[0], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cv", [None, 3, "loo"])
+@pytest.mark.parametrize("cv", ["gcv", 3, "loo"])
 @pytest.mark.parametrize("constant", CONSTANTS)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error"])
@@ -84,7 +84,7 @@ def test_selection(cv, constant, weighted, scoring):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_ranking(ranking, constant, weighted):
     def make():
-        return ELMRegressorCV(30, n_neurons=[5, 12], alphas=[0.1, 10.0], ranking=ranking, cv=None, random_state=0)
+        return ELMRegressorCV(30, n_neurons=[5, 12], alphas=[0.1, 10.0], ranking=ranking, cv="gcv", random_state=0)
 
     alone, both = assert_unchanged(make, 400, constant, weighted)
     assert alone.hidden_layer_.fingerprint == both.hidden_layer_.fingerprint
