@@ -10,14 +10,12 @@ from sklearn.utils import metadata_routing
 
 from ..data.source import source_of
 from ..exceptions import NotSolvedError, ParameterError
-from ..layer.layer import Layer
 from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
 from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
 from ..passes.tasks import Job
-from ..ridge.solve import Solution, is_auto
-from ..sums.content import n_folds
+from ..ridge.solve import Solution
 from ..sums.file import read_sums
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Table, provenance_of
@@ -26,7 +24,7 @@ from ._sklearn_compat import with_callbacks
 from .callbacks import FitCallbacks
 from .checking import check_bool, is_vector
 from .fitted import Fitted
-from .solving import check_can_add, check_sums_match, own_sums, select_with
+from .solving import check_can_add, check_sums_match, folds_for, own_sums, select_with
 
 __all__ = ["FittingMethods"]
 
@@ -120,7 +118,7 @@ class FittingMethods(FitCallbacks):
             drawn = self._draw(rows.X, rows.weights, rows.columns)
             targets = self._make_targets(rows.y, rows.weights, whole=True)
             # 3. The sums HH = H'H and HT = H'T over all rows.
-            work = Job(drawn.layer, targets, rows.X, rows.y, rows.weights, self._n_folds(drawn.layer))
+            work = Job(drawn.layer, targets, rows.X, rows.y, rows.weights, folds_for(self.alpha, drawn.layer))
             sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
             # 4. The output weights B from HH and HT.
             solution = self._solution(sums)
@@ -128,12 +126,6 @@ class FittingMethods(FitCallbacks):
             more = {"targets": targets, "curve": curve, "vector_target": is_vector(rows.y)}
             self._fitted = self._with_link(drawn.solved(sums, solution, **more), rows)
         return self
-
-    def _n_folds(self, layer: Layer, sums: NormalEquations | None = None) -> int:
-        """Folds that rows are divided into, for sums of their own or to be added to `sums`; 1 for none."""
-        if sums is not None and sums.n_samples:
-            return max(len(sums.folds), 1)
-        return n_folds(layer.n_neurons) if is_auto(self.alpha) else 1
 
     def _solution(self, sums: NormalEquations) -> Solution:
         centred = check_bool(self.fit_intercept, "fit_intercept")
@@ -187,7 +179,7 @@ class FittingMethods(FitCallbacks):
         if fitted is None:
             fitted = self._draw(rows.X, rows.weights, rows.columns, whole=False)
         targets = self._make_targets(rows.y, rows.weights, whole=False, classes=classes)
-        folds = self._n_folds(fitted.layer, fitted.sums)
+        folds = folds_for(self.alpha, fitted.layer, fitted.sums)
         sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, folds, verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))
         return self
@@ -200,7 +192,7 @@ class FittingMethods(FitCallbacks):
         rows = self._open(X, T, sample_weight)
         targets = self._make_targets(rows.y, rows.weights, whole=False)
         # Only rows that go to files may be in other folds than the model's own sums.
-        folds = self._n_folds(fitted.layer, fitted.sums if adding or what == "remove" else None)
+        folds = folds_for(self.alpha, fitted.layer, fitted.sums if adding or what == "remove" else None)
         return fitted, Job(fitted.layer, targets, rows.X, rows.y, rows.weights, folds)
 
     def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exceptions import IncompatibleSumsError, NotSolvedError
+from ..layer.layer import Layer
+from ..ridge.solve import is_auto
 from ..selection.from_sums import select_from_sums
+from ..sums.content import n_folds
 from ..sums.normal_equations import NormalEquations
 from .checking import check_bool
 from .fitted import Choice, Fitted
 
-__all__ = ["check_can_add", "check_sums_match", "own_sums", "select_with"]
+__all__ = ["check_can_add", "check_sums_match", "folds_for", "own_sums", "select_with"]
+
+
+def folds_for(alpha, layer: Layer, sums: NormalEquations | None = None) -> int:
+    """Number of folds that rows are divided into, for sums of their own or to be added to `sums`; 1 for none."""
+    if sums is not None and sums.n_samples:
+        return max(len(sums.folds), 1)
+    return n_folds(layer.n_neurons) if is_auto(alpha) else 1
 
 
 def select_with(fitted: Fitted, sums, *, check: Callable, ranking, fit_intercept, **more) -> Fitted:

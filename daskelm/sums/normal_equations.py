@@ -12,17 +12,13 @@ from ..hdf5.header import next_generation
 from ..hdf5.sealed import read_sealed, write_sealed
 from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
 from ..ridge.packed import diagonal, unpack
-from ..ridge.penalty import HeldOut
 from ..ridge.reference_rows import combined, move_packed, other_sums
-from .content import MOST_HASHES, smallest
+from .folds import content_of_both, less, stacked, unstacked
 from .ledger import Ledger
 from .subtraction import check_contained, largest_squares, warn_if_little
 
 __all__ = ["NormalEquations"]
 
-# What each fold has of its own in a file; the rest is that of the total.
-_OF_FOLDS = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
-             "sum_counts", "n_counted", "least_T", "most_T")  # fmt: skip
 # After a subtraction, a weight below this fraction of the original is rounding.
 _ZERO_WEIGHT = 1e-14
 
@@ -228,24 +224,6 @@ class NormalEquations:
         informative, unresolved = varies(TT, self.sum_weights, mean_T), UNRESOLVED[self.precision]
         return Moments(HH, HT, TT, mean_H, mean_T, *rows, informative, centred, unresolved, self.least_alpha)
 
-    def held_out(self, *, centred: bool = True) -> list[HeldOut]:
-        """Sums over the rows of each fold and over all other rows, for folds that hold rows; see `moments`."""
-        parts = [fold for fold in self.folds if fold.n_counted > 0]
-        plain = replace(self, folds=())
-        return [HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts]
-
-    @property
-    def n_distinct(self) -> float:
-        """Number of distinct rows: exact below 512, an estimate beyond, the number of rows where none was made.
-
-        Bar-Yossef, Jayram, Kumar, Sivakumar, Trevisan (2002).
-        """
-        if not len(self.distinct):
-            return float(self.n_counted)
-        if len(self.distinct) < MOST_HASHES:
-            return float(len(self.distinct))
-        return (MOST_HASHES - 1) / (float(self.distinct[-1]) / 2.0**64)
-
     @cached_property
     def least_alpha(self) -> float:
         """Smallest penalty that covers the rounding of HH; 0 unless it was summed in single precision."""
@@ -335,7 +313,7 @@ class NormalEquations:
         left = self._combine(other, -1, self.ledger, self.target_dtype)
         if not self.folds or len(self.folds) != len(other.folds):
             return left
-        return replace(left, folds=tuple(map(_less, self.folds, other.folds)))
+        return replace(left, folds=tuple(map(less, self.folds, other.folds)))
 
     def _combine(self, other, sign, ledger, target_dtype):
         if not self.sum_weights:
@@ -352,7 +330,7 @@ class NormalEquations:
             precision=min(self.precision, other.precision),
             largest=largest_squares(self, other, sign),
             n_counted=self.n_counted + sign * other.n_counted,
-            **_content_of_both(self, other, sign),
+            **content_of_both(self, other, sign),
         )
 
     def __repr__(self):
@@ -374,8 +352,7 @@ class NormalEquations:
             Content of a sums file; `from_state` restores it.
         """
         state = {item.name: getattr(self, item.name) for item in fields(self)} | self.ledger.state()
-        parts = [{name: getattr(fold, name) for name in _OF_FOLDS} for fold in state.pop("folds")]
-        return state | {f"folds_{name}": np.stack([part[name] for part in parts]) for name in _OF_FOLDS if parts}
+        return state | stacked(state.pop("folds"))
 
     @classmethod
     def from_state(cls, state: dict) -> NormalEquations:
@@ -391,14 +368,7 @@ class NormalEquations:
         NormalEquations
         """
         plain = {item.name: state[item.name] for item in fields(cls) if item.name in state}
-        total = cls(**(plain | {"ledger": Ledger.from_state(state)}))
-        stacked = {name: state[f"folds_{name}"] for name in _OF_FOLDS if f"folds_{name}" in state}
-        if not stacked:
-            return total
-        shared = replace(total, ledger=Ledger(), largest=total.largest[:0], distinct=total.distinct[:0])
-        columns = zip(*stacked.values(), strict=True)
-        folds = (dict(zip(stacked, map(_plain, values), strict=True)) for values in columns)
-        return replace(total, folds=tuple(replace(shared, **fold) for fold in folds))
+        return unstacked(cls(**(plain | {"ledger": Ledger.from_state(state)})), state)
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the sums to one HDF5 file.
@@ -441,33 +411,3 @@ class NormalEquations:
 
     def __getstate__(self):
         return {item.name: getattr(self, item.name) for item in fields(self)}
-
-
-def _plain(value):
-    """A number of an array as a number of Python, an array as it is."""
-    return value.item() if np.ndim(value) == 0 else np.ascontiguousarray(value)
-
-
-def _content_of_both(a: NormalEquations, b: NormalEquations, sign: int) -> dict:
-    """Range of the targets, hashes and folds of a sum, by field name; a difference keeps the first two as they were."""
-    if sign < 0:
-        return {"folds": ()}
-    folds: tuple[NormalEquations, ...] = ()
-    if a.folds and len(a.folds) == len(b.folds):
-        folds = tuple(x + y for x, y in zip(a.folds, b.folds, strict=True))
-    return {
-        "least_T": np.minimum(a.least_T, b.least_T),
-        "most_T": np.maximum(a.most_T, b.most_T),
-        # The rows of sums without hashes are not known.
-        "distinct": smallest(a.distinct, b.distinct) if len(a.distinct) and len(b.distinct) else a.distinct[:0],
-        "folds": folds,
-    }
-
-
-def _less(fold: NormalEquations, gone: NormalEquations) -> NormalEquations:
-    """A fold without rows of it that are taken away."""
-    left = fold.without(gone)
-    if left.n_counted > 0 and left.sum_weights > _ZERO_WEIGHT * fold.sum_weights:
-        return left
-    nothing = fold.zero(fold.fingerprint, fold.n_neurons, fold.n_targets, fold.targets)
-    return replace(nothing, target_dtype=fold.target_dtype, n_samples=left.n_samples)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..exceptions import PenaltyWarning
 from ..ridge.solve import Solution, is_auto, solve
+from .folds import held_out, n_distinct
 from .normal_equations import NormalEquations
 
 __all__ = ["solve_sums"]
@@ -24,10 +25,10 @@ def solve_sums(
 ) -> Solution:
     """Solve the sums for output weights; the parameters are those of `solve`."""
     total = sums.moments(centred=fit_intercept)
-    folds = sums.held_out(centred=fit_intercept) if is_auto(alpha) else []
-    if warn and folds and sums.n_distinct < sums.n_neurons < sums.n_counted:
+    folds = held_out(sums, centred=fit_intercept) if is_auto(alpha) else []
+    if warn and folds and n_distinct(sums) < sums.n_neurons < sums.n_counted:
         warnings.warn(
-            f"X, y: about {sums.n_distinct:.0f} of {sums.n_counted} rows are distinct, fewer than the {sums.n_neurons} "
+            f"X, y: about {n_distinct(sums):.0f} of {sums.n_counted} rows are distinct, fewer than the {sums.n_neurons} "
             "neurons, and copies of a row say nothing new. Use fewer neurons, or more rows.",
             PenaltyWarning,
             stacklevel=4,

@@ -13,7 +13,7 @@ from layers import accumulator_of
 from daskelm import ELMClassifier, ELMRegressor, NormalEquations, load, make_hdf5
 from daskelm.cli import cli
 from daskelm.exceptions import IllConditionedWarning, ParameterError
-from daskelm.passes.accumulator import _SINGLE_RUN, DoubleGram, SingleGram
+from daskelm.passes.gram import _SINGLE_RUN, DoubleGram, SingleGram
 from daskelm.ridge.packed import add_triangle, crop_packed, unpack
 from daskelm.sums.ledger import Ledger
 

@@ -14,6 +14,7 @@ from daskelm.ridge.eigen import GCV_GRID, EigenFactor
 from daskelm.ridge.penalty import HeldOut, evidence, penalty_by_folds, penalty_by_sums
 from daskelm.ridge.solve import solve
 from daskelm.sums.content import folds_of, row_hashes
+from daskelm.sums.folds import held_out
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -59,7 +60,7 @@ def test_by_folds_is_the_best_of_refitting(fit_intercept, weights):
 
 def test_a_penalty_per_target_is_that_of_the_target_alone():
     sums = summed().normal_equations_
-    total, folds = sums.moments(), sums.held_out()
+    total, folds = sums.moments(), held_out(sums)
     together = penalty_by_folds(total, folds, per_target=True).alpha
     for i in range(3):
         of = np.array([i])
@@ -73,7 +74,7 @@ def test_a_penalty_per_target_is_that_of_the_target_alone():
 @pytest.mark.parametrize("target", range(2))
 def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch, target):
     sums = summed(60, Y[:, target]).normal_equations_
-    total, folds = sums.moments(), sums.held_out()
+    total, folds = sums.moments(), held_out(sums)
     grid = GCV_GRID * np.trace(total.HH) / 60
     errors = module._total_errors(folds, grid, module._errors_by_eigen)[:, 0]
     everything = penalty_by_folds(total, folds, per_target=False)
@@ -94,8 +95,8 @@ def test_constant_targets_have_no_vote():
     alphas = ELMRegressor(30, random_state=0).fit(X, constant).set_params(alpha_per_target=True).alpha_
     # Other targets make other folds: the choice is that of the same folds.
     folds = ELMRegressor(30, random_state=0).fit(X, constant).normal_equations_
-    shared = solve(folds.moments(), "auto", folds=folds.held_out()).alpha
-    without = [HeldOut(f.train.of_targets(np.arange(3)), f.test.of_targets(np.arange(3))) for f in folds.held_out()]
+    shared = solve(folds.moments(), "auto", folds=held_out(folds)).alpha
+    without = [HeldOut(f.train.of_targets(np.arange(3)), f.test.of_targets(np.arange(3))) for f in held_out(folds)]
     assert shared == penalty_by_folds(folds.moments().of_targets(np.arange(3)), without, per_target=False).alpha
     assert len(alphas) == len(expected) + 1
     assert alphas[3] == alphas[:3].max()

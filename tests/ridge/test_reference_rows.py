@@ -15,7 +15,8 @@ from daskelm import ELMRegressor, Neurons, NormalEquations
 from daskelm.blas import add_outer, add_outer_packed, subtract_row
 from daskelm.layer.layer import Layer
 from daskelm.layer.neurons import KINDS
-from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH, DoubleGram, LongSum, SingleGram
+from daskelm.passes.accumulator import _FIRST_ROWS, _GROWTH
+from daskelm.passes.gram import DoubleGram, LongSum, SingleGram
 from daskelm.ridge.packed import move_transposed, pack_in_place, unpack
 from daskelm.sums.ledger import Ledger
 

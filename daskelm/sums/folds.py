@@ -1,0 +1,89 @@
+"""Folds inside sums: added and subtracted one by one, held out one after the other, and stacked for files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..ridge.penalty import HeldOut
+from .content import MOST_HASHES, smallest
+from .ledger import Ledger
+
+__all__ = ["content_of_both", "held_out", "less", "n_distinct", "stacked", "unstacked"]
+
+# What each fold has of its own in a file; the rest is that of the total.
+_OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
+        "sum_counts", "n_counted", "least_T", "most_T")  # fmt: skip
+# After a subtraction, a weight below this fraction of the original is rounding.
+_ZERO_WEIGHT = 1e-14
+
+
+def content_of_both(a: Any, b: Any, sign: int) -> dict:
+    """Range of the targets, hashes and folds of a sum (`sign` 1), by field name.
+
+    A difference (-1) keeps the first two as they were, and has no folds yet.
+    """
+    if sign < 0:
+        return {"folds": ()}
+    folds: tuple = ()
+    if a.folds and len(a.folds) == len(b.folds):
+        folds = tuple(x + y for x, y in zip(a.folds, b.folds, strict=True))
+    return {
+        "least_T": np.minimum(a.least_T, b.least_T),
+        "most_T": np.maximum(a.most_T, b.most_T),
+        # The rows of sums without hashes are not known.
+        "distinct": smallest(a.distinct, b.distinct) if len(a.distinct) and len(b.distinct) else a.distinct[:0],
+        "folds": folds,
+    }
+
+
+def less(fold: Any, gone: Any) -> Any:
+    """A fold without rows of it that are taken away."""
+    left = fold.without(gone)
+    if left.n_counted > 0 and left.sum_weights > _ZERO_WEIGHT * fold.sum_weights:
+        return left
+    nothing = fold.zero(fold.fingerprint, fold.n_neurons, fold.n_targets, fold.targets)
+    return replace(nothing, target_dtype=fold.target_dtype, n_samples=left.n_samples)
+
+
+def held_out(sums: Any, *, centred: bool = True) -> list[HeldOut]:
+    """Sums over the rows of each fold and over all other rows, for folds that hold rows; `centred` as of `moments`."""
+    plain = replace(sums, folds=())
+    parts = [fold for fold in sums.folds if fold.n_counted > 0]
+    return [HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts]
+
+
+def n_distinct(sums: Any) -> float:
+    """Number of distinct rows: exact below 512, an estimate beyond, and the number of rows without folds.
+
+    Bar-Yossef, Jayram, Kumar, Sivakumar, Trevisan (2002).
+    """
+    if not len(sums.distinct):
+        return float(sums.n_counted)
+    if len(sums.distinct) < MOST_HASHES:
+        return float(len(sums.distinct))
+    return (MOST_HASHES - 1) / (float(sums.distinct[-1]) / 2.0**64)
+
+
+def stacked(folds: Sequence) -> dict[str, np.ndarray]:
+    """The folds as arrays with one more axis, for a file; nothing without folds."""
+    return {f"folds_{name}": np.stack([getattr(fold, name) for fold in folds]) for name in _OWN if folds}
+
+
+def unstacked(total: Any, state: Mapping) -> Any:
+    """The total with the folds that `stacked` has put into a state."""
+    arrays = {name: state[f"folds_{name}"] for name in _OWN if f"folds_{name}" in state}
+    if not arrays:
+        return total
+    shared = replace(total, ledger=Ledger(), largest=total.largest[:0], distinct=total.distinct[:0])
+    columns = zip(*arrays.values(), strict=True)
+    folds = (dict(zip(arrays, map(_plain, values), strict=True)) for values in columns)
+    return replace(total, folds=tuple(replace(shared, **fold) for fold in folds))
+
+
+def _plain(value):
+    """A number of an array as a number of Python, an array as it is."""
+    return value.item() if np.ndim(value) == 0 else np.ascontiguousarray(value)
