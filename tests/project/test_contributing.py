@@ -106,5 +106,5 @@ def test_a_criterion_is_a_function_and_a_row(monkeypatch):
     assert few.score(X[80:], Y[80:]) > 0.85
     with pytest.raises(ParameterError, match="scoring must be None with cv='bic'"):
         ELMRegressorCV(60, cv="bic", scoring="r2", random_state=0).fit(X, Y)
-    with pytest.raises(ParameterError, match="cv must be None, 'loo', 'bic', an int, .*; got 'bec'"):
+    with pytest.raises(ParameterError, match="cv must be None, 'gcv', 'loo', 'bic', an int, .*; got 'bec'"):
         ELMRegressorCV(60, cv="bec", random_state=0).fit(X, Y)
