@@ -156,7 +156,7 @@ class Accumulator:
             return
         edges = [0, len(X)]
         if len(self.parts) > 1:
-            order, edges = self._divide(X, T)
+            order, edges = self._divide(X)
             X, T = X.take(order, axis=0), T.take(order, axis=0)
             weights, of_rows = (None if given is None else given[order] for given in (weights, of_rows))
         start, left = 0, _total(weights, X)
@@ -173,9 +173,9 @@ class Accumulator:
                 of_part = counts if len(self.parts) == 1 else _total(None if of_rows is None else of_rows[a:b], X[a:b])
                 part.count(T[a:b], weight, of_part)
 
-    def _divide(self, X, T):
+    def _divide(self, X):
         """An order of the rows in which those of a fold come together, and the edges of the folds in it."""
-        hashes = row_hashes(X, T)
+        hashes = row_hashes(X)
         folds = folds_of(hashes, len(self.parts))
         order = np.argsort(folds, kind="stable")
         edges = np.searchsorted(folds[order], np.arange(len(self.parts) + 1)).tolist()

@@ -11,6 +11,7 @@ from ..data.source import source_of
 from ..passes.accumulate import accumulate
 from ..ridge.cholesky import CholeskyFactor
 from ..sums.content import n_folds
+from ..sums.folds import is_enough
 from ..sums.normal_equations import NormalEquations
 from .criterion import Grid, Problem, Scored, score_from_squares, score_known_from_sums
 from .fold_models import check_grid, grid_squares, solve_grid
@@ -48,8 +49,8 @@ def by_content(problem: Problem, scoring: str | None, cv: None) -> Scored:
 
 
 def folds_with_rows(sums: NormalEquations) -> list[NormalEquations]:
-    """The folds of the sums that hold rows of positive weight."""
-    return [fold for fold in sums.folds if fold.n_counted > 0]
+    """The folds of the sums that hold rows of positive weight; none if the rows are mostly copies of a few."""
+    return [fold for fold in sums.folds if fold.n_counted > 0] if is_enough(sums) else []
 
 
 def with_safe_alphas(grid: Grid, total: NormalEquations, *, fit_intercept: bool) -> Grid:

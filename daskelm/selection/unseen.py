@@ -17,6 +17,7 @@ from ..ridge.leverage import LEAST_LEFT, loo_factors
 from ..ridge.path import RidgePath
 from ..ridge.solve import Solution, solve
 from ..sums.content import folds_of, row_hashes
+from ..sums.folds import is_enough
 from ..sums.normal_equations import NormalEquations
 
 __all__ = ["SampledRows", "Unseen", "fitted_outputs", "fold_outputs", "has_folds", "sample_rows", "unseen_outputs"]
@@ -78,13 +79,13 @@ def unseen_outputs(layer: Layer, sums: NormalEquations, solution: Solution, rows
 
 
 def has_folds(sums: NormalEquations) -> bool:
-    """Whether the rows are divided into folds, two of them with rows at least."""
-    return sum(fold.n_counted > 0 for fold in sums.folds) >= 2
+    """Whether the rows are divided into folds, two of them with rows at least, and not mostly copies of a few."""
+    return sum(fold.n_counted > 0 for fold in sums.folds) >= 2 and is_enough(sums)
 
 
 def fold_outputs(layer: Layer, sums: NormalEquations, solution: Solution, rows: SampledRows) -> Unseen:
     """Outputs of rows, in the sums or not, by the models without the fold that each belongs to by its content."""
-    folds = folds_of(row_hashes(rows.X, rows.T), len(sums.folds))
+    folds = folds_of(row_hashes(rows.X), len(sums.folds))
     total, outputs = replace(sums, folds=()), np.empty_like(rows.T)
     models = []
     for fold in sums.folds:

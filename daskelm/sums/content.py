@@ -1,11 +1,14 @@
-"""Hashes of rows: which fold a row belongs to, by its content alone, and how many distinct rows there are."""
+"""Hashes of rows: which fold a row belongs to, by its X alone, and how many distinct rows of X there are."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest"]
+__all__ = ["LEAST_DISTINCT", "MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest"]
 
+# Fewer distinct rows of X than these are no base for folds if most rows are copies: tables of a few categories, where a
+# fold without all rows of a combination asks for another thing.
+LEAST_DISTINCT = 500
 # Hashes that are kept of all rows: the number of distinct rows is known to 1 / sqrt(512), 4 %.
 MOST_HASHES = 512
 # Folds up to a number of neurons: each is one more triangle in each task and file, and two more factors of it for each
@@ -19,16 +22,16 @@ def n_folds(n_neurons: int) -> int:
     return next((n for most, n in _N_FOLDS if n_neurons <= most), 1)
 
 
-def row_hashes(X: np.ndarray, T: np.ndarray) -> np.ndarray:
-    """Hash (rows,) of each row of X (rows, n_features) and T (rows, n_targets), uint64, by their values in float64.
+def row_hashes(*parts: np.ndarray) -> np.ndarray:
+    """Hash (rows,) of each row of arrays (rows, n) side by side, uint64, by their values in float64.
 
     It is the same in every container, order, chunk and process. Multilinear: Dietzfelbinger (1996); the mixing of bits:
     Stafford (2011).
     """
-    columns = [np.ascontiguousarray(part, np.float64).view(np.uint64) for part in (X, T)]
+    columns = [np.ascontiguousarray(part, np.float64).view(np.uint64) for part in parts]
     factors = np.random.default_rng(_SEED).integers(0, 2**64, sum(part.shape[1] for part in columns), np.uint64) | 1
-    of_X, of_T = np.split(factors, [columns[0].shape[1]])
-    h = np.einsum("ij,j->i", columns[0], of_X) + np.einsum("ij,j->i", columns[1], of_T)
+    edges = np.cumsum([part.shape[1] for part in columns])[:-1]
+    h = sum(np.einsum("ij,j->i", part, own) for part, own in zip(columns, np.split(factors, edges), strict=True))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         h ^= h >> np.uint64(shift)
         h *= np.uint64(factor)

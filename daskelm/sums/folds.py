@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..ridge.penalty import HeldOut
-from .content import MOST_HASHES, smallest
+from .content import LEAST_DISTINCT, MOST_HASHES, smallest
 from .ledger import Ledger
 
-__all__ = ["content_of_both", "held_out", "less", "n_distinct", "stacked", "unstacked"]
+__all__ = ["content_of_both", "held_out", "is_enough", "less", "n_distinct", "stacked", "unstacked"]
 
 # What each fold has of its own in a file; the rest is that of the total.
 _OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
@@ -56,8 +56,13 @@ def held_out(sums: Any, *, centred: bool = True) -> list[HeldOut]:
     return [HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts]
 
 
+def is_enough(sums: Any) -> bool:
+    """Whether folds can tell penalties apart: most rows differ, or many do."""
+    return n_distinct(sums) >= min(LEAST_DISTINCT, sums.n_counted / 2)
+
+
 def n_distinct(sums: Any) -> float:
-    """Number of distinct rows: exact below 512, an estimate beyond, and the number of rows without folds.
+    """Number of distinct rows of X: exact below 512, an estimate beyond, and the number of rows without folds.
 
     Bar-Yossef, Jayram, Kumar, Sivakumar, Trevisan (2002).
     """

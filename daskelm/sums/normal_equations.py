@@ -72,10 +72,10 @@ class NormalEquations:
         Smallest and largest target of a row of positive weight; infinite for no rows. A subtraction leaves them as they
         were, since what is left may have any range within.
     distinct : ndarray of shape (n,), n at most 512
-        The smallest of the hashes of the rows, each once, by which the number of distinct rows is estimated
-        (`n_distinct`); empty without folds.
+        The smallest of the hashes of rows of X, each once, by which the number of distinct rows is estimated; empty
+        without folds.
     folds : tuple of NormalEquations
-        Sums of the parts that the rows are divided into by their content, by which the default penalty is chosen; empty
+        Sums of the parts that the rows are divided into by their X, by which the default penalty is chosen; empty
         for sums that were made for another penalty.
 
     References

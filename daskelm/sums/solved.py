@@ -9,7 +9,7 @@ import numpy as np
 
 from ..exceptions import PenaltyWarning
 from ..ridge.solve import Solution, is_auto, solve
-from .folds import held_out, n_distinct
+from .folds import held_out, is_enough, n_distinct
 from .normal_equations import NormalEquations
 
 __all__ = ["solve_sums"]
@@ -25,11 +25,11 @@ def solve_sums(
 ) -> Solution:
     """Solve the sums for output weights; the parameters are those of `solve`."""
     total = sums.moments(centred=fit_intercept)
-    folds = held_out(sums, centred=fit_intercept) if is_auto(alpha) else []
-    if warn and folds and n_distinct(sums) < sums.n_neurons < sums.n_counted:
+    folds = held_out(sums, centred=fit_intercept) if is_auto(alpha) and is_enough(sums) else []
+    if warn and is_auto(alpha) and sums.folds and n_distinct(sums) < sums.n_neurons and not is_enough(sums):
         warnings.warn(
-            f"X, y: about {n_distinct(sums):.0f} of {sums.n_counted} rows are distinct, fewer than the {sums.n_neurons} "
-            "neurons, and copies of a row say nothing new. Use fewer neurons, or more rows.",
+            f"X: about {n_distinct(sums):.0f} of {sums.n_counted} rows are distinct, fewer than the {sums.n_neurons} "
+            "neurons, and copies of a row say nothing new of X. Use fewer neurons, or alpha as a number.",
             PenaltyWarning,
             stacklevel=4,
         )

@@ -280,7 +280,7 @@ def dense_coef(which=slice(None)):
 def dense_default_coef():
     """The penalty by folds of rows: five regressions for each candidate, scored on the rows that each was without."""
     H = _layer().transform(TRAIN.X).astype(float)
-    folds = folds_of(row_hashes(TRAIN.X, TRAIN.y[:, None]), 5)
+    folds = folds_of(row_hashes(TRAIN.X), 5)
     centred = H - np.average(H, axis=0, weights=TRAIN.weights)
     grid = GCV_GRID * (TRAIN.weights @ np.square(centred)).sum() / H.shape[1]
     errors = np.zeros(len(grid))

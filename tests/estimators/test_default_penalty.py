@@ -11,6 +11,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import train_test_split
 
 from daskelm import ELMClassifier, ELMRegressor, NormalEquations, load, make_hdf5, merge
+from daskelm.exceptions import PenaltyWarning
 from daskelm.passes.accumulator import Accumulator
 from daskelm.passes.memory import PassSizes
 from daskelm.passes.tasks import Pass
@@ -181,6 +182,8 @@ def test_ensembles_are_no_worse_than_one(ensemble, data):
     assert np.mean(many) < 1.05 * np.mean(one)
 
 
+# Later rounds weigh rows that no model of the inputs explains.
+@pytest.mark.filterwarnings("ignore:alpha. no penalty makes:daskelm.exceptions.PenaltyWarning")
 def test_boosted_classifiers_are_no_worse_than_one():
     rows, new = X[:600], X[600:]
     labels = truth(X) + RNG.normal(0, 0.2, N) > 0
@@ -200,3 +203,25 @@ def test_what_travels_can_be_pickled():
     again = pickle.loads(pickle.dumps(parts))
     for k in range(5):
         np.testing.assert_array_equal(again.parts[k].packed, model.normal_equations_.folds[k].packed)
+
+
+@pytest.mark.parametrize("scale", [2.0, 1000.0])
+def test_units_of_the_targets_and_other_targets_do_not_matter(expected, scale):
+    scaled = ELMRegressor(random_state=0).fit(X, scale * Y)
+    assert scaled.alpha_ == pytest.approx(expected.alpha_, rel=1e-9)
+    beside = ELMRegressor(random_state=0).fit(X, np.column_stack([Y, scale * X[:, 0], np.full(N, 5.0)]))
+    assert beside.alpha_[0] == pytest.approx(expected.alpha_, rel=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [ELMRegressor, ELMClassifier])
+def test_tables_of_a_few_categories_have_no_folds(estimator):
+    """A fold without all rows of a combination would ask for models of combinations that were never seen."""
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 2, (2000, 3)).astype(float)
+    y = (rows @ [1, 1, 1] + random.normal(0, 0.5, 2000) > 1.5).astype(int)
+    with pytest.warns(PenaltyWarning, match="about 8 of 2000 rows are distinct"):
+        model = estimator(random_state=0).fit(rows, y)
+    assert model.alpha_chosen_by_ in ("gcv", "evidence")
+    means = [y[(rows == row).all(axis=1)].mean() for row in rows[:20]]
+    found = model.predict(rows[:20]) if estimator is ELMRegressor else model.decision_function(rows[:20]) / 2 + 0.5
+    np.testing.assert_allclose(found, means, atol=0.05)

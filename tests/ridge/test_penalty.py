@@ -32,7 +32,7 @@ def refitted(model, Y, weights=None, fit_intercept=True):
     total = model.normal_equations_.moments(centred=fit_intercept)
     grid = GCV_GRID * np.trace(total.HH) / len(total.HH)
     H = model.transform(X).astype(float)
-    folds = folds_of(row_hashes(X, Y), len(model.normal_equations_.folds))
+    folds = folds_of(row_hashes(X), len(model.normal_equations_.folds))
     errors = np.zeros((len(grid), Y.shape[1]))
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
