@@ -83,7 +83,7 @@ MISTAKES = {
     "select model.h5 sums.h5 --alphas -1": "alpha must be a finite number >= 0.*got -1",
     "select model.h5 sums.h5 --scoring accuracy": "'--scoring': 'accuracy' is not one of 'r2', ",
     "select model.h5 sums.h5 --folds": "cv='files' needs at least two sums.*; got 1",
-    "select model.h5 sums.h5 --folds --validation sums.h5": "--folds and --validation both say",
+    "select model.h5 sums.h5 --folds --validation sums.h5": "--folds, --validation and --gcv all say",
     "select model.h5 sums.h5 --validation sums.h5": "validation: its files must be others .* got .*sums.h5 in both",
     "select model.h5 sums.h5 --validation 'none*.h5'": "no sums file matches this pattern",
     "select model.h5 sums.h5 --table b.txt": "'--table': must be a name that ends in .csv; got 'b.txt'",

@@ -32,15 +32,17 @@ class Counted:
 
 
 CASES = {
-    "regression, gcv": (Y, {"cv": None}, 1),
+    "regression, folds by content": (Y, {"cv": None}, 1),
+    "regression, gcv": (Y, {"cv": "gcv"}, 1),
     "regression, r2": (Y, {"cv": 3}, 1),
     "regression, shuffled": (Y, {"cv": KFold(3, shuffle=True, random_state=0)}, 1),
     "regression, absolute error": (Y, {"cv": 3, "scoring": "neg_mean_absolute_error"}, 2),
     "regression, one by one": (Y, {"cv": "loo"}, 2),
     "regression, ranked": (Y, {"cv": 3, "ranking": "omp"}, 1),
-    "classification, gcv": (LABELS, {"cv": None}, 1),
-    "classification, squared error": (LABELS, {"cv": 3, "scoring": "neg_mean_squared_error"}, 1),
-    "classification, accuracy": (LABELS, {"cv": 3}, 2),
+    "classification, folds by content": (LABELS, {"cv": None}, 1),
+    "classification, gcv": (LABELS, {"cv": "gcv"}, 1),
+    "classification, squared error": (LABELS, {"cv": 3}, 1),
+    "classification, accuracy": (LABELS, {"cv": 3, "scoring": "accuracy"}, 2),
     "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 2),
 }
 
@@ -75,7 +77,8 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
 
 
 FOLDS = {
-    "gcv": {"cv": None},
+    "by content": {"cv": None},
+    "gcv": {"cv": "gcv"},
     "consecutive": {"cv": 3},
     "scattered": {"cv": KFold(3, shuffle=True, random_state=1)},
     "some": {"cv": PredefinedSplit(np.r_[np.full(100, -1), np.arange(200) % 2])},

@@ -77,11 +77,11 @@ def test_scores_of_numbers_are_those_of_each_candidate(scoring, weighted, fit_in
     assert model.normal_equations_.n_samples == N
 
 
-@pytest.mark.parametrize("scoring", [None, "f1_macro", "neg_log_loss", "balanced_accuracy"])
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "neg_log_loss", "balanced_accuracy"])
 def test_scores_of_labels_are_those_of_each_candidate(scoring):
     model = chosen(LABELS, scoring=scoring)
     model.fit(X, LABELS, WEIGHTS, X_val=X_VAL, y_val=LABELS_VAL, sample_weight_val=WEIGHTS_VAL)
-    expected = refitted(LABELS, LABELS, LABELS_VAL, get_scorer(scoring or "accuracy"), WEIGHTS, WEIGHTS_VAL)
+    expected = refitted(LABELS, LABELS, LABELS_VAL, get_scorer(scoring), WEIGHTS, WEIGHTS_VAL)
     np.testing.assert_allclose(model.cv_results_["mean_test_score"], expected, rtol=0, atol=1e-8)
 
 
@@ -111,10 +111,10 @@ def test_a_grid_of_its_own_and_drawn_neurons():
     params = {"n_neurons": [5, 20], "random_state": 0}
     model = ELMRegressorCV([(2, "lin"), (18, "tanh")], **params).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     # The scale of the inputs, and so the layer, is that of X alone.
-    other = ELMRegressorCV([(2, "lin"), (18, "tanh")], **params).fit(X, Y)
+    other = ELMRegressorCV([(2, "lin"), (18, "tanh")], cv="gcv", **params).fit(X, Y)
     np.testing.assert_array_equal(model.cv_results_["param_alpha"], other.cv_results_["param_alpha"])
     best = plain(Y, alpha=model.alpha_, standardize=True, random_state=0)
-    best.set_params(neurons=[(2, "lin"), (model.n_neurons_ - 2, "tanh")]).fit(X, Y)
+    best.set_params(neurons=[(2, "lin"), (model.n_neurons_ - 2, "tanh")], clip=False).fit(X, Y)
     assert model.best_score_ == pytest.approx(best.score(X_VAL, Y_VAL), abs=1e-8)
 
 
@@ -316,11 +316,11 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
 def test_grids_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 2**20)
     with pytest.raises(InsufficientMemoryError, match="2000 penalties and 3 numbers of 24 neurons, and has"):
-        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
+        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000), scoring="accuracy")
     monkeypatch.setattr("daskelm.selection.holdout.check_grid", lambda *sizes, **more: None)
-    monkeypatch.setattr("daskelm.passes.memory.PassSizes.need", property(lambda sizes: Need("", {}, "")))
+    monkeypatch.setattr("daskelm.passes.memory.PassSizes.need_of", lambda sizes, n_folds: Need("", {}, ""))
     with pytest.raises(InsufficientMemoryError, match="to score 2000 penalties and 3 numbers of neurons, whose"):
-        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000))
+        fit((X_VAL, LABELS_VAL), LABELS, alphas=np.logspace(-3, 3, 2000), scoring="accuracy")
 
 
 def test_validation_rows_are_no_metadata_that_is_routed():
