@@ -73,7 +73,7 @@ def test_select_writes_the_model_and_can_be_run_again(folder, model):
     line = "select model.h5 'sums-?.h5' --scoring neg_mean_squared_error --alphas 0.1,10"
     text = run(line)
     assert "  neg_mean_squared_error      -" in text
-    assert (load(model).alpha, load(model).alpha_) == ("gcv", 0.1)
+    assert (load(model).alpha, load(model).alpha_) == ("auto", 0.1)
     once = Path(model).read_bytes()
     assert run(line) == text
     assert Path(model).read_bytes() == once

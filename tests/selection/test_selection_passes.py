@@ -31,6 +31,8 @@ class Counted:
         return self.data[rows]
 
 
+# The last number is how often each row is read: for the sums, for scores of rows, and where there are classes for the
+# link to probabilities, which reads a sample, here of all rows.
 CASES = {
     "regression, folds by content": (Y, {"cv": None}, 1),
     "regression, gcv": (Y, {"cv": "gcv"}, 1),
@@ -39,11 +41,11 @@ CASES = {
     "regression, absolute error": (Y, {"cv": 3, "scoring": "neg_mean_absolute_error"}, 2),
     "regression, one by one": (Y, {"cv": "loo"}, 2),
     "regression, ranked": (Y, {"cv": 3, "ranking": "omp"}, 1),
-    "classification, folds by content": (LABELS, {"cv": None}, 1),
-    "classification, gcv": (LABELS, {"cv": "gcv"}, 1),
-    "classification, squared error": (LABELS, {"cv": 3}, 1),
-    "classification, accuracy": (LABELS, {"cv": 3, "scoring": "accuracy"}, 2),
-    "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 2),
+    "classification, folds by content": (LABELS, {"cv": None}, 2),
+    "classification, gcv": (LABELS, {"cv": "gcv"}, 2),
+    "classification, squared error": (LABELS, {"cv": 3}, 2),
+    "classification, accuracy": (LABELS, {"cv": 3, "scoring": "accuracy"}, 3),
+    "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 3),
 }
 
 

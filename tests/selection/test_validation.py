@@ -158,6 +158,8 @@ class Counted:
         return self.data[rows]
 
 
+# How often a row of X is read: classes have a sample, here of all rows, for the link to probabilities too.
+READS = {False: 1, True: 2}
 SCORINGS = [(Y, Y_VAL, "r2"), (Y, Y_VAL, "neg_mean_absolute_error"), (LABELS, LABELS_VAL, "accuracy")]
 
 
@@ -166,7 +168,7 @@ def test_one_pass_over_each(no_client, y, y_val, scoring):
     sources = [Counted(X), Counted(X_VAL)]
     inputs = [da.from_array(source, chunks=(70, D)) for source in sources]
     chosen(y, scoring=scoring).fit(inputs[0], y, X_val=inputs[1], y_val=y_val)
-    assert [set(source.times) for source in sources] == [{1}, {1}]
+    assert [set(source.times) for source in sources] == [{READS[y is LABELS]}, {1}]
 
 
 @pytest.mark.parametrize(("y", "y_val", "scoring"), SCORINGS)
@@ -186,7 +188,8 @@ def test_one_pass_over_each_file(no_client, files, monkeypatch, y, y_val, scorin
     paths = str(files / "X.h5"), str(files / "X_val.h5")
     with dask.config.set(scheduler="sync"):
         chosen(y, scoring=scoring).fit(paths[0], y, X_val=paths[1], y_val=y_val)
-    assert {name: set(counts[:M]) for name, counts in times.items()} == {path: {1} for path in paths}
+    expected = {paths[0]: {READS[y is LABELS]}, paths[1]: {1}}
+    assert {name: set(counts[:M]) for name, counts in times.items()} == expected
 
 
 @pytest.mark.parametrize("scoring", ["r2", "neg_mean_absolute_error"])
