@@ -54,7 +54,7 @@ def test_without_a_grid_it_is_the_plain_estimator(spec):
     for kind, plain, targets in ((ELMRegressorCV, ELMRegressor, Y[:, 0]), (ELMClassifierCV, ELMClassifier, LABELS)):
         a, b = kind(spec, random_state=0).fit(X, targets), plain(spec, random_state=0).fit(X, targets)
         # Folds count alike here, and by their rows there; errors of classes are not divided by the variance.
-        assert abs(np.log10(a.alpha_ / b.alpha_)) < 0.26 if kind is ELMRegressorCV else 1.1
+        assert abs(np.log10(a.alpha_ / b.alpha_)) < (0.26 if kind is ELMRegressorCV else 1.1)
         assert a.hidden_layer_.fingerprint == b.hidden_layer_.fingerprint
         assert a.score(X, targets) == pytest.approx(b.score(X, targets), abs=0.02)
 
