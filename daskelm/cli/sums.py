@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import numpy as np
 
 from .arguments import (
     ALPHA,
@@ -128,8 +127,9 @@ def solve(model, sums, out, alpha, force):
 
     Prints the number of rows, the penalty alpha, the rank and the condition
     number of the equations (in the 2-norm with gcv; else LAPACK's estimate in
-    the 1-norm, if that is safe), and the error on the rows in SUMS, which is
-    mostly smaller than the error on new rows.
+    the 1-norm, if that is safe), and the error on the rows in SUMS, before
+    outputs are limited to the range of T. It is mostly smaller than that on
+    new rows.
 
     Example:
       daskelm solve model.h5 sums.h5
@@ -172,6 +172,8 @@ def solve(model, sums, out, alpha, force):
 
 def _described(alpha, chosen_by):
     """The penalty, or the range of those of the targets, and how it was chosen."""
+    import numpy as np
+
     low, high = np.min(alpha), np.max(alpha)
     number = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}, one per target"
     how = {"folds": " (by folds)", "gcv": " (by GCV)", "evidence": " (by marginal likelihood)"}

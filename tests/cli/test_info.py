@@ -31,11 +31,11 @@ def test_info_of_models(folder, model):
     layer = load(model).hidden_layer_
     assert (fresh["class"], fresh["inputs"], fresh["neurons"], fresh["solved"]) == ("ELMRegressor", D, 21, False)
     assert fresh["kinds"] == {"lin": 3, "tanh": 5, "sigm": 9, "numpy.sin": 4}
-    assert (fresh["fingerprint"], fresh["alpha"], fresh["random_state"]) == (layer.fingerprint, "gcv", 0)
+    assert (fresh["fingerprint"], fresh["alpha"], fresh["random_state"]) == (layer.fingerprint, "auto", 0)
     run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
     run("solve model.h5 sums.h5")
     solved = json.loads(run(f"info --json {model}"))[0]
-    assert (solved["solved"], solved["alpha_used"], solved["rank"]) == (True, load(model).alpha_, 21)
+    assert (solved["solved"], solved["alpha_used"], solved["rank"]) == (True, load(model).alpha_.tolist(), 21)
     run("init X.h5 classes.h5 --classes 0,1.5,2")
     assert json.loads(run("info --json classes.h5"))[0]["classes"] == [0, 1.5, 2]
     ELMRegressor(5).initialize(X).accumulate(X, T).save("inside.h5")

@@ -27,7 +27,8 @@ def table_of(text):
     [
         ("'sums-[0-2].h5' --validation sums-3.h5", {"validation": "sums-3.h5"}, "on --validation"),
         ("sums-0.h5 sums-1.h5 sums-2.h5 --folds", {"cv": "files"}, "mean over folds"),
-        ("'sums-[0-2].h5'", {}, "by GCV"),
+        ("'sums-[0-2].h5'", {}, "mean over folds"),
+        ("'sums-[0-2].h5' --gcv", {"cv": "gcv"}, "by GCV"),
     ],
 )
 def test_select_is_that_of_python(folder, model, how, ask, told):
@@ -72,7 +73,7 @@ def test_select_writes_the_model_and_can_be_run_again(folder, model):
     line = "select model.h5 'sums-?.h5' --scoring neg_mean_squared_error --alphas 0.1,10"
     text = run(line)
     assert "  neg_mean_squared_error      -" in text
-    assert (load(model).alpha, load(model).alpha_) == ("gcv", 0.1)
+    assert (load(model).alpha, load(model).alpha_) == ("auto", 0.1)
     once = Path(model).read_bytes()
     assert run(line) == text
     assert Path(model).read_bytes() == once
@@ -96,7 +97,7 @@ def test_select_by_a_ranking(folder, model):
 def test_select_tells_of_what_was_refused(folder):
     run("init X.h5 model.h5 --neurons 30")
     run("accumulate model.h5 X.h5 T.h5 --rows 0:25 --into few.h5 --quiet")
-    text = run("select model.h5 few.h5 --alphas 1e-9,1 --table all.csv")
+    text = run("select model.h5 few.h5 --gcv --alphas 1e-9,1 --table all.csv")
     assert re.search(r"^  2 +30 +1e-09  refused$", text, re.M)
     assert Path("all.csv").read_text().splitlines()[2] == "1e-09,30,,2"
 

@@ -47,7 +47,7 @@ def test_another_alpha_for_another_file(folder, model):
     run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
     run("solve model.h5 sums.h5")
     run("solve model.h5 sums.h5 --alpha 10 --out stiff.h5")
-    assert (load("model.h5").alpha, load("stiff.h5").alpha, load("stiff.h5").alpha_) == ("gcv", 10.0, 10.0)
+    assert (load("model.h5").alpha, load("stiff.h5").alpha, load("stiff.h5").alpha_) == ("auto", 10.0, 10.0)
     assert float(run("score stiff.h5 X.h5 T.h5")) < float(run("score model.h5 X.h5 T.h5"))
 
 

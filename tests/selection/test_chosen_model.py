@@ -31,7 +31,7 @@ def test_saved_and_loaded(tmp_path, targets, sums):
 
 
 def test_saved_with_what_gcv_refused(tmp_path):
-    few = chosen(Y, cv=None, alphas=[1e-10, 1.0], n_neurons=[5, 24], store_cv_results=True).fit(X[:20], Y[:20])
+    few = chosen(Y, cv="gcv", alphas=[1e-10, 1.0], n_neurons=[5, 24], store_cv_results=True).fit(X[:20], Y[:20])
     few.save(tmp_path / "model.h5")
     np.testing.assert_array_equal(
         load(tmp_path / "model.h5").cv_results_["mean_test_score"], few.cv_results_["mean_test_score"]

@@ -70,9 +70,9 @@ def test_few_numbers_for_many_rows():
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (1, "must be at least 2 folds, None for generalised cross-validation, or 'loo'; got 1"),
-        (True, "must be None, 'loo', an int, a splitter of scikit-learn, or an iterable .* got True"),
-        ("five", "must be None, 'loo', an int, a splitter .* got 'five'"),
+        (1, "must be at least 2 folds, None for folds by the content of the rows, 'gcv' or 'loo'; got 1"),
+        (True, "must be None, 'gcv', 'loo', an int, a splitter of scikit-learn, or an iterable .* got True"),
+        ("five", "must be None, 'gcv', 'loo', an int, a splitter .* got 'five'"),
         (KFold(N + 1), f"there must be a row for each of {N + 1} folds; got {N} samples"),
         (RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), "test parts must be disjoint; got row .* in two"),
         ([(range(10, N), [0, 1, 1])], "test parts must be disjoint; got row 1 in two"),

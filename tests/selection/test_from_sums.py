@@ -57,8 +57,8 @@ def test_labels_with_validation_and_by_gcv():
     model = summed(WORDS, slice(0, N)).select(validation=sums_of(WORDS, slice(N, None)), **GRID)
     assert_same_choice(model, expected)
     assert (model.predict(X_VAL) == expected.predict(X_VAL)).all()
-    by_gcv = summed(WORDS, slice(0, N)).select(**GRID)
-    assert_same_choice(by_gcv, chosen(LABELS).fit(X, LABELS))
+    by_gcv = summed(WORDS, slice(0, N)).select(cv="gcv", **GRID)
+    assert_same_choice(by_gcv, chosen(LABELS, cv="gcv", scoring="r2").fit(X, LABELS))
 
 
 @pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error"])
@@ -77,13 +77,28 @@ def test_files_as_folds_are_folds_of_rows(scoring, fit_intercept, weights):
 
 
 @pytest.mark.parametrize("grid", [GRID, {}, {"n_neurons": 10}, {"alphas": 0.5}], ids=["both", "none", "size", "alpha"])
-def test_without_either_it_is_gcv(grid):
+def test_without_either_it_is_the_folds_in_the_sums(grid):
     expected = chosen(Y, **{"alphas": None, "n_neurons": None} | grid).fit(X, Y)
-    assert_same_choice(plain(Y).fit(X, Y).select(**grid), expected)
+    model = plain(Y, alpha="auto").fit(X, Y).select(**grid)
+    assert_same_choice(model, expected)
+    assert sum(key.startswith("split") for key in model.cv_results_) == 5
+    assert len(model.normal_equations_.folds) == 5
+
+
+@pytest.mark.parametrize("grid", [GRID, {}, {"n_neurons": 10}, {"alphas": 0.5}], ids=["both", "none", "size", "alpha"])
+def test_sums_without_folds_are_scored_by_gcv(grid):
+    expected = chosen(Y, cv="gcv", **{"alphas": None, "n_neurons": None} | grid).fit(X, Y)
+    assert_same_choice(plain(Y, alpha="gcv").fit(X, Y).select(**grid), expected)
+    assert_same_choice(plain(Y, alpha="auto").fit(X, Y).select(cv="gcv", **grid), expected)
+
+
+def test_ranked_by_the_folds_in_the_sums():
+    expected = chosen(Y, ranking="omp").fit(X, Y)
+    assert_same_choice(plain(Y, alpha="auto").fit(X, Y).select(ranking="omp", **GRID), expected)
 
 
 def test_without_a_grid_it_is_what_gcv_takes():
-    model, expected = plain(Y).fit(X, Y).select(), plain(Y, alpha="gcv").fit(X, Y)
+    model, expected = plain(Y).fit(X, Y).select(cv="gcv"), plain(Y, alpha="gcv", alpha_per_target=False).fit(X, Y)
     assert model.alpha_ == pytest.approx(expected.alpha_, rel=1e-12)
 
 
@@ -113,8 +128,8 @@ def test_sums_on_disk(files, how):
 @pytest.mark.parametrize(
     ("ask", "error", "message"),
     [
-        ({"cv": 3}, ParameterError, "cv must be None, or 'files' .*; got 3. Folds of rows need the rows"),
-        ({"cv": "file"}, ParameterError, "cv must be None, or 'files' .*; got 'file'"),
+        ({"cv": 3}, ParameterError, "cv must be None, 'gcv' .*, or 'files' .*; got 3. Other folds need the rows"),
+        ({"cv": "file"}, ParameterError, "cv must be None, 'gcv' .*, or 'files' .*; got 'file'"),
         ({"cv": "files"}, ParameterError, "cv='files' needs at least two sums.*; got 1. Name several files"),
         ({"cv": "files", "validation": "none.h5"}, ParameterError, "cv must be None where validation is given"),
         ({"scoring": "accuracy"}, ParameterError, "scoring must be one of 'r2', .*; got 'accuracy'. Others need"),

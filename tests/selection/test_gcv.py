@@ -13,9 +13,13 @@ from daskelm.ridge.path import by_eigen, default_alphas
 
 
 @pytest.mark.parametrize("spec", [None, 30, [(2, "lin"), (10, "relu")]])
-def test_without_a_grid_it_is_the_plain_estimator(spec):
+def test_without_a_grid_gcv_is_that_of_the_plain_estimator(spec):
     for kind, plain, targets in ((ELMRegressorCV, ELMRegressor, Y), (ELMClassifierCV, ELMClassifier, LABELS)):
-        a, b = kind(spec, random_state=0).fit(X, targets), plain(spec, random_state=0).fit(X, targets)
+        a = kind(spec, cv="gcv", scoring="r2", random_state=0).fit(X, targets)
+        b = plain(spec, alpha="gcv", random_state=0)
+        if kind is ELMRegressorCV:
+            b.set_params(alpha_per_target=False)
+        b.fit(X, targets)
         assert a.alpha_ == pytest.approx(b.alpha_, rel=1e-12)
         assert a.n_neurons_ == b.hidden_layer_.n_neurons
         assert a.hidden_layer_.fingerprint == b.hidden_layer_.fingerprint
@@ -27,7 +31,7 @@ def test_without_a_grid_it_is_the_plain_estimator(spec):
 def test_gcv_is_that_of_the_hat_matrix(fit_intercept, n_alphas):
     alphas = np.logspace(-2, 2, n_alphas)
     assert by_eigen(SIZES, n_alphas, inverse=True) == (n_alphas == 90)
-    model = chosen(Y, cv=None, alphas=alphas, fit_intercept=fit_intercept).fit(X, Y)
+    model = chosen(Y, cv="gcv", alphas=alphas, fit_intercept=fit_intercept).fit(X, Y)
     expected = []
     for alpha, size in itertools.product(alphas, SIZES):
         h = FULL(X)[:, np.sort(nested_order(FULL)[:size])]
@@ -41,9 +45,9 @@ def test_gcv_is_that_of_the_hat_matrix(fit_intercept, n_alphas):
 
 
 def test_gcv_in_the_units_of_the_target():
-    r2 = chosen(Y[:, 0], cv=None).fit(X, Y[:, 0])
-    mse = chosen(Y[:, 0], cv=None, scoring="neg_mean_squared_error").fit(X, Y[:, 0])
-    root = chosen(Y[:, 0], cv=None, scoring="neg_root_mean_squared_error").fit(X, Y[:, 0])
+    r2 = chosen(Y[:, 0], cv="gcv").fit(X, Y[:, 0])
+    mse = chosen(Y[:, 0], cv="gcv", scoring="neg_mean_squared_error").fit(X, Y[:, 0])
+    root = chosen(Y[:, 0], cv="gcv", scoring="neg_root_mean_squared_error").fit(X, Y[:, 0])
     np.testing.assert_allclose(
         -mse.cv_results_["mean_test_score"], (1 - r2.cv_results_["mean_test_score"]) * np.var(Y[:, 0]), rtol=1e-10
     )
@@ -51,14 +55,14 @@ def test_gcv_in_the_units_of_the_target():
 
 
 def test_gcv_refuses_as_many_degrees_of_freedom_as_rows():
-    few = chosen(Y, cv=None, alphas=[1e-10, 1.0], n_neurons=[5, 24]).fit(X[:20], Y[:20])
+    few = chosen(Y, cv="gcv", alphas=[1e-10, 1.0], n_neurons=[5, 24]).fit(X[:20], Y[:20])
     refused = np.isnan(few.cv_results_["mean_test_score"])
     assert refused.tolist() == [False, True, False, False]
     assert few.cv_results_["rank_test_score"][1] == 4
     with pytest.raises(DataError, match=r"98 % of the 20 rows as degrees of freedom.*Use larger alphas"):
-        chosen(Y, cv=None, alphas=[1e-10], n_neurons=[24]).fit(X[:20], Y[:20])
+        chosen(Y, cv="gcv", alphas=[1e-10], n_neurons=[24]).fit(X[:20], Y[:20])
     with pytest.raises(DataError, match="weights sum to at least 2"):
-        chosen(Y, cv=None).fit(X, Y, np.full(N, 1e-3))
+        chosen(Y, cv="gcv").fit(X, Y, np.full(N, 1e-3))
 
 
 def test_default_alphas_follow_the_units_of_the_neurons():

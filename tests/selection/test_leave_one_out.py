@@ -15,6 +15,7 @@ from unlinked import UnlinkedClassifier
 
 from daskelm import ELMClassifierCV, ELMRegressor, ELMRegressorCV, Neurons, load
 from daskelm.blas import solve_triangular_rows
+from daskelm.data.probabilities import probabilities
 from daskelm.data.targets import RegressionTargets
 from daskelm.exceptions import DataError, IllConditionedWarning, InsufficientMemoryError, ParameterError
 from daskelm.layer.sublayer import nested_order, sublayer
@@ -50,6 +51,8 @@ def chosen(targets, **params):
 def left_out(targets, method, weights=None, alphas=ALPHAS, **params):
     """Outputs (n_alphas, n_sizes, N, ...) for each row of the plain estimator fitted without it."""
     kind = ELMRegressor if targets.dtype == np.float64 else UnlinkedClassifier
+    # Scores are of outputs that are not limited to the range of the targets.
+    params |= {"clip": False} if kind is ELMRegressor else {}
     found = []
     for alpha, size in itertools.product(alphas, SIZES):
         model = kind(list(sublayer(FULL, size)[0].groups), alpha=alpha, standardize=False, **params)
@@ -113,7 +116,7 @@ def test_classification_equals_refitting(monkeypatch, eigen, class_weight, weigh
     classes = np.unique(LABELS)
     counts = {"sample_weight": weights}
     of_probabilities = {
-        None: lambda p: metrics.accuracy_score(LABELS, classes[p.argmax(axis=1)], **counts),
+        "accuracy": lambda p: metrics.accuracy_score(LABELS, classes[p.argmax(axis=1)], **counts),
         "f1_macro": lambda p: metrics.f1_score(LABELS, classes[p.argmax(axis=1)], average="macro", **counts),
         "neg_log_loss": lambda p: -metrics.log_loss(LABELS, p, labels=classes, **counts),
         "neg_brier_score": lambda p: -metrics.brier_score_loss(LABELS, p, labels=classes, **counts),
@@ -138,13 +141,14 @@ def test_a_class_of_no_weight_is_predicted_and_not_learned():
     nothing = OF_CLASSES | {"c": 0.0}
     p = left_out(LABELS, "predict_proba", class_weight=nothing)
     expected = [[np.mean(np.unique(LABELS)[q.argmax(axis=1)] == LABELS) for q in of_alpha] for of_alpha in p]
-    assert_same_scores(chosen(LABELS, class_weight=nothing).fit(X, LABELS), expected)
+    model = chosen(LABELS, class_weight=nothing, scoring="accuracy").fit(X, LABELS)
+    assert_same_scores(model, expected)
 
 
 def test_multi_label_equals_refitting():
     predicted = left_out(MANY, "predict")
     expected = [[metrics.accuracy_score(MANY, p) for p in of_alpha] for of_alpha in predicted]
-    assert_same_scores(chosen(MANY).fit(X, MANY), expected)
+    assert_same_scores(chosen(MANY, scoring="accuracy").fit(X, MANY), expected)
 
 
 def test_it_is_that_of_ridge_cv():
@@ -210,23 +214,83 @@ def test_a_row_is_left_out_with_its_whole_weight():
 # What says nothing
 
 
-def test_rows_that_decide_on_themselves_are_refused(tmp_path):
+def without_row(i, alpha, neurons, X, Y):
+    """Outputs for row i of models fitted without it, or of the mean where it has neurons of its own."""
+    rest = np.arange(len(X)) != i
+    h = ELMRegressor(neurons, standardize=False).initialize(X).hidden_layer_(X)
+    h = h - h.mean(axis=0)
+    leverage = h[i] @ np.linalg.solve(h.T @ h + alpha * np.eye(h.shape[1]), h[i]) + 1 / len(X)
+    if leverage > 0.999:
+        return Y[rest].mean(axis=0), True
+    model = ELMRegressor(neurons, alpha=alpha, standardize=False, clip=False).fit(X[rest], Y[rest])
+    return model.predict(X[i : i + 1]).reshape(Y[0].shape), False
+
+
+def test_a_row_with_a_neuron_of_its_own_is_scored_by_the_mean_of_the_others(tmp_path):
     far = X.copy()
     # One neuron sees this row alone: without a penalty its leverage is 1, and with 1000 it is little.
     far[7] = 50
     spike = [Neurons("rbf_l2", np.c_[far[7], np.zeros(D)], [1e-2, 1e-1])]
     model = ELMRegressorCV(spike, alphas=[1e-9, 1000.0], cv="loo", standardize=False).fit(far, Y)
-    assert np.isnan(model.cv_results_["mean_test_score"]).tolist() == [True, False]
-    assert model.alpha_ == 1000
+    expected, alone = [], []
+    for alpha in (1e-9, 1000.0):
+        outputs, own = zip(*(without_row(i, alpha, spike, far, Y) for i in range(N)), strict=True)
+        expected.append(metrics.r2_score(Y, np.array(outputs)))
+        alone.append(np.flatnonzero(own).tolist())
+    assert alone == [[7], []]
+    assert_same_scores(model, expected)
     model.save(tmp_path / "model.h5")
     again = load(tmp_path / "model.h5")
     np.testing.assert_array_equal(again.cv_results_["mean_test_score"], model.cv_results_["mean_test_score"])
-    # Without weight it may do what it likes.
-    weights = (np.arange(N) != 7).astype(float)
-    free = ELMRegressorCV(spike, alphas=[1e-9, 1000.0], cv="loo", standardize=False).fit(far, Y, weights)
-    assert np.isfinite(free.cv_results_["mean_test_score"]).all()
-    with pytest.raises(DataError, match=r"follows it by more than 99.9%, .* of 50 rows .* Use larger alphas.*or cv=5"):
-        model.set_params(alphas=[1e-9]).fit(far, Y)
+
+
+@both_ways
+def test_one_row_of_a_category_does_not_forbid_small_penalties(monkeypatch, eigen):
+    monkeypatch.setattr("daskelm.selection.leave_one_out.by_eigen", lambda *sizes, **more: eigen)
+    rng, n = np.random.default_rng(0), 1000
+    inputs = rng.uniform(size=(2 * n, 2))
+    y = np.sin(2 * inputs[:, 0]) * np.cos(inputs[:, 1])
+    noisy, alphas = y[:n] + 1e-3 * rng.standard_normal(n), np.logspace(-8, 2, 11)
+    errors = []
+    for category in (np.zeros(2 * n), (np.arange(2 * n) == 7).astype(float)):
+        table = np.c_[inputs, category] if category.any() else inputs
+        model = ELMRegressorCV(100, alphas=alphas, cv="loo", random_state=0).fit(table[:n], noisy)
+        assert np.isfinite(model.cv_results_["mean_test_score"]).all()
+        errors.append(np.sqrt(np.mean(np.square(model.predict(table[n:]) - y[n:]))))
+    assert errors[1] < 2 * errors[0]
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
+def test_counts_of_a_row_with_a_neuron_of_its_own_are_those_of_the_mean(scoring):
+    far = X.copy()
+    far[7] = 50
+    spike = [Neurons("rbf_l2", np.c_[far[7], np.zeros(D)], [1e-2, 1e-1])]
+    classes, T = np.unique(LABELS), (LABELS[:, None] == np.unique(LABELS)).astype(float)
+    outputs, alone = zip(*(without_row(i, 1e-9, spike, far, T) for i in range(N)), strict=True)
+    assert np.flatnonzero(alone).tolist() == [7]
+    p = probabilities(np.array(outputs), False)
+    if scoring == "accuracy":
+        expected = metrics.accuracy_score(LABELS, classes[p.argmax(axis=1)])
+    else:
+        expected = -metrics.log_loss(LABELS, p, labels=classes)
+    model = ELMClassifierCV(spike, alphas=[1e-9], cv="loo", scoring=scoring, standardize=False).fit(far, LABELS)
+    assert model.best_score_ == pytest.approx(expected, abs=1e-9)
+
+
+def test_candidates_that_follow_more_than_half_of_the_rows_are_refused():
+    # Five rows have a neuron each, and the others none.
+    own = [Neurons("rbf_l2", X[:5].T, np.full(5, 1e4))]
+    for n, refused in ((11, False), (9, True)):
+        model = ELMRegressorCV(own, alphas=[1e-9, 100.0], cv="loo", standardize=False).fit(X[:n], Y[:n])
+        assert np.isnan(model.cv_results_["mean_test_score"]).tolist() == [refused, False]
+    assert model.alpha_ == 100
+    with pytest.raises(
+        DataError, match=r"follows it by more than 99.9%, .* follow more than half of 9 rows: .* larger alphas.*or cv=5"
+    ):
+        model.set_params(alphas=[1e-9]).fit(X[:9], Y[:9])
+    # Rows without weight do not count.
+    with pytest.raises(DataError, match="more than half of 9 rows"):
+        model.fit(X, Y, (np.arange(N) < 9).astype(float))
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -240,7 +304,7 @@ def test_one_row_is_not_enough():
         chosen(Y).fit(X[:1], Y[:1])
     with pytest.raises(DataError, match="at least two rows of positive weight; got 5 samples of weight 0"):
         chosen(Y).fit(X[:5], Y[:5], da.zeros(5))
-    with pytest.raises(DataError, match=r"follows it by more than 99.9%"):
+    with pytest.raises(DataError, match="at least two rows of positive weight; got one sample"):
         chosen(Y).fit(X[:5], Y[:5], np.eye(5)[2])
 
 

@@ -36,7 +36,7 @@ def test_scikit_learn(monkeypatch, estimator, check):
 @pytest.mark.parametrize("scoring", [None, "neg_mean_squared_error", "neg_mean_absolute_error"])
 @pytest.mark.parametrize("cv", [4, KFold(3, shuffle=True, random_state=0)], ids=["consecutive", "scattered"])
 def test_regression_equals_grid_search(targets, scoring, cv):
-    model, search = chosen(targets, cv=cv, scoring=scoring).fit(X, targets), searched(targets, cv, scoring)
+    model, search = chosen(targets, cv=cv, scoring=scoring, clip=False).fit(X, targets), searched(targets, cv, scoring)
     assert_same_results(model.cv_results_, search.cv_results_)
     assert (model.cv_results_["rank_test_score"] == search.cv_results_["rank_test_score"]).all()
     assert model.best_score_ == pytest.approx(search.best_score_, abs=1e-8)
@@ -53,7 +53,7 @@ def test_more_scores_of_numbers(scoring):
     )
 
 
-@pytest.mark.parametrize("scoring", [None, "f1_macro", "neg_log_loss", "neg_brier_score"])
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "neg_log_loss", "neg_brier_score"])
 @pytest.mark.parametrize("cv", [3, StratifiedKFold(3, shuffle=True, random_state=0)], ids=["int", "shuffled"])
 def test_classification_equals_grid_search(scoring, cv):
     model, search = chosen(LABELS, cv=cv, scoring=scoring).fit(X, LABELS), searched(LABELS, cv, scoring)
@@ -63,7 +63,7 @@ def test_classification_equals_grid_search(scoring, cv):
 
 
 def test_multi_label_equals_grid_search():
-    for scoring in (None, "f1_macro"):
+    for scoring in ("accuracy", "f1_macro"):
         model = chosen(MANY, scoring=scoring).fit(X, MANY)
         assert_same_results(model.cv_results_, searched(MANY, 3, scoring).cv_results_)
 
@@ -77,7 +77,7 @@ def test_weights_count_in_fit_and_score(scoring, fit_intercept):
     for i, (train, test) in enumerate(KFold(3).split(X)):
         expected = [
             score(
-                ELMRegressor(groups(size), alpha=alpha, **params).fit(X[train], Y[train], WEIGHTS[train]),
+                ELMRegressor(groups(size), alpha=alpha, clip=False, **params).fit(X[train], Y[train], WEIGHTS[train]),
                 X[test],
                 Y[test],
                 sample_weight=WEIGHTS[test],
@@ -101,6 +101,21 @@ def test_squared_errors_of_classes_are_those_of_the_outputs():
     T = (LABELS[:, None] == np.unique(LABELS)).astype(float)
     plain = chosen(T, scoring="neg_mean_squared_error").fit(X, T)
     assert_same_results(model.cv_results_, plain.cv_results_)
+
+
+@pytest.mark.parametrize("targets", [LABELS, LABELS == "a", MANY], ids=["labels", "two classes", "label sets"])
+@pytest.mark.parametrize("cv", [None, "gcv", "loo", 3, "validation"])
+def test_classes_are_chosen_by_squared_errors_of_the_outputs(targets, cv):
+    rows, params = (X, targets), {"cv": cv}
+    if cv == "validation":
+        rows, params = (X[:200], targets[:200], None, X[200:], targets[200:]), {"cv": None}
+    by_default = chosen(targets, **params).fit(*rows)
+    named = chosen(targets, scoring="neg_mean_squared_error", **params).fit(*rows)
+    assert_same_results(by_default.cv_results_, named.cv_results_, atol=0)
+    assert by_default.best_score_ < 0
+    assert by_default.alpha_ == named.alpha_
+    # The score of the estimator is that of its predictions.
+    assert by_default.score(X, targets) == np.mean((by_default.predict(X) == targets).reshape(N, -1).all(axis=1))
 
 
 def test_rows_of_no_test_part_are_in_all_training_parts():

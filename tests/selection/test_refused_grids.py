@@ -24,7 +24,8 @@ from daskelm.exceptions import InsufficientMemoryError, ParameterError
         ),
         ({"scoring": "accuracy"}, "scoring must be the name of a score"),
         ({"scoring": mean_squared_error}, "scoring must be the name of a score"),
-        ({"scoring": "neg_mean_absolute_error", "cv": None}, "'neg_mean_absolute_error' needs folds.* Set cv=5"),
+        ({"scoring": "neg_mean_absolute_error", "cv": None}, "'neg_mean_absolute_error' needs the rows.* Set cv=5"),
+        ({"scoring": "neg_mean_absolute_error", "cv": "gcv"}, "'neg_mean_absolute_error' needs the rows.* Set cv=5"),
     ],
 )
 def test_parameters_that_cannot_be_used(params, message):
@@ -51,10 +52,10 @@ def test_grids_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 300 * 2**20)
     alphas = np.logspace(-3, 3, 20_000)
     with pytest.raises(InsufficientMemoryError, match="20000 penalties and 3 numbers of 24 neurons on 3 folds"):
-        chosen(LABELS, alphas=alphas).fit(X, LABELS)
+        chosen(LABELS, alphas=alphas, scoring="accuracy").fit(X, LABELS)
     monkeypatch.setattr("daskelm.selection.kfold.check_grid", lambda *sizes, **more: None)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 310 * 2**20)
     with pytest.raises(
         InsufficientMemoryError, match="to score 2000 penalties .* Use a smaller grid, fewer neurons or"
     ):
-        chosen(LABELS, alphas=alphas[:2000]).fit(X, LABELS)
+        chosen(LABELS, alphas=alphas[:2000], scoring="accuracy").fit(X, LABELS)

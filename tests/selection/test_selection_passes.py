@@ -31,17 +31,21 @@ class Counted:
         return self.data[rows]
 
 
+# The last number is how often each row is read: for the sums, for scores of rows, and where there are classes for the
+# link to probabilities, which reads a sample, here of all rows.
 CASES = {
-    "regression, gcv": (Y, {"cv": None}, 1),
+    "regression, folds by content": (Y, {"cv": None}, 1),
+    "regression, gcv": (Y, {"cv": "gcv"}, 1),
     "regression, r2": (Y, {"cv": 3}, 1),
     "regression, shuffled": (Y, {"cv": KFold(3, shuffle=True, random_state=0)}, 1),
     "regression, absolute error": (Y, {"cv": 3, "scoring": "neg_mean_absolute_error"}, 2),
     "regression, one by one": (Y, {"cv": "loo"}, 2),
     "regression, ranked": (Y, {"cv": 3, "ranking": "omp"}, 1),
-    "classification, gcv": (LABELS, {"cv": None}, 1),
-    "classification, squared error": (LABELS, {"cv": 3, "scoring": "neg_mean_squared_error"}, 1),
-    "classification, accuracy": (LABELS, {"cv": 3}, 2),
-    "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 2),
+    "classification, folds by content": (LABELS, {"cv": None}, 2),
+    "classification, gcv": (LABELS, {"cv": "gcv"}, 2),
+    "classification, squared error": (LABELS, {"cv": 3}, 2),
+    "classification, accuracy": (LABELS, {"cv": 3, "scoring": "accuracy"}, 3),
+    "classification, one by one": (LABELS, {"cv": LeaveOneOut(), "ranking": "mrsr"}, 3),
 }
 
 
@@ -75,7 +79,8 @@ def test_number_of_passes_over_files(no_client, case, tmp_path, monkeypatch):
 
 
 FOLDS = {
-    "gcv": {"cv": None},
+    "by content": {"cv": None},
+    "gcv": {"cv": "gcv"},
     "consecutive": {"cv": 3},
     "scattered": {"cv": KFold(3, shuffle=True, random_state=1)},
     "some": {"cv": PredefinedSplit(np.r_[np.full(100, -1), np.arange(200) % 2])},

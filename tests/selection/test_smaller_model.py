@@ -72,6 +72,14 @@ def test_rows_are_added_to_the_smaller_layer(smaller, tmp_path):
     assert model.normal_equations_.n_samples == M
 
 
+def test_rows_are_added_to_a_model_that_was_chosen_by_folds():
+    model = plain(Y, alpha="auto").fit(X, Y).select(n_neurons=[10])
+    like = plain(Y, alpha="auto").set_params(neurons=list(sublayer(FULL, 10)[0].groups)).fit(ALL, OUTPUTS)
+    model.partial_fit(X_VAL, Y_VAL)
+    np.testing.assert_allclose(model.alpha_, like.alpha_, rtol=1e-9)
+    np.testing.assert_allclose(model.coef_, like.coef_, atol=1e-8)
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_sums_of_the_full_layer_are_refused_with_what_to_do(smaller, tmp_path, again):
     model, full = smaller
@@ -124,7 +132,7 @@ def test_a_fit_begins_anew(smaller):
 
 
 def test_what_gcv_refused_is_saved(tmp_path):
-    model = plain(Y).fit(X[:20], Y[:20]).select(n_neurons=[5, 24], alphas=[1e-10, 1.0])
+    model = plain(Y).fit(X[:20], Y[:20]).select(n_neurons=[5, 24], alphas=[1e-10, 1.0], cv="gcv")
     assert np.isnan(model.cv_results_["mean_test_score"]).tolist() == [False, True, False, False]
     model.save(tmp_path / "model.h5")
     again = load(tmp_path / "model.h5")

@@ -44,6 +44,8 @@ def plain(targets, **params):
 def refitted(targets, y, y_val, score, weights=None, weights_val=None, **params):
     """The score on the validation rows of each candidate, fitted by itself."""
     found = []
+    # Scores from sums are of outputs that are not limited to the range of the targets.
+    params |= {"clip": False} if targets.dtype == np.float64 else {}
     for alpha, size in itertools.product(ALPHAS, SIZES):
         model = plain(targets, alpha=alpha, **params).set_params(neurons=list(sublayer(FULL, size)[0].groups))
         found.append(score(model.fit(X, y, weights), X_VAL, y_val, sample_weight=weights_val))
