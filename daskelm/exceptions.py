@@ -26,6 +26,7 @@ __all__ = [
     "MissingExtraError",
     "NotSolvedError",
     "ParameterError",
+    "PenaltyWarning",
     "RowsCountedError",
     "ScaleWarning",
 ]

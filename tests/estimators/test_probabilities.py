@@ -222,6 +222,7 @@ def test_chunks_and_containers_do_not_change_it(name, tmp_path, monkeypatch):
         np.testing.assert_allclose(numbers(fitted(y).solve().calibrate(*rows)), expected, rtol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore::daskelm.exceptions.PenaltyWarning")
 @pytest.mark.parametrize("alpha", ["auto", 1.0, "gcv"])
 def test_degenerate_tables(alpha):
     model = ELMClassifier(20, alpha=alpha, random_state=0)

@@ -14,7 +14,7 @@ from daskelm.sums.content import folds_of, row_hashes
 
 
 def content_folds(T, n):
-    hashes = row_hashes(X, T.astype(float))
+    hashes = row_hashes(X)
     return folds_of(hashes, n)
 
 
