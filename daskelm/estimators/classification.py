@@ -121,7 +121,7 @@ class ClassificationMethods(ClassifierMixin):
         return self._fitted.link  # type: ignore[union-attr]
 
     def _with_link(self, fitted: Fitted, rows) -> Fitted:
-        """What was fitted to these rows, with the link by outputs of models without the row."""
+        """The fitted values of these rows, with the link by outputs of models without the row."""
         layer, sums, solution, targets = fitted.layer, fitted.sums, fitted.solution, fitted.targets
         sample = sample_rows(layer, targets, rows.X, rows.y, rows.weights)  # type: ignore[arg-type]
         unseen = unseen_outputs(layer, sums, solution, sample)  # type: ignore[arg-type]

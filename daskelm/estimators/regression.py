@@ -153,7 +153,7 @@ class RegressionMethods(RegressorMixin):
         return np.stack([solution.least_T - margin, solution.most_T + margin])
 
     def _with_link(self, fitted: Fitted, rows) -> Fitted:
-        """What was fitted, as it is: numbers have no probabilities."""
+        """The fitted values as they are: numbers have no probabilities."""
         return fitted
 
     def score(self, X, y, sample_weight=None) -> float:

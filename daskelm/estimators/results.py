@@ -91,12 +91,12 @@ class ResultMethods:
 
     @property
     def alpha_(self) -> float | np.ndarray:
-        """The penalty used, or that of each target."""
+        """The penalty used, float64; of shape (n_targets,) where each target has its own."""
         return self._solved("alpha_").alpha
 
     @property
     def alpha_chosen_by_(self) -> str:
-        """What the penalty comes from: "given", "folds", "gcv" or "evidence"."""
+        """Origin of the penalty: "given", "folds", "gcv" or "evidence"."""
         return self._solved("alpha_chosen_by_").chosen_by
 
     @property

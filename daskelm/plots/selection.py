@@ -75,7 +75,7 @@ class GridScores:
             scoring = "neg_mean_squared_error" if of_classes else "r2"
         negated = scoring.startswith("neg_")
         name = "R²" if scoring == "r2" else scoring.removeprefix("neg_").replace("_", " ")
-        # Of equal scores the model may have taken another one than the first.
+        # Among equal scores the model may have taken another one than the first.
         tied = np.flatnonzero(results["rank_test_score"] == 1).tolist()
         own = getattr(model, "alpha_", None), getattr(model, "n_neurons_", None)
         # A penalty per target is not of this grid.

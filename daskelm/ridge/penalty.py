@@ -204,7 +204,7 @@ def penalty_by_sums(total: Moments, factor: EigenFactor, *, gcv: bool, per_targe
     total : Moments
         Sums over all rows.
     factor : EigenFactor
-        Of their HH.
+        Eigen-decomposition of their HH.
     gcv : bool
         Whether generalised cross-validation decides alone, with the sum of weights as the number of rows where that is
         smaller; otherwise the scale of the weights does not matter.

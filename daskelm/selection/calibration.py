@@ -18,7 +18,7 @@ _LARGEST_EXPONENT = 60.0
 
 
 def link_of(unseen: Unseen, *, multi: bool) -> ProbabilityLink | None:
-    """The link by rows that the models were not fitted to; None where there are none of them."""
+    """The link by rows that the models were not fitted to; None without such rows."""
     return fit_link(*unseen, multi=multi) if len(unseen.outputs) else None
 
 

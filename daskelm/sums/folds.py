@@ -14,7 +14,7 @@ from .ledger import Ledger
 
 __all__ = ["content_of_both", "held_out", "is_enough", "less", "n_distinct", "stacked", "unstacked"]
 
-# What each fold has of its own in a file; the rest is that of the total.
+# Fields that each fold has of its own in a file; the others are those of the total.
 _OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
         "sum_counts", "n_counted", "least_T", "most_T")  # fmt: skip
 # After a subtraction, a weight below this fraction of the original is rounding.
@@ -57,7 +57,7 @@ def held_out(sums: Any, *, centred: bool = True) -> list[HeldOut]:
 
 
 def is_enough(sums: Any) -> bool:
-    """Whether folds can tell penalties apart: most rows differ, or many do."""
+    """Whether folds can rank penalties: most rows of X differ, or many do."""
     return n_distinct(sums) >= min(LEAST_DISTINCT, sums.n_counted / 2)
 
 

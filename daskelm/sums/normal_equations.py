@@ -10,11 +10,12 @@ import numpy as np
 from ..exceptions import IncompatibleSumsError
 from ..hdf5.header import next_generation
 from ..hdf5.sealed import read_sealed, write_sealed
-from ..ridge.moments import UNRESOLVED, Moments, rounding, varies
-from ..ridge.packed import diagonal, unpack
+from ..ridge.moments import Moments, rounding
+from ..ridge.packed import diagonal
 from ..ridge.reference_rows import combined, move_packed, other_sums
 from .folds import content_of_both, less, stacked, unstacked
 from .ledger import Ledger
+from .moments import moments_of
 from .subtraction import check_contained, largest_squares, warn_if_little
 
 __all__ = ["NormalEquations"]
@@ -200,29 +201,7 @@ class NormalEquations:
         IncompatibleSumsError
             The weights sum to zero or less though the sums are not zero, so that there is no mean.
         """
-        if centred and not self.sum_weights > 0 and self.sum_TT.any() | self.packed.any():
-            raise IncompatibleSumsError(
-                f"moments: sums about the mean need a positive sum of weights; got {self.sum_weights:g} of "
-                f"{self.n_samples} rows whose sums are not zero. Sum over the rows anew."
-            )
-        shift_H, shift_T = self.reference_H, self.reference_T
-        mean_H, mean_T = np.zeros(self.n_neurons), np.zeros(self.n_targets)
-        if centred and self.sum_weights > 0:
-            # Shift by sum / weight, not by the rounded means: around 1e9, these would lose the fraction.
-            shift_H, shift_T = -self.sum_H / self.sum_weights, -self.sum_T / self.sum_weights
-            mean_H, mean_T = self.reference_H - shift_H, self.reference_T - shift_T
-        packed, rest = self.packed.copy(), other_sums(self, shift_H, shift_T)
-        move_packed(self, packed, shift_H)
-        HH, HT = unpack(packed, self.n_neurons), rest["cross"]
-        constant = ~varies(np.diag(HH), self.sum_weights, mean_H)
-        if constant.any():
-            # Otherwise a solution without penalty would be determined by rounding in constant columns.
-            HH[constant], HH[:, constant] = 0, 0
-            HT = np.where(constant[:, None], 0, HT)
-        rows = self.sum_counts, self.n_samples, self.n_counted, self.sum_weights
-        TT = rest["sum_TT"]
-        informative, unresolved = varies(TT, self.sum_weights, mean_T), UNRESOLVED[self.precision]
-        return Moments(HH, HT, TT, mean_H, mean_T, *rows, informative, centred, unresolved, self.least_alpha)
+        return moments_of(self, centred)
 
     @cached_property
     def least_alpha(self) -> float:
@@ -308,7 +287,17 @@ class NormalEquations:
         return left
 
     def without(self, other: NormalEquations) -> NormalEquations:
-        """The sums less those of rows that are contained, which is not checked; the ledger stays as it is."""
+        """The sums less those of rows that are contained, which is not checked; the ledger stays as it is.
+
+        Parameters
+        ----------
+        other : NormalEquations
+            Sums of the same layer and targets.
+
+        Returns
+        -------
+        NormalEquations
+        """
         other = other._about(self.reference_H, self.reference_T)
         left = self._combine(other, -1, self.ledger, self.target_dtype)
         if not self.folds or len(self.folds) != len(other.folds):
