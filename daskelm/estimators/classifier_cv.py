@@ -14,7 +14,7 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
     """Extreme Learning Machine for classification that chooses its penalty and number of neurons.
 
     One pass over the data makes the sums of each fold, and with them all models of the grid and the squared errors of
-    their outputs, by which it chooses unless `scoring` says otherwise. Other scores, such as accuracy, take a second pass.
+    their outputs, by which it chooses by default. Other scores, such as accuracy, take a second pass.
 
     Parameters
     ----------

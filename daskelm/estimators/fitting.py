@@ -137,8 +137,8 @@ class FittingMethods(FitCallbacks):
 
     def _sum(self, work, checkpoint, curved, callbacks, tol) -> tuple[NormalEquations, LearningCurve | None]:
         if curved:
-            options = {"alpha": self.alpha, "fit_intercept": self.fit_intercept, "callbacks": callbacks, "tol": tol}
-            return accumulate_with_curve(work, verbose=self.verbose, **options)
+            how = {"alpha": self.alpha, "fit_intercept": self.fit_intercept, "per_target": self._per_target()}
+            return accumulate_with_curve(work, callbacks=callbacks, tol=tol, verbose=self.verbose, **how)
         if checkpoint is None:
             return accumulate(*work, verbose=self.verbose), None
         if not isinstance(self.random_state, int | np.integer):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.targets import Targets
 from ..layer.layer import Layer
-from ..sums.content import folds_of, row_hashes, smallest
+from ..sums.content import folds_of, row_hashes, smallest, used_columns
 from ..sums.fold_sums import FoldSums
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
@@ -140,6 +140,7 @@ class Accumulator:
         # Weight of the rows so far, and of those whose mean the reference is.
         self._weight = self._weight_of_reference = 0.0
         self._block = np.empty((0, width), layer.gram_dtype)
+        self._used = used_columns(layer) if n_folds > 1 else None
 
     def add(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Add rows: X (rows, n_features), y as given, weights (rows,) without those of their classes."""
@@ -175,7 +176,8 @@ class Accumulator:
 
     def _divide(self, X):
         """An order of the rows in which those of a fold come together, and the edges of the folds in it."""
-        hashes = row_hashes(X)
+        # A column that enters no neuron decides nothing.
+        hashes = row_hashes(X if self._used is None else X[:, self._used])
         folds = folds_of(hashes, len(self.parts))
         order = np.argsort(folds, kind="stable")
         edges = np.searchsorted(folds[order], np.arange(len(self.parts) + 1)).tolist()

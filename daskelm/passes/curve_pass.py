@@ -42,6 +42,7 @@ def accumulate_with_curve(
     *,
     alpha: float | str,
     fit_intercept: bool,
+    per_target: bool = False,
     callbacks: Sequence[Callable[[LearningCurvePoint], object]] = (),
     tol: float | None = None,
     verbose: int | bool = 0,
@@ -55,7 +56,7 @@ def accumulate_with_curve(
     ----------
     job : Job
         Layer, targets and rows.
-    alpha, fit_intercept
+    alpha, fit_intercept, per_target
         As for `solve`, for the model of each point.
     callbacks : sequence of callables
         Each is called with every point, in this thread; if one returns True, the pass ends.
@@ -77,7 +78,7 @@ def accumulate_with_curve(
     provenance = Provenance()
     if (files := source_of(X).files) is not None:
         provenance = provenance_of(Table(files, y, weights, targets))
-    maker = CurveMaker(alpha, fit_intercept, partial(check_sums, layer=layer, provenance=Provenance()))
+    maker = CurveMaker(alpha, fit_intercept, per_target, partial(check_sums, layer=layer, provenance=Provenance()))
     watch = _Watch(RowProgress(n_samples, verbose), callbacks, EarlyStop(tol))
     L, d = layer.n_neurons, layer.n_features
     fractions = curve_fractions(n_samples, L, gcv=isinstance(alpha, str))

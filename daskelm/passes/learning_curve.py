@@ -84,12 +84,21 @@ class CurveMaker:
         Penalty, as of `solve`.
     fit_intercept : bool
         Whether there is an intercept.
+    per_target : bool
+        Whether a penalty that is chosen is chosen for each target.
     check : callable
         Called first with the sums of each segment; returns them, or raises an error.
     """
 
-    def __init__(self, alpha, fit_intercept: bool, check: Callable[[NormalEquations], NormalEquations]):
-        self.alpha, self.fit_intercept, self.check = check_alpha(alpha), fit_intercept, check
+    def __init__(
+        self, alpha, fit_intercept: bool, per_target: bool, check: Callable[[NormalEquations], NormalEquations]
+    ):
+        self.alpha, self.fit_intercept, self.per_target, self.check = (
+            check_alpha(alpha),
+            fit_intercept,
+            per_target,
+            check,
+        )
         self.total: NormalEquations | None = None
         self.models: list[tuple[int, Solution]] = []
 
@@ -101,7 +110,9 @@ class CurveMaker:
         if before is None or before.sum_weights <= 0 or before.sum_counts < 2 or sums.sum_weights <= 0:
             return Step(self.total)
         # A warning of an ill-conditioned point is left to the solution of all rows, which may be well conditioned.
-        solution = solve_sums(before, self.alpha, fit_intercept=self.fit_intercept, warn=False)
+        solution = solve_sums(
+            before, self.alpha, fit_intercept=self.fit_intercept, per_target=self.per_target, warn=False
+        )
         scores, gain = _r2_of_targets(sums, solution), None
         if earlier := [model for n, model in self.models if n <= before.n_samples / 2 * _NEARLY]:
             # The mean is over targets that vary here: one that cannot gain must not make the gain of others seem small.

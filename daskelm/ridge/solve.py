@@ -18,6 +18,8 @@ from .penalty import HeldOut, penalty_by_folds, penalty_by_sums
 
 __all__ = ["SOLVERS", "Solution", "check_alpha", "is_auto", "solve"]
 
+# Fewer rows than these may show no relation by chance.
+_MANY_ROWS = 10_000
 # Solvers for a given penalty, tried in this order; the last one never declines. A new one is a file and a row here.
 SOLVERS: dict[str, Solver] = {"cholesky": solve_by_cholesky, "eigen": solve_by_eigenvectors}
 
@@ -107,7 +109,7 @@ def solve(
     if isinstance(alpha, str):
         if alpha == "auto" and len(folds) >= 2:
             penalty, factor = penalty_by_folds(moments, folds, per_target=per_target), None
-            if warn and penalty.useless:
+            if warn and penalty.useless and moments.n_counted >= _MANY_ROWS:
                 warnings.warn(
                     "alpha: no penalty makes a model that predicts rows held out better than their mean; large ones "
                     "are best, so that predictions are near it. Check that the rows of y belong to those of X.",

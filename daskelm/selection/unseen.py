@@ -16,7 +16,7 @@ from ..passes.memory import block_rows
 from ..ridge.leverage import LEAST_LEFT, loo_factors
 from ..ridge.path import RidgePath
 from ..ridge.solve import Solution, solve
-from ..sums.content import folds_of, row_hashes
+from ..sums.content import folds_of, row_hashes, used_columns
 from ..sums.folds import is_enough
 from ..sums.normal_equations import NormalEquations
 
@@ -85,7 +85,8 @@ def has_folds(sums: NormalEquations) -> bool:
 
 def fold_outputs(layer: Layer, sums: NormalEquations, solution: Solution, rows: SampledRows) -> Unseen:
     """Outputs of rows, in the sums or not, by the models without the fold that each belongs to by its content."""
-    folds = folds_of(row_hashes(rows.X), len(sums.folds))
+    used = used_columns(layer)
+    folds = folds_of(row_hashes(rows.X if used is None else rows.X[:, used]), len(sums.folds))
     total, outputs = replace(sums, folds=()), np.empty_like(rows.T)
     models = []
     for fold in sums.folds:

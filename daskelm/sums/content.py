@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-__all__ = ["LEAST_DISTINCT", "MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest"]
+__all__ = ["LEAST_DISTINCT", "MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest", "used_columns"]
 
-# Fewer distinct rows of X than these are no base for folds if most rows are copies: tables of a few categories, where a
-# fold without all rows of a combination asks for another thing.
-LEAST_DISTINCT = 500
+# Fewer distinct rows of X than these are no base for folds: in a table of a few categories, a fold without all rows of
+# a combination asks for what was never seen. The number of rows has no part in it, so that weights are repeated rows.
+LEAST_DISTINCT = 9
 # Hashes that are kept of all rows: the number of distinct rows is known to 1 / sqrt(512), 4 %.
 MOST_HASHES = 512
 # Folds up to a number of neurons: each is one more triangle in each task and file, and two more factors of it for each
@@ -36,6 +38,12 @@ def row_hashes(*parts: np.ndarray) -> np.ndarray:
         h ^= h >> np.uint64(shift)
         h *= np.uint64(factor)
     return h ^ (h >> np.uint64(31))
+
+
+def used_columns(layer: Any) -> np.ndarray | None:
+    """Mask (n_features,) of the columns of X that a layer scales by a finite number; None for all of them."""
+    scale = getattr(layer, "scale", None)
+    return None if scale is None or np.isfinite(scale.scale).all() else np.isfinite(scale.scale)
 
 
 def folds_of(hashes: np.ndarray, n: int) -> np.ndarray:

@@ -57,8 +57,8 @@ def held_out(sums: Any, *, centred: bool = True) -> list[HeldOut]:
 
 
 def is_enough(sums: Any) -> bool:
-    """Whether folds can rank penalties: most rows of X differ, or many do."""
-    return n_distinct(sums) >= min(LEAST_DISTINCT, sums.n_counted / 2)
+    """Whether folds can rank penalties: not if a table has a few combinations of categories."""
+    return n_distinct(sums) >= LEAST_DISTINCT
 
 
 def n_distinct(sums: Any) -> float:

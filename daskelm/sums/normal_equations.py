@@ -210,9 +210,7 @@ class NormalEquations:
         return rounding(variances, self.precision)
 
     def squared_error(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-        """Sum over the rows of w (t - H coef' - intercept)^2, from the sums alone.
-
-        Equal to TT - 2 B'HT + B'HH B plus the terms of the intercept.
+        """Sum over the rows of w (t - H coef' - intercept)^2, from the sums: TT - 2 B'HT + B'HH B and the intercept's.
 
         Parameters
         ----------

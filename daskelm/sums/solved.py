@@ -14,6 +14,9 @@ from .normal_equations import NormalEquations
 
 __all__ = ["solve_sums"]
 
+# Tables of fewer rows than these are seen through without a warning.
+_MANY_ROWS = 1000
+
 
 def solve_sums(
     sums: NormalEquations,
@@ -26,7 +29,8 @@ def solve_sums(
     """Solve the sums for output weights; the parameters are those of `solve`."""
     total = sums.moments(centred=fit_intercept)
     folds = held_out(sums, centred=fit_intercept) if is_auto(alpha) and is_enough(sums) else []
-    if warn and is_auto(alpha) and sums.folds and n_distinct(sums) < sums.n_neurons and not is_enough(sums):
+    few = n_distinct(sums) < min(sums.n_neurons, sums.n_counted / 2)
+    if warn and is_auto(alpha) and sums.folds and few and sums.n_counted >= _MANY_ROWS:
         warnings.warn(
             f"X: about {n_distinct(sums):.0f} of {sums.n_counted} rows are distinct, fewer than the {sums.n_neurons} "
             "neurons, and copies of a row say nothing new of X. Use fewer neurons, or alpha as a number.",

@@ -456,7 +456,7 @@ def classifier_score(train, test, folder):
 
 
 def classifier_folds(train, test, folder):
-    model = _cv(ELMClassifierCV, cv=KFold(3)).fit(train.X, train.labels, train.weights)
+    model = _cv(ELMClassifierCV, cv=KFold(3), scoring="accuracy").fit(train.X, train.labels, train.weights)
     return model.cv_results_["mean_test_score"]
 
 

@@ -78,14 +78,15 @@ class Source:
 
 GRID = {"alphas": [0.1, 1.0], "random_state": 0}
 # One pass over the rows, and where it says so: one for the input scale, which looks at all rows of so small a table;
-# one for the classes; one for the labels that stratified folds are cut by; a second pass. See docs/guide/data.md.
+# one for the classes; one for the labels that stratified folds are cut by; a second pass; a last one for rows that a
+# classifier's probabilities are fitted to. See docs/guide/data.md.
 LOADS = {
     "fit": (lambda x, y, w, c: regressor().fit(x, y), 1 + 1),
     "fit without a scale": (lambda x, y, w, c: regressor(standardize=False).fit(x, y), 1),
     "fit with weights": (lambda x, y, w, c: regressor().fit(x, y, w), 1 + 1),
     "partial_fit": (lambda x, y, w, c: regressor().partial_fit(x, y, w), 1 + 1),
     "learning curve": (lambda x, y, w, c: regressor(tol=1e-9).fit(x, y, w), 1 + 1),
-    "classifier": (lambda x, y, w, c: ELMClassifier(10, random_state=0).fit(x, c, w), 1 + 1 + 1),
+    "classifier": (lambda x, y, w, c: ELMClassifier(10, random_state=0).fit(x, c, w), 1 + 1 + 1 + 1),
     "scale alone": (lambda x, y, w, c: HiddenLayer(10).fit(x, sample_weight=w), 1),
     "folds": (lambda x, y, w, c: ELMRegressorCV(10, cv=2, **GRID).fit(x, y, w), 1 + 1),
     "folds in two passes": (
@@ -95,7 +96,7 @@ LOADS = {
     "leave one out": (lambda x, y, w, c: ELMRegressorCV(10, cv="loo", **GRID).fit(x, y, w), 1 + 2),
     "folds of labels": (
         lambda x, y, w, c: ELMClassifierCV(10, cv=2, scoring="accuracy", **GRID).fit(x, c, w),
-        1 + 1 + 1 + 2,
+        1 + 1 + 1 + 2 + 1,
     ),
     "validation rows": (
         lambda x, y, w, c: ELMRegressorCV(10, **GRID).fit(X, Y, X_val=x, y_val=y, sample_weight_val=w),
