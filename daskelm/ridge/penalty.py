@@ -154,7 +154,7 @@ def _errors_by_cholesky(fold: HeldOut, alphas: np.ndarray) -> np.ndarray:
     errors = np.empty((len(alphas), fold.train.HT.shape[1]))
     for i, alpha in enumerate(alphas):
         factor = CholeskyFactor(fold.train.HH, alpha)
-        errors[i] = _scored(fold, factor.solve(fold.train.HT)[:, None, :])[0] if factor.exists else np.inf
+        errors[i] = _scored(fold, factor.solve(fold.train.HT)[:, None, :])[0] if factor.safe else np.inf
     return errors
 
 
