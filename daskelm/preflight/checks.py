@@ -18,6 +18,7 @@ from ..hdf5.header import sealed_format
 from ..hdf5.paths import is_url
 from ..hdf5.rows import Hdf5Rows, some
 from ..passes.memory import PassSizes, block_rows, held_bytes, rows_per_task
+from ..sums.content import n_folds
 from .facts import facts_here, samples_of
 
 __all__ = ["Finding", "Job", "check_job"]
@@ -267,6 +268,9 @@ def _check_disk(job):
         X = job.sources[0]
         row_bytes = 8 * sum(source.n_columns for source in job.sources)
         sums = PassSizes(job.n_neurons, X.n_columns, job.n_targets, 0, 0, 0).partial
+        if (folds := n_folds(job.n_neurons)) > 1:
+            # With the default penalty, a file has the sums of each fold beside the total.
+            sums *= folds + 1
         need = _sums_file_bytes(sums, X.n_rows * row_bytes)
     failures = list(_check_writable(path, job.lock))
     if not failures:

@@ -62,7 +62,7 @@ def check_alpha(alpha) -> float | np.ndarray | str:
         return alpha
     if isinstance(alpha, Real) and not isinstance(alpha, bool) and 0 <= float(alpha) < math.inf:
         return float(alpha)
-    if isinstance(alpha, list | tuple | np.ndarray) and np.ndim(alpha) == 1 and len(alpha):
+    if not isinstance(alpha, str) and np.ndim(alpha) == 1 and np.size(alpha):
         return np.array([check_alpha(number) for number in alpha], np.float64)
     raise ParameterError(
         "alpha must be a finite number >= 0, one such number per target, or 'auto' or 'gcv' to have it chosen; got "

@@ -186,7 +186,7 @@ def test_an_interrupt_leaves_the_model_as_it_was(cls, monkeypatch):
     if cls is not HiddenLayer:
         # And at the last step, when all sums are there.
         where = "selection.select" if cls.__name__.endswith("CV") else "estimators.fitting"
-        monkeypatch.setattr(f"daskelm.{where}.solve", interrupt)
+        monkeypatch.setattr(f"daskelm.{where}.solve_sums", interrupt)
         with pytest.raises(KeyboardInterrupt):
             model.fit(X[:, :3], y)
         assert vars(model) == before

@@ -112,7 +112,7 @@ def test_gain_of_a_learning_curve_is_that_of_the_targets_that_vary():
     gains = []
     for y in (Y, beside(Y, 730_000.1)):
         model = ELMRegressor(30, random_state=0).initialize(X)
-        maker, before, steps = CurveMaker(1.0, True, lambda sums: sums), None, []
+        maker, before, steps = CurveMaker(1.0, True, False, lambda sums: sums), None, []
         for stop in (100, 200, 400, 800, 1600, 3000):
             start = 0 if before is None else before.n_samples
             now = model.partial_fit(X[start:stop], y[start:stop]).normal_equations_
