@@ -43,7 +43,7 @@ def test_a_pipe_is_no_place_for_sums():
     pipe("pipe.h5")
     make_hdf5(TABLE, "x.h5")
     done = CliRunner().invoke(cli, ["check", "x.h5", "--into", "pipe.h5"])
-    assert "pipe.h5 must be a new file, or one of sums; got something else" in done.output
+    assert "pipe.h5 must be a sums file, or not exist yet; got something else" in done.output
 
 
 def test_open_regular_reads_files_as_open_does():

@@ -91,13 +91,13 @@ def test_of_equal_scores_the_largest_penalty_is_taken():
         assert GridScores.of(model).chosen[0] == np.searchsorted(model.cv_results_["param_alpha"].data, model.alpha_)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 12])
-def test_few_rows_have_few_folds(n):
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 9, 12])
+def test_few_rows_are_scored_by_gcv(n):
     folds = np.unique(content_folds(Y, 5)[:n])
     assert len(folds) > 1
     model = chosen(Y, cv=None).fit(X[:n], Y[:n])
-    assert sum(key.startswith("split") for key in model.cv_results_) == len(folds)
-    assert np.isfinite(model.cv_results_["mean_test_score"]).all()
+    assert sum(key.startswith("split") for key in model.cv_results_) == (len(folds) if n >= 9 else 0)
+    assert np.isfinite(model.best_score_)
 
 
 def test_rows_of_one_fold_and_large_layers_are_scored_by_gcv(monkeypatch):
