@@ -16,7 +16,8 @@ class GivenOutputs:
     n_neurons: int
     gram_dtype: type
 
-    def __call__(self, H, out, minus=None):
+    def __call__(self, H, out, minus=None, order=None):
+        H = H if order is None else H[order]
         np.subtract(H, 0 if minus is None else minus, out=out, casting="same_kind")
 
 

@@ -163,17 +163,25 @@ class Layer:
         drawn = draw_neurons(groups, n_features, seed)
         return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
 
-    def __call__(self, X: np.ndarray, out: np.ndarray | None = None, minus: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self,
+        X: np.ndarray,
+        out: np.ndarray | None = None,
+        minus: np.ndarray | None = None,
+        order: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Outputs H (rows, n_neurons) of the layer's dtype for X (rows, n_features); `out` may have a wider dtype.
 
-        `minus` (n_neurons,), of the dtype of the result, is subtracted from each row.
+        `minus` (n_neurons,), of the dtype of the result, is subtracted from each row. `order` (rows,) has the numbers
+        of rows of X, where not all are taken as they come.
         """
-        H = np.empty((len(X), self.n_neurons), self.dtype) if out is None else out
+        n_rows = len(X) if order is None else len(order)
+        H = np.empty((n_rows, self.n_neurons), self.dtype) if out is None else out
         # A few rows at a time, so that their outputs stay in the processor's cache from the product to the activation.
         step = max(_CACHED_BYTES // (self.dtype.itemsize * self.n_neurons), 64)
-        for start in range(0, len(X), step):
-            rows = H[start : start + step]
-            self._fill(X[start : start + step], rows)
+        for start in range(0, n_rows, step):
+            rows, these = H[start : start + step], slice(start, start + step)
+            self._fill(X[these] if order is None else X.take(order[these], axis=0), rows)
             if minus is not None:
                 subtract_row(minus, rows)
         return H

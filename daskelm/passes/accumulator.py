@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.targets import Targets
 from ..layer.layer import Layer
-from ..sums.content import folds_of, row_hashes, smallest, used_columns
+from ..sums.content import MOST_HASHES, folds_of, row_hashes, smallest, used_columns
 from ..sums.fold_sums import FoldSums
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
@@ -155,10 +155,10 @@ class Accumulator:
         self.parts[0].n_samples += n_rows - len(X)
         if not len(X):
             return
-        edges = [0, len(X)]
+        order, edges = None, [0, len(X)]
         if len(self.parts) > 1:
             order, edges = self._divide(X)
-            X, T = X.take(order, axis=0), T.take(order, axis=0)
+            T = T.take(order, axis=0)
             weights, of_rows = (None if given is None else given[order] for given in (weights, of_rows))
         start, left = 0, _total(weights, X)
         while start < len(X):
@@ -166,7 +166,11 @@ class Accumulator:
             stop = min(start + _FIRST_ROWS, len(X)) if moves else len(X)
             rows = slice(start, stop)
             inner = [min(max(edge - start, 0), stop - start) for edge in edges]
-            left -= self._add(X[rows], T[rows], None if weights is None else weights[rows], moves, inner)
+            own = None if weights is None else weights[rows]
+            if order is None:
+                left -= self._add(X[rows], None, T[rows], own, moves, inner)
+            else:
+                left -= self._add(X, order[rows], T[rows], own, moves, inner)
             start = stop
         for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
             if a < b:
@@ -179,25 +183,31 @@ class Accumulator:
         # A column that enters no neuron decides nothing.
         hashes = row_hashes(X if self._used is None else X[:, self._used])
         folds = folds_of(hashes, len(self.parts))
-        order = np.argsort(folds, kind="stable")
-        edges = np.searchsorted(folds[order], np.arange(len(self.parts) + 1)).tolist()
-        for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
-            part.distinct = smallest(part.distinct, hashes[order[a:b]])
+        # Small integers are sorted in one go.
+        order = np.argsort(folds.astype(np.uint8), kind="stable")
+        edges = [0, *np.cumsum(np.bincount(folds.astype(np.intp), minlength=len(self.parts))).tolist()]
+        # After a while, hardly a row has a hash that may be kept.
+        few = np.arange(len(X))
+        if all(len(part.distinct) == MOST_HASHES for part in self.parts):
+            few = np.flatnonzero(hashes < max(part.distinct[-1] for part in self.parts))
+        for k, part in enumerate(self.parts):
+            part.distinct = smallest(part.distinct, hashes[few[folds[few] == k]])
         return order, edges
 
-    def _add(self, X, T, weights, moves, edges):
-        """Add rows about the reference, which is moved first if `moves`; returns their weight.
+    def _add(self, X, order, T, weights, moves, edges):
+        """Add the rows of X, in this order, about the reference, moved first if `moves`; returns their weight.
 
-        The rows of each fold are between two of the edges.
+        T and weights are in that order. The rows of each fold are between two of the edges.
         """
         L, first = self.n_neurons, not self._weight
-        if len(self._block) < len(X):
-            self._block = np.empty((len(X), self._block.shape[1]), self._block.dtype)
-        block = self._block[: len(X)]
+        if len(self._block) < len(T):
+            self._block = np.empty((len(T), self._block.shape[1]), self._block.dtype)
+        block = self._block[: len(T)]
         H = block[:, :L]
         # Infinite outputs become NaN, which is found in the sums.
         with np.errstate(invalid="ignore", over="ignore"):
-            self.layer(X, out=H, minus=None if first else self.reference_H.astype(H.dtype, copy=False))
+            minus = None if first else self.reference_H.astype(H.dtype, copy=False)
+            self.layer(X, out=H, minus=minus, order=order)
             if first:
                 # About a row, and not about zero, a constant column is exactly zero. A row of a tiny weight may hold
                 # anything.
@@ -205,9 +215,9 @@ class Accumulator:
                 self.reference_H[:], self.reference_T[:] = H[row], T[row]
                 H -= H[row].copy()
             T = T - self.reference_T
-            added = _total(weights, X)
+            added = _total(weights, T)
             if moves:
-                T -= self._move_reference(H, T, np.ones(len(X)) if weights is None else weights, added)
+                T -= self._move_reference(H, T, np.ones(len(T)) if weights is None else weights, added)
         block[:, L] = 1
         if self.joined:
             block[:, L + 1 :] = T
@@ -218,7 +228,7 @@ class Accumulator:
         self._weight += added
         for part, a, b in zip(self.parts, edges[:-1], edges[1:], strict=True):
             if a < b:
-                part.add(block[a:b], T[a:b], _total(None if weights is None else weights[a:b], X[a:b]))
+                part.add(block[a:b], T[a:b], _total(None if weights is None else weights[a:b], T[a:b]))
         return added
 
     def _move_reference(self, H, T, weights, added):

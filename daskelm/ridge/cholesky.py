@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve, lapack
 from ..blas import factorise
 from .moments import EPS, Moments, Weights
 
-__all__ = ["CholeskyFactor", "solve_by_cholesky"]
+__all__ = ["CholeskyFactor", "is_far_from_singular", "solve_by_cholesky"]
 
 
 class CholeskyFactor:
@@ -36,11 +36,21 @@ class CholeskyFactor:
     @property
     def safe(self) -> bool:
         """Whether even the last pivots exceed the rounding of HH; a factorisation may succeed without that."""
-        return bool(self.rcond > len(self._HH) * EPS)
+        return self.exists and (is_far_from_singular(self._HH, self._alpha) or bool(self.rcond > len(self._HH) * EPS))
 
     def solve(self, HT: np.ndarray) -> np.ndarray:
         """(HH + alpha I)^-1 HT, shape of HT (n_neurons, n_targets)."""
         return cho_solve((self.U, False), HT, check_finite=False)
+
+
+def is_far_from_singular(HH: np.ndarray, alpha: float) -> bool:
+    """Whether the penalty alone makes a factor safe: a bound of the condition number, which takes no factor.
+
+    In the 1-norm it is at most sqrt(L) (sqrt(L) trace(HH) + alpha) / alpha.
+    """
+    L = len(HH)
+    most = np.sqrt(L) * (np.sqrt(L) * np.trace(HH) + alpha)
+    return bool(alpha > L * EPS * most)
 
 
 def solve_by_cholesky(moments: Moments, alpha: float) -> Weights | None:

@@ -66,8 +66,17 @@ def unpack(packed: np.ndarray, n: int) -> np.ndarray:
     """Symmetric matrix (n, n) whose upper triangle `packed` is."""
     S, start = np.empty((n, n)), 0
     for i in range(n):
-        S[i, i:] = S[i:, i] = packed[start : start + n - i]
+        S[i, i:] = packed[start : start + n - i]
         start += n - i
+    for i in range(0, n, _TILE):
+        rows = slice(i, i + _TILE)
+        # The diagonal tile has its lower triangle from its upper one.
+        tile = S[rows, rows]
+        below = np.tri(len(tile), k=-1, dtype=bool)
+        tile[below] = tile.T[below]
+        for j in range(i + _TILE, n, _TILE):
+            columns = slice(j, j + _TILE)
+            S[columns, rows] = S[rows, columns].T
     return S
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,19 @@ def row_hashes(*parts: np.ndarray) -> np.ndarray:
     Stafford (2011).
     """
     columns = [np.ascontiguousarray(part, np.float64).view(np.uint64) for part in parts]
-    factors = np.random.default_rng(_SEED).integers(0, 2**64, sum(part.shape[1] for part in columns), np.uint64) | 1
+    factors = _factors(sum(part.shape[1] for part in columns))
     edges = np.cumsum([part.shape[1] for part in columns])[:-1]
     h = sum(np.einsum("ij,j->i", part, own) for part, own in zip(columns, np.split(factors, edges), strict=True))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         h ^= h >> np.uint64(shift)
         h *= np.uint64(factor)
     return h ^ (h >> np.uint64(31))
+
+
+@lru_cache(maxsize=8)
+def _factors(n_columns: int) -> np.ndarray:
+    """Odd random numbers (n_columns,), uint64."""
+    return np.random.default_rng(_SEED).integers(0, 2**64, n_columns, np.uint64) | 1
 
 
 def used_columns(layer: Any) -> np.ndarray | None:

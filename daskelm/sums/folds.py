@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from itertools import combinations
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,11 @@ __all__ = ["content_of_both", "held_out", "is_enough", "less", "n_distinct", "st
 # Fields that each fold has of its own in a file; the others are those of the total.
 _OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
         "sum_counts", "n_counted", "least_T", "most_T")  # fmt: skip
+# With fewer distinct rows per neuron, five folds held out one by one let too small a penalty pass now and then: of 576
+# tables of 300 rows, 200 neurons were worse than linear ridge by 0.02 of R2 in 14, and in 2 with all combinations of
+# folds. With 5 or more rows per neuron they were in none of 768, where the error is 1.04 times as large with all
+# combinations. Folds of a third are large enough (500 neurons: in none of 384).
+_FEW_ROWS, _FEW_FOLDS = 3, 3
 # After a subtraction, a weight below this fraction of the original is rounding.
 _ZERO_WEIGHT = 1e-14
 
@@ -50,10 +58,27 @@ def less(fold: Any, gone: Any) -> Any:
 
 
 def held_out(sums: Any, *, centred: bool = True) -> list[HeldOut]:
-    """Sums over the rows of each fold and over all other rows, for folds that hold rows; `centred` as of `moments`."""
+    """Sums over the rows of each fold and over all other rows, for folds that hold rows; `centred` as of `moments`.
+
+    Where the rows are few for the neurons, two folds and more are held out, too, in all combinations.
+    """
     plain = replace(sums, folds=())
     parts = [fold for fold in sums.folds if fold.n_counted > 0]
-    return [HeldOut(plain.without(part).moments(centred=centred), part.moments(centred=centred)) for part in parts]
+    few = len(parts) > _FEW_FOLDS and n_distinct(sums) < _FEW_ROWS * sums.n_neurons
+    # The other rows of two folds are those of three others: each set serves once as `test`, and once as `train`.
+    moments = {}
+    for n_out in range(1, len(parts) // 2 + 1 if few else 2):
+        for chosen in combinations(range(len(parts)), n_out):
+            some = reduce(add, [parts[i] for i in chosen])
+            moments[chosen] = some.moments(centred=centred)
+            moments[_others(chosen, parts)] = plain.without(some).moments(centred=centred)
+    tests = [chosen for chosen in moments if few or len(chosen) == 1]
+    return [HeldOut(moments[_others(chosen, parts)], moments[chosen], len(chosen)) for chosen in tests]
+
+
+def _others(chosen, parts):
+    """The numbers of all other parts."""
+    return tuple(i for i in range(len(parts)) if i not in chosen)
 
 
 def is_enough(sums: Any) -> bool:

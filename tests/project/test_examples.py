@@ -164,6 +164,22 @@ def test_selected_models(tmp_path):
     assert all(float(cell.partition(" ")[0]) > 0 for rows in (chosen, pruned) for cell in rows[1][2:5])
 
 
+def test_default_penalty(tmp_path):
+    done = run(BENCHMARKS / "default_penalty.py", "--quick", "--json", "d.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = json.loads((tmp_path / "d.json").read_text())
+    parts = done.stdout.split("## ")[1:]
+    assert len(scores) == sum(int(part.partition(": ")[2].split()[0]) for part in parts) >= 6
+    for part in parts:
+        summary, worst = (table_rows(table) for table in part.split("\n\n")[1:3])
+        assert [row[0] for row in summary] == ["daskelm", "ridge", "cv=5", "loo", "gcv"]
+        for row in worst:
+            of_cell = scores[" ".join([*row[:5], "0"])]
+            assert [float(cell) for cell in row[5:]] == pytest.approx(list(of_cell.values()), abs=0.001)
+    done = run(BENCHMARKS / "default_penalty.py", "--quick", "--cost", cwd=tmp_path)
+    assert [row[0] for row in table_rows(done.stdout)] == ["200", "1,000"], done.stderr
+
+
 def test_coverage(tmp_path):
     done = run(BENCHMARKS / "coverage.py", "--quick", cwd=tmp_path)
     rows = table_rows(done.stdout)

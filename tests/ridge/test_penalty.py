@@ -1,6 +1,7 @@
 """The choice of a penalty: by folds as by refitting, by the marginal likelihood as by its density, per target."""
 
 from functools import reduce
+from itertools import combinations
 from operator import add
 
 import numpy as np
@@ -26,16 +27,17 @@ def summed(n_neurons=30, Y=Y, weights=None):
     return ELMRegressor(n_neurons, random_state=0).fit(X, Y, weights)
 
 
-def refitted(model, Y, weights=None, fit_intercept=True):
-    """Squared errors (n_alphas, n_targets) of all folds, by a regression on H for each fold and penalty."""
+def refitted(model, Y, weights=None, fit_intercept=True, n_out=1):
+    """Squared errors (n_alphas, n_targets) of all sets of folds, by a regression on H for each set and penalty."""
     weights = np.ones(N) if weights is None else weights
     total = model.normal_equations_.moments(centred=fit_intercept)
     grid = GCV_GRID * np.trace(total.HH) / len(total.HH)
     H = model.transform(X).astype(float)
     folds = folds_of(row_hashes(X), len(model.normal_equations_.folds))
     errors = np.zeros((len(grid), Y.shape[1]))
-    for fold in np.unique(folds):
-        train, test = folds != fold, folds == fold
+    for chosen in combinations(np.unique(folds), n_out):
+        test = np.isin(folds, chosen)
+        train = ~test
         w = weights[train][:, None]
         mean_h = (w * H[train]).sum(axis=0) / w.sum() * fit_intercept
         mean_t = (w * Y[train]).sum(axis=0) / w.sum() * fit_intercept
@@ -58,6 +60,21 @@ def test_by_folds_is_the_best_of_refitting(fit_intercept, weights):
     assert model.alpha_ == pytest.approx(grid[np.argmin(errors.sum(axis=1))])
 
 
+@pytest.mark.parametrize("copies", [1, 3])
+def test_few_rows_are_held_out_in_all_combinations_of_folds(copies):
+    n_neurons = N // 3 + 1
+    model = ELMRegressor(n_neurons, random_state=0).fit(np.repeat(X, copies, axis=0), np.repeat(Y, copies, axis=0))
+    by_size = [refitted(model, Y, np.full(N, copies), n_out=n_out) for n_out in range(1, 5)]
+    errors = sum(np.log(errors) for _, errors in by_size)
+    np.testing.assert_allclose(model.alpha_, by_size[0][0][np.argmin(errors, axis=0)])
+    # They matter here, and one neuron fewer is enough to hold out single folds.
+    assert (np.argmin(errors, axis=0) != np.argmin(by_size[0][1], axis=0)).any()
+    sizes = [fold.n_folds for fold in held_out(model.normal_equations_)]
+    assert sorted(sizes) == [1] * 5 + [2] * 10 + [3] * 10 + [4] * 5
+    fewer = ELMRegressor(n_neurons - 1, random_state=0).fit(X, Y)
+    assert [fold.n_folds for fold in held_out(fewer.normal_equations_)] == [1] * 5
+
+
 def test_a_penalty_per_target_is_that_of_the_target_alone():
     sums = summed().normal_equations_
     total, folds = sums.moments(), held_out(sums)
@@ -76,7 +93,7 @@ def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch,
     sums = summed(60, Y[:, target]).normal_equations_
     total, folds = sums.moments(), held_out(sums)
     grid = GCV_GRID * np.trace(total.HH) / 60
-    errors = module._total_errors(folds, grid, module._errors_by_eigen)[:, 0]
+    errors = np.exp(module._scores(total, folds, grid, False, module._errors_by_eigen)[:, 0])
     everything = penalty_by_folds(total, folds, per_target=False)
     monkeypatch.setattr(module, "_ALL_CANDIDATES", 20)
     calls = []
