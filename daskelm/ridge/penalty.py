@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -110,7 +111,7 @@ def _penalty_by_folds(total, folds, per_target):
         return Penalty(1.0, "folds")
     grid = GCV_GRID * trace / L
     few = np.unique(np.linspace(0, L - 1, min(L, _ALL_CANDIDATES)).round().astype(int))
-    small = [fold._replace(train=fold.train.of_neurons(few), test=fold.test.of_neurons(few)) for fold in folds]
+    small = list(map(lambda fold: HeldOut(fold.train.of_neurons(few), fold.test.of_neurons(few), fold.n_folds), folds))
     # The same prior of the function means a penalty in proportion to the number of neurons.
     scale = len(few) / L
     scores = _scores(total, small, grid * scale, per_target, _errors_by_eigen)
@@ -142,13 +143,18 @@ def _scores(total, folds, alphas, per_target, errors_of: Callable) -> np.ndarray
 
     They are infinite for penalties that one of the folds refuses. There is one column without a penalty per target.
     """
+    errors: defaultdict = defaultdict(float)
+    weights: Counter = Counter()
+    for fold in folds:
+        errors[fold.n_folds] = errors[fold.n_folds] + errors_of(fold, alphas)
+        weights[fold.n_folds] += fold.test.weight
+        # The squares of the next one are made now.
+        del fold
     logs = []
-    for n_folds in sorted({fold.n_folds for fold in folds}):
-        of_size = [fold for fold in folds if fold.n_folds == n_folds]
-        errors = np.sum([errors_of(fold, alphas) for fold in of_size], axis=0)
+    for n_folds, of_size in errors.items():
         # Each row is held out as often as any other.
-        times = sum(fold.test.weight for fold in of_size) / total.weight
-        relative = errors[:, total.informative] / (times * total.TT[total.informative])
+        times = weights[n_folds] / total.weight
+        relative = of_size[:, total.informative] / (times * total.TT[total.informative])
         relative = relative if per_target else relative.mean(axis=1, keepdims=True)
         logs.append(np.log(np.maximum(relative, _TINY)))
     return np.mean(logs, axis=0)

@@ -25,6 +25,8 @@ _OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference
 # folds. With 5 or more rows per neuron they were in none of 768, where the error is 1.04 times as large with all
 # combinations. Folds of a third are large enough (500 neurons: in none of 384).
 _FEW_ROWS, _FEW_FOLDS = 3, 3
+# Numbers of neurons up to which the squares of all folds are kept in memory: 288 MB with three folds.
+_ALL_AT_ONCE = 2000
 # After a subtraction, a weight below this fraction of the original is rounding.
 _ZERO_WEIGHT = 1e-14
 
@@ -57,13 +59,33 @@ def less(fold: Any, gone: Any) -> Any:
     return replace(nothing, target_dtype=fold.target_dtype, n_samples=left.n_samples)
 
 
-def held_out(sums: Any, *, centred: bool = True) -> list[HeldOut]:
+class _MadeInTurn(Sequence):
+    """Each of some folds held out, made anew whenever it is asked for: few squares of a large layer are in memory."""
+
+    def __init__(self, plain: Any, parts: list, centred: bool):
+        self.plain, self.parts, self.centred = plain, parts, centred
+
+    def __getitem__(self, i):
+        others = self.plain.without(self.parts[i]).moments(centred=self.centred)
+        return HeldOut(others, self.parts[i].moments(centred=self.centred))
+
+    def __iter__(self):
+        # That of `Sequence` keeps one while the next is made.
+        return map(self.__getitem__, range(len(self.parts)))
+
+    def __len__(self):
+        return len(self.parts)
+
+
+def held_out(sums: Any, *, centred: bool = True) -> Sequence[HeldOut]:
     """Sums over the rows of each fold and over all other rows, for folds that hold rows; `centred` as of `moments`.
 
     Where the rows are few for the neurons, two folds and more are held out, too, in all combinations.
     """
     plain = replace(sums, folds=())
     parts = [fold for fold in sums.folds if fold.n_counted > 0]
+    if sums.n_neurons > _ALL_AT_ONCE:
+        return _MadeInTurn(plain, parts, centred)
     few = len(parts) > _FEW_FOLDS and n_distinct(sums) < _FEW_ROWS * sums.n_neurons
     # The other rows of two folds are those of three others: each set serves once as `test`, and once as `train`.
     moments = {}

@@ -106,6 +106,21 @@ def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch,
     assert len(calls) <= 15 * len(folds)
 
 
+def test_folds_of_large_layers_are_made_in_turn(monkeypatch):
+    sums = summed().normal_equations_
+    at_once = held_out(sums)
+    monkeypatch.setattr("daskelm.sums.folds._ALL_AT_ONCE", 29)
+    in_turn = held_out(sums)
+    assert len(in_turn) == len(at_once) == 5
+    for _ in range(2):
+        for a, b in zip(at_once, in_turn, strict=True):
+            np.testing.assert_array_equal(a.train.HH, b.train.HH)
+            np.testing.assert_array_equal(a.test.HT, b.test.HT)
+    assert in_turn[0] is not in_turn[0]
+    alphas = [penalty_by_folds(sums.moments(), folds, per_target=True).alpha for folds in (at_once, in_turn)]
+    np.testing.assert_array_equal(*alphas)
+
+
 def test_constant_targets_have_no_vote():
     constant = np.column_stack([Y, np.full(N, 730_000.0)])
     expected = summed().alpha_
