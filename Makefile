@@ -11,6 +11,11 @@ HPELM := .venv-hpelm/bin/python
 # Generated pages of the API are removed first, so that none is left of a name that no longer exists.
 SPHINX = rm -rf docs/generated && $(BIN)/sphinx-build --quiet -E -c docs
 
+# Tests start hundreds of processes: each would compile daskelm anew (1 s) where Python keeps no bytecode, and threads of
+# BLAS would be in each other's way.
+test campaign cluster: export PYTHONDONTWRITEBYTECODE :=
+test campaign: export OPENBLAS_NUM_THREADS := 1
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test campaign cluster lint types docs links bench verdicts speed grid scaling clean

@@ -38,7 +38,8 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
     cv : None, "gcv", "loo", int, splitter, or iterable of (train, test), default=None
         None is two to five folds that rows belong to by a hash of their content, as with ``alpha="auto"``: in any order
         of the rows, the same row and its copies are in the same fold. R2 of a fold is relative to the variance of all
-        rows, and of equal scores the largest penalty is taken. Layers of more than 10,000 neurons have no folds, and
+        rows, and of equal scores the largest penalty is taken. With up to 400 neurons and fewer than three distinct
+        rows for each, all 30 sets of the five folds are left out. Layers of more than 10,000 neurons have no folds, and
         are scored by ``"gcv"``: generalised cross-validation, from sums alone, which is cheaper, and fails where few
         rows lie far from all others. ``"loo"`` leaves out one row at a time, exactly, by a
         second pass for the whole grid; the layer, its scale and the ranking are those of all rows. An int is so many

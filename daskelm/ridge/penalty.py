@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -26,8 +26,6 @@ _USELESS = 0.999
 _ONE_THREAD = 1500
 # Step of the search, in candidates a quarter of a decade apart.
 _STEP = 4
-# Least relative squared error.
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 class HeldOut(NamedTuple):
@@ -80,9 +78,8 @@ def penalty_by_folds(total: Moments, folds: Sequence[HeldOut], *, per_target: bo
 
     The candidates are those of generalised cross-validation, relative to trace(HH) / L, as far as the rounding of HH
     allows. Each is scored by the squared error of every fold, divided by the variance of the target, under the model
-    of all other rows; constant targets have no vote. Where combinations of folds are held out, too, the score is the
-    geometric mean of the errors for one fold, two folds, and so on: models of fewer rows suffer more from small
-    penalties, so that luck of the folds has less part in the choice.
+    of all other rows; constant targets have no vote. Where combinations of folds are held out, too, each counts once:
+    models of fewer rows suffer more from small penalties, so that luck of the folds has less part in the choice.
 
     Parameters
     ----------
@@ -119,7 +116,7 @@ def _penalty_by_folds(total, folds, per_target):
     best = _best(scores)
     if len(few) < L:
         scores, best = _searched(total, folds, grid, best, per_target)
-    useless = bool((scores.min(axis=0) > np.log(_USELESS)).all())
+    useless = bool((scores.min(axis=0) > _USELESS).all())
     best = np.maximum(best, _safe_candidate(total, grid, int(best.min())))
     if not per_target:
         return Penalty(float(grid[best[0]]), "folds", useless)
@@ -139,25 +136,24 @@ def _best(scores: np.ndarray) -> np.ndarray:
 
 
 def _scores(total, folds, alphas, per_target, errors_of: Callable) -> np.ndarray:
-    """Logarithms (n_alphas, n_targets) of the squared error on rows held out, relative to the variance of the target.
+    """Mean squared errors (n_alphas, n_targets) on rows held out, relative to the variance of the target.
 
     They are infinite for penalties that one of the folds refuses. There is one column without a penalty per target.
     """
-    errors: defaultdict = defaultdict(float)
+    errors: dict[int, Any] = defaultdict(float)
     weights: Counter = Counter()
+    n_sets: Counter = Counter()
     for fold in folds:
         errors[fold.n_folds] = errors[fold.n_folds] + errors_of(fold, alphas)
         weights[fold.n_folds] += fold.test.weight
+        n_sets[fold.n_folds] += 1
         # The squares of the next one are made now.
         del fold
-    logs = []
-    for n_folds, of_size in errors.items():
-        # Each row is held out as often as any other.
-        times = weights[n_folds] / total.weight
-        relative = of_size[:, total.informative] / (times * total.TT[total.informative])
-        relative = relative if per_target else relative.mean(axis=1, keepdims=True)
-        logs.append(np.log(np.maximum(relative, _TINY)))
-    return np.mean(logs, axis=0)
+    # Rows count alike among the sets of as many folds, and sets count alike.
+    means = [of_size / weights[n] * n_sets[n] for n, of_size in errors.items()]
+    mean = np.sum(means, axis=0) / n_sets.total()
+    relative = mean[:, total.informative] / (total.TT[total.informative] / total.weight)
+    return relative if per_target else relative.mean(axis=1, keepdims=True)
 
 
 def _scored(fold: HeldOut, B: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from ..data.source import source_of
 from ..passes.accumulate import accumulate
 from ..ridge.cholesky import CholeskyFactor
 from ..sums.content import n_folds
-from ..sums.folds import is_enough
+from ..sums.folds import added, is_enough, sets_of_folds
 from ..sums.normal_equations import NormalEquations
 from .criterion import Grid, Problem, Scored, score_from_squares, score_known_from_sums
 from .fold_models import check_grid, grid_squares, solve_grid
@@ -30,7 +30,8 @@ def by_content(problem: Problem, scoring: str | None, cv: None) -> Scored:
         return by_gcv(problem, scoring, "gcv")
     name = score_known_from_sums(scoring, problem)
     client = source_of(problem.X).client()
-    check_grid(layer.n_neurons, targets.n_targets, problem.grid, n, client=client)
+    # All sets of five folds may be held out.
+    check_grid(layer.n_neurons, targets.n_targets, problem.grid, n if n < 5 else 2**n - 2, client=client)
     total = accumulate(*problem.job._replace(n_folds=n), verbose=problem.verbose)
     if len(folds_with_rows(total)) < 2:
         return scored_by_gcv(problem, total, name)
@@ -67,7 +68,7 @@ def with_safe_alphas(grid: Grid, total: NormalEquations, *, fit_intercept: bool)
 
 
 def content_scores(total: NormalEquations, order: np.ndarray, grid: Grid, name: str, **how) -> np.ndarray:
-    """Scores (n_folds, n_alphas, n_sizes) on the folds that the sums hold.
+    """Scores (n_splits, n_alphas, n_sizes) on the folds that the sums hold, and on sets of them where rows are few.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def content_scores(total: NormalEquations, order: np.ndarray, grid: Grid, name: 
         Other parameters of `solve_grid`.
     """
     folds = folds_with_rows(total)
-    tests = dict(enumerate(folds))
+    tests = dict(enumerate(added(folds, chosen) for chosen in sets_of_folds(total, folds)))
     models = solve_grid(replace(total, folds=()), tests, order, grid, test_inside=True, **how)
     squares = grid_squares(models, total.n_targets, grid)
     if name != "r2":
@@ -93,6 +94,6 @@ def content_scores(total: NormalEquations, order: np.ndarray, grid: Grid, name: 
     varying = moments.informative
     if not varying.any():
         return np.ones(squares.shape[:3])
-    weights = np.array([fold.sum_weights for fold in folds])[:, None, None, None]
+    weights = np.array([fold.sum_weights for fold in tests.values()])[:, None, None, None]
     errors = squares[..., varying] / weights * (moments.weight / moments.TT[varying])
     return 1 - errors.mean(axis=-1)

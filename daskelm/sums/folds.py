@@ -15,7 +15,17 @@ from ..ridge.penalty import HeldOut
 from .content import LEAST_DISTINCT, MOST_HASHES, smallest
 from .ledger import Ledger
 
-__all__ = ["content_of_both", "held_out", "is_enough", "less", "n_distinct", "stacked", "unstacked"]
+__all__ = [
+    "added",
+    "content_of_both",
+    "held_out",
+    "is_enough",
+    "less",
+    "n_distinct",
+    "sets_of_folds",
+    "stacked",
+    "unstacked",
+]
 
 # Fields that each fold has of its own in a file; the others are those of the total.
 _OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference_T", "n_samples", "sum_weights",
@@ -77,6 +87,13 @@ class _MadeInTurn(Sequence):
         return len(self.parts)
 
 
+def sets_of_folds(sums: Any, parts: Sequence) -> list[tuple[int, ...]]:
+    """The sets of parts that are held out, by their numbers: each one, and all sets where rows per neuron are few."""
+    few = len(parts) > _FEW_FOLDS and n_distinct(sums) < _FEW_ROWS * sums.n_neurons
+    sizes = range(1, len(parts) if few else 2)
+    return [chosen for n_out in sizes for chosen in combinations(range(len(parts)), n_out)]
+
+
 def held_out(sums: Any, *, centred: bool = True) -> Sequence[HeldOut]:
     """Sums over the rows of each fold and over all other rows, for folds that hold rows; `centred` as of `moments`.
 
@@ -86,21 +103,22 @@ def held_out(sums: Any, *, centred: bool = True) -> Sequence[HeldOut]:
     parts = [fold for fold in sums.folds if fold.n_counted > 0]
     if sums.n_neurons > _ALL_AT_ONCE:
         return _MadeInTurn(plain, parts, centred)
-    few = len(parts) > _FEW_FOLDS and n_distinct(sums) < _FEW_ROWS * sums.n_neurons
-    # The other rows of two folds are those of three others: each set serves once as `test`, and once as `train`.
-    moments = {}
-    for n_out in range(1, len(parts) // 2 + 1 if few else 2):
-        for chosen in combinations(range(len(parts)), n_out):
-            some = reduce(add, [parts[i] for i in chosen])
+    numbers, sets = range(len(parts)), sets_of_folds(sums, parts)
+    moments: dict = {}
+    for chosen in sets:
+        if chosen not in moments:
+            some, others = added(parts, chosen), tuple(i for i in numbers if i not in chosen)
+            # The other rows of two folds are those of three others, which are held out as well.
             moments[chosen] = some.moments(centred=centred)
-            moments[_others(chosen, parts)] = plain.without(some).moments(centred=centred)
-    tests = [chosen for chosen in moments if few or len(chosen) == 1]
-    return [HeldOut(moments[_others(chosen, parts)], moments[chosen], len(chosen)) for chosen in tests]
+            moments[others] = plain.without(some).moments(centred=centred)
+    return [
+        HeldOut(moments[tuple(i for i in numbers if i not in chosen)], moments[chosen], len(chosen)) for chosen in sets
+    ]
 
 
-def _others(chosen, parts):
-    """The numbers of all other parts."""
-    return tuple(i for i in range(len(parts)) if i not in chosen)
+def added(parts: Sequence, chosen: Sequence[int]) -> Any:
+    """The sum of the parts with these numbers."""
+    return reduce(add, [parts[i] for i in chosen])
 
 
 def is_enough(sums: Any) -> bool:

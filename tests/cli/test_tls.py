@@ -252,7 +252,7 @@ def settings(code, port):
     return code
 
 
-@pytest.mark.parametrize("protocol", ["tls", "tcp"])
+@pytest.mark.parametrize("protocol", ["tls", pytest.param("tcp", marks=pytest.mark.full)])
 def test_the_page_runs_as_it_is_printed(folder, protocol):
     make_hdf5(X, "dataX.h5")
     make_hdf5(T, "dataT.h5")

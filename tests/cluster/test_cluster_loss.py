@@ -82,7 +82,7 @@ def test_a_cluster_without_workers_is_no_place_to_wait_for_ever(here):
 
 
 def test_a_scheduler_that_ends(here):
-    with cluster_of(1) as cluster, Client(cluster.scheduler_address, timeout="60s") as client:
+    with cluster_of(1) as cluster, Client(cluster.scheduler_address, timeout="10s") as client:
         future = client.submit(pow, 2, 3)
         assert future.result() == 8
         cluster.close()
@@ -174,6 +174,7 @@ def test_the_first_error_is_told_where_nothing_can_be_kept(here, client, monkeyp
         raise FileWriteError(28, "no space")
 
     monkeypatch.setattr(resumption._Commits, "flush", full)
+    fail_later(monkeypatch)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
     spoil(N - 1)
     with pytest.raises(DataError, match=f"row {N - 1}") as told:
@@ -182,6 +183,7 @@ def test_the_first_error_is_told_where_nothing_can_be_kept(here, client, monkeyp
 
 
 def test_keeping_takes_no_longer_than_it_may(here, client, monkeypatch):
+    fail_later(monkeypatch)
     monkeypatch.setattr(merge_tree, "_HAND_OVER_SECONDS", 1e-9)
     model = ELMRegressor(10, random_state=0).initialize("X.h5")
     spoil(N - 1)

@@ -84,7 +84,13 @@ def untouched():
     return run(script, None)
 
 
-@pytest.mark.parametrize("call", CALLS)
+# The calls that run in each run of the tests; each of the others is two seconds of imports.
+ALWAYS = ("predict to a file", "fit files", "fit classes", "accumulate", "to_hdf5")
+
+
+@pytest.mark.parametrize(
+    "call", [call if call in ALWAYS else pytest.param(call, marks=pytest.mark.full) for call in CALLS]
+)
 def test_any_call_may_be_the_first_one(call, folder, untouched, tmp_path):
     for name in ("X.h5", "y.h5", "labels.h5", "model.h5", "sums.h5"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

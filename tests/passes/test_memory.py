@@ -39,7 +39,10 @@ def one_worker():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
-@pytest.mark.parametrize(("n_neurons", "n_samples"), [(300, 100_000), (3000, 36_000), (3000, 60_000)])
+@pytest.mark.parametrize(
+    ("n_neurons", "n_samples"),
+    [(300, 100_000), *(pytest.param(3000, n, marks=pytest.mark.full) for n in (36_000, 60_000))],
+)
 def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
     X = np.random.default_rng(0).standard_normal((n_samples, D))
     x, t = make_hdf5(X, tmp_path / "x.h5"), make_hdf5(X[:, :C], tmp_path / "t.h5")
@@ -51,7 +54,7 @@ def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
-@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("shuffled", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypatch, shuffled):
     rows, n_neurons = 400_000, 100
     X = np.random.default_rng(0).standard_normal((rows, D))
@@ -74,7 +77,7 @@ def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypat
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
-@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("shuffle", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_measured_and_projected_memory_of_folds(tmp_path, shuffle):
     n_neurons, n_folds, n_samples = 1500, 5, 60_000
     X = np.random.default_rng(0).standard_normal((n_samples, D))

@@ -125,6 +125,7 @@ def test_flights_by_month(tmp_path):
     assert done.returncode == (0 if elm > ridge else 1)
 
 
+@pytest.mark.full
 def test_worker_memory(tmp_path):
     done = run(BENCHMARKS / "worker_memory.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -136,6 +137,7 @@ def test_worker_memory(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+@pytest.mark.full
 def test_sums_contention(tmp_path):
     done = run(BENCHMARKS / "sums_contention.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -143,6 +145,7 @@ def test_sums_contention(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+@pytest.mark.full
 def test_selection(tmp_path):
     done = run(BENCHMARKS / "selection.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -152,6 +155,7 @@ def test_selection(tmp_path):
     assert not list(tmp_path.iterdir()), "files were left behind"
 
 
+@pytest.mark.full
 def test_selected_models(tmp_path):
     done = run(BENCHMARKS / "selected_models.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -189,6 +193,7 @@ def test_coverage(tmp_path):
     assert done.returncode == bool(missed), done.stdout
 
 
+@pytest.mark.full
 def test_prediction(tmp_path):
     done = run(BENCHMARKS / "prediction.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -210,6 +215,7 @@ def test_profile(tmp_path):
         assert [float(cell) for cell in row[1:]] == pytest.approx(list(found.values()), abs=0.01)
 
 
+@pytest.mark.full
 def test_speed(tmp_path):
     done = run(BENCHMARKS / "speed.py", "--quick", "--json", "s.json", "--plot", "s.png", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -220,6 +226,7 @@ def test_speed(tmp_path):
     assert figures["seconds"]["50"].keys() == names
 
 
+@pytest.mark.full
 def test_grid(tmp_path):
     done = run(BENCHMARKS / "grid.py", "--quick", "--json", "g.json", "--plot", "g.png", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -233,6 +240,7 @@ def test_grid(tmp_path):
     assert all(cell["seconds"].keys() == {"limit", "daskelm", "dask.array"} for cell in cells)
 
 
+@pytest.mark.full
 def test_peers(tmp_path):
     done = run(BENCHMARKS / "peers.py", "--quick", "--json", "p.json", "--plot", "p.png", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -245,6 +253,7 @@ def test_peers(tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_scaling(tmp_path):
     done = run(BENCHMARKS / "scaling.py", "--quick", "--json", "s.json", "--plot", "s.png", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

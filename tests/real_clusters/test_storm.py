@@ -49,7 +49,7 @@ def assert_all_rows_once(path="sums.h5"):
 
 
 def test_a_storm_of_kills(here):
-    run(processes=8, ranges=200, rows=N, kills=100 if FULL else 20, rounds=1, seed=1)
+    run(processes=8, ranges=200, rows=N, kills=100 if FULL else 8, rounds=1, seed=1)
     assert_all_rows_once()
     assert int(Path("n_reads").read_text()) > 0
     assert sorted(os.listdir()) == ["T.h5", "X.h5", "model.h5", "n_reads", "stop", "sums.h5", "sums.h5.lock"]

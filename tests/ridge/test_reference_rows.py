@@ -234,6 +234,7 @@ def test_merging_copies_no_triangle():
 # Any number of rows
 
 
+@pytest.mark.full
 def test_a_hundred_million_rows_of_one_task():
     # One block again and again, so that the sums are known. 7 columns, of which 3 are constant.
     n, times = 16_384, 6_104
