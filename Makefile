@@ -27,7 +27,7 @@ demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
 	$(BIN)/python examples/flights.py
 
 test: .venv/.dev  ## Run the tests, with few random examples each; also those with Slurm, where it is installed
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 	@if [ -z "$(WITHOUT_SLURM)" ] && PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
 	    $(BIN)/pytest -m cluster tests/real_clusters/test_slurm.py; fi
 
