@@ -56,7 +56,7 @@ def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
 @pytest.mark.parametrize("shuffled", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypatch, shuffled):
-    rows, n_neurons = 400_000, 100
+    rows, n_neurons = 250_000, 100
     X = np.random.default_rng(0).standard_normal((rows, D))
     with h5py.File(tmp_path / "x.h5", "w") as file:
         data = file.create_dataset(
