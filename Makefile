@@ -31,7 +31,7 @@ test: .venv/.dev  ## Run the tests, with few random examples each; also those wi
 	@if [ -z "$(WITHOUT_SLURM)" ] && PATH="$$PATH:/usr/sbin:/sbin" which munged slurmctld slurmd > /dev/null; then \
 	    $(BIN)/pytest -m cluster tests/real_clusters/test_slurm.py; fi
 
-campaign: .venv/.dev  ## Run the property tests with many random examples each, and large tables of cases wholly
+campaign: .venv/.dev  ## Run the property tests with many random examples each, and the long tests that `test` leaves out
 	DASKELM_CAMPAIGN=full $(BIN)/pytest --numprocesses 2 -m "campaign or full"
 
 cluster: .venv/.dev .venv-docker/.done  ## Run the tests that `test` leaves out: they need root, and what .ci/packages installs

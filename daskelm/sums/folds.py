@@ -80,7 +80,7 @@ class _MadeInTurn(Sequence):
         return HeldOut(others, self.parts[i].moments(centred=self.centred))
 
     def __iter__(self):
-        # That of `Sequence` keeps one while the next is made.
+        # The iterator of `Sequence` keeps one fold in memory while the next is made.
         return map(self.__getitem__, range(len(self.parts)))
 
     def __len__(self):

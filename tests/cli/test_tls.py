@@ -252,7 +252,8 @@ def settings(code, port):
     return code
 
 
-@pytest.mark.parametrize("protocol", ["tls", pytest.param("tcp", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("protocol", ["tls", "tcp"])
 def test_the_page_runs_as_it_is_printed(folder, protocol):
     make_hdf5(X, "dataX.h5")
     make_hdf5(T, "dataT.h5")

@@ -170,7 +170,7 @@ def test_a_signal_beside_noise_is_kept():
 
 
 @pytest.mark.parametrize("data", [load_diabetes(return_X_y=True), make_friedman1(500, noise=1, random_state=0)])
-@pytest.mark.parametrize("ensemble", [BaggingRegressor, AdaBoostRegressor])
+@pytest.mark.parametrize("ensemble", [BaggingRegressor, pytest.param(AdaBoostRegressor, marks=pytest.mark.full)])
 def test_ensembles_are_no_worse_than_one(ensemble, data):
     """Bootstrap samples repeat rows, which are in one fold; with another penalty, a bag of models had R2 of -64."""
     one, many = [], []

@@ -85,7 +85,7 @@ def untouched():
 
 
 # The calls that run in each run of the tests; each of the others is two seconds of imports.
-ALWAYS = ("predict to a file", "fit files", "fit classes", "accumulate", "to_hdf5")
+ALWAYS = ("predict to a file", "fit classes", "accumulate")
 
 
 @pytest.mark.parametrize(

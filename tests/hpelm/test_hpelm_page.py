@@ -135,7 +135,7 @@ for trial in range(int(sys.argv[1])):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("what", ["once", "again", "kill"])
+@pytest.mark.parametrize("what", ["kill", *(pytest.param(each, marks=pytest.mark.full) for each in ("once", "again"))])
 def test_scripts_at_once_in_any_order_count_every_row_once(tmp_path, what):
     trials = 50 if os.environ.get("DASKELM_CAMPAIGN") == "full" else 5
     X, T = RNG.random((1000, 10)), RNG.random((1000, 3))

@@ -54,7 +54,8 @@ def test_measured_and_projected_memory(tmp_path, n_neurons, n_samples):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
-@pytest.mark.parametrize("shuffled", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("shuffled", [False, True])
 def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypatch, shuffled):
     rows, n_neurons = 250_000, 100
     X = np.random.default_rng(0).standard_normal((rows, D))
@@ -77,7 +78,8 @@ def test_measured_and_projected_memory_of_tall_packed_chunks(tmp_path, monkeypat
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
-@pytest.mark.parametrize("shuffle", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("shuffle", [True, False])
 def test_measured_and_projected_memory_of_folds(tmp_path, shuffle):
     n_neurons, n_folds, n_samples = 1500, 5, 60_000
     X = np.random.default_rng(0).standard_normal((n_samples, D))

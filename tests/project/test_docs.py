@@ -101,7 +101,13 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 # Shell starts many processes, and each imports all there is.
 @pytest.mark.timeout(900)
-@every_page
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(path, id=str(path.relative_to(ROOT)), marks=pytest.mark.full if path.stem == "job_arrays" else ())
+        for path in PAGES
+    ],
+)
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(page.read_text(encoding="utf-8"), str(page))

@@ -116,6 +116,7 @@ def test_flights_demo(tmp_path):
     assert (tmp_path / "demo" / "flights.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_flights_by_month(tmp_path):
     done = run(BENCHMARKS / "flights_by_month.py", "--quick", cwd=tmp_path)
     rows = table_rows(done.stdout)
@@ -168,6 +169,7 @@ def test_selected_models(tmp_path):
     assert all(float(cell.partition(" ")[0]) > 0 for rows in (chosen, pruned) for cell in rows[1][2:5])
 
 
+@pytest.mark.full
 def test_default_penalty(tmp_path):
     done = run(BENCHMARKS / "default_penalty.py", "--quick", "--json", "d.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

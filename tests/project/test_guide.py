@@ -10,6 +10,7 @@ import pytest
 
 from daskelm.exceptions import InsufficientMemoryError
 from daskelm.passes.memory import PassSizes
+from daskelm.sums.content import n_folds
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
@@ -45,7 +46,7 @@ def test_every_picture_is_shown_and_small():
 
 
 def test_memory_that_is_quoted_is_what_is_projected():
-    table = rows_of(GUIDE / "large_layers.md", "| L | a sums file, MiB | 1 thread |")
+    table = rows_of(GUIDE / "large_layers.md", "| L | a sums file, MiB, given / default | 1 thread |")
     solving = {row[0]: (row[2], row[4]) for row in rows_of(ROOT / "docs" / "scaling.md", "| L | Cholesky s | GiB |")}
     assert len(table) == 6
     for first, *quoted in table:
@@ -53,10 +54,17 @@ def test_memory_that_is_quoted_is_what_is_projected():
         sizes = [PassSizes.of_pass(L, 100, 3, 10**6, n_threads) for n_threads in (1, 4, 8)]
         # What solving takes of squares is measured.
         squares = [float(cell) for cell in solving.get(first, ())] or [n * 8 * L**2 / 2**30 for n in (3.5, 5.6)]
-        expected = [sizes[0].partial / 2**20, *(one.need.total / 2**30 for one in sizes), *squares]
-        for cell, value in zip(quoted, expected, strict=True):
-            decimals = len(cell.partition(".")[2])
-            assert float(cell.replace(",", "")) == pytest.approx(value, abs=0.51 * 10**-decimals), (L, cell)
+        folds = n_folds(L)
+        partial = sizes[0].partial / 2**20
+        of_file = partial, partial * (1 if folds == 1 else 1 + folds)
+        of_passes = [(one.need.total / 2**30, one.need_of(folds).total / 2**30) for one in sizes]
+        for cell, values in zip(quoted, [of_file, *of_passes, *((value,) for value in squares)], strict=True):
+            # Without folds, the default takes what a given penalty takes.
+            numbers = cell.split(" / ")
+            assert len(numbers) == (1 if folds == 1 else len(values))
+            for number, value in zip(numbers, values, strict=False):
+                decimals = len(number.partition(".")[2])
+                assert float(number.replace(",", "")) == pytest.approx(value, abs=0.51 * 10**-decimals), (L, number)
 
 
 def test_refusal_that_is_quoted_is_what_is_said():

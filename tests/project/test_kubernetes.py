@@ -166,6 +166,7 @@ def test_the_job_fits_into_the_workers_and_more_into_the_large_ones():
     capacity("large worker", 20_000)
 
 
+@pytest.mark.full
 def test_the_script_of_the_job_runs_as_it_is_written(cluster, tmp_path):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((3000, 5))

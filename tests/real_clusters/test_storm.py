@@ -48,6 +48,7 @@ def assert_all_rows_once(path="sums.h5"):
     assert source.ranges == ((0, N),)
 
 
+@pytest.mark.full
 def test_a_storm_of_kills(here):
     run(processes=8, ranges=200, rows=N, kills=100 if FULL else 8, rounds=1, seed=1)
     assert_all_rows_once()
