@@ -7,8 +7,8 @@ to 2,000 rows.
 
 Figures are mean squared errors (Brier scores for classes) relative to those of the defaults on the same splits, with
 twice the standard error of the log-ratio in brackets. The exit status is 1 if a choice made by daskelm is
-worse than the defaults, or the choice by five folds is worse than that of GridSearchCV by the same folds. Worse means
-by more than that noise and by more than 1 %.
+worse than the defaults, or the choice by five folds is worse than that of GridSearchCV by the same folds, where that is
+not known and documented (`KNOWN`). Worse means by more than that noise and by more than 1 %.
 
 A second table has the layer pruned to a third of its neurons, relative to all of them, with the penalty by GCV in both.
 Prints both as Markdown.
@@ -37,6 +37,9 @@ RANKINGS = {"first ones": None, "omp": "omp", "mrsr": "mrsr"}
 MOST_SEARCHED = 2_000
 TOLERANCE = 0.01
 QUICK = ("diabetes", "wine")
+# Choices that are worse (docs/measurements.md, "Selection"): of some 120 rows, the defaults hold out all sets of
+# their folds, and probabilities of single models differ most.
+KNOWN = {("iris", "five folds", "default"), ("wine", "five folds", "default"), ("wine", "five folds", "GridSearchCV")}
 
 
 def main(argv=None) -> int:
@@ -47,7 +50,7 @@ def main(argv=None) -> int:
     names, splits = (QUICK, 2) if options.quick else ([*TABLES, "flights"], options.splits)
     print("| table | rows | " + " | ".join(WAYS) + " | neurons chosen |")
     print("|---|---:|" + "---:|" * (len(WAYS) + 1))
-    worse, pruned = [], []
+    worse, known, pruned = [], [], []
     for name in names:
         X, y, classes = flights() if name == "flights" else TABLES[name]()
         found = [one_split(X, y, classes, split) for split in range(splits)]
@@ -59,7 +62,7 @@ def main(argv=None) -> int:
         for way, other in (("gcv", "default"), ("five folds", "default"), ("five folds", "GridSearchCV")):
             ratio, noise = compared(found, way, other)
             if ratio is not None and np.log(ratio) > max(noise, TOLERANCE):
-                worse.append(f"{name}: {way} {ratio:.3f} of {other}")
+                (known if (name, way, other) in KNOWN else worse).append(f"{name}: {way} {ratio:.3f} of {other}")
         thirds = [compared(found, f"third, {name}", "full") for name in RANKINGS]
         cells_of_thirds = " | ".join(f"{ratio:.3f} ({noise:.3f})" for ratio, noise in thirds)
         pruned.append(f"| {name} | {cells_of_thirds} |")
@@ -67,14 +70,18 @@ def main(argv=None) -> int:
         print(f"| {name} | {len(X):,} | {' | '.join(cells)} | {chosen[0]} to {chosen[-1]} |", flush=True)
     print("\n| table | " + " | ".join(RANKINGS) + " |\n|---|" + "---:|" * len(RANKINGS))
     print("\n".join(pruned))
-    print("\n" + ("worse: " + "; ".join(worse) if worse else "no choice is worse than the defaults or GridSearchCV's"))
+    if known:
+        print("\nworse, as documented: " + "; ".join(known))
+    print(
+        "\n" + ("worse: " + "; ".join(worse) if worse else "no other choice is worse than the defaults or the search")
+    )
     return int(bool(worse) and not options.quick)
 
 
 def compared(found, way, other):
     """Ratio of the mean errors and twice the standard error of its logarithm; None if one of them did not take part.
 
-    Means come first: Brier scores of classes that can be told apart are 1e-5 in one split and 1e-2 in another. The
+    Means come first: Brier scores of classes far from each other are 1e-5 in one split and 1e-2 in another. The
     standard error is by leaving out one split at a time: Tukey (1958).
     """
     pairs = np.array([[errors[way], errors[other]] for errors, _ in found if way in errors and other in errors])
