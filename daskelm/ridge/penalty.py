@@ -18,7 +18,7 @@ __all__ = ["HeldOut", "Penalty", "penalty_by_folds", "penalty_by_sums", "squared
 
 # Numbers of neurons up to which all candidates are scored by one eigen-decomposition per fold. Larger layers are scored
 # so with this many of their neurons, which shows where to begin the search with all.
-_ALL_CANDIDATES = 256
+_ALL_CANDIDATES = 400
 # Squared error on rows held out, as a fraction of the variance, above which a model says nothing.
 _USELESS = 0.999
 # Numbers of neurons up to which BLAS has one thread: two were slower. NumPy and SciPy have a BLAS each, and the threads

@@ -64,7 +64,7 @@ def test_without_a_grid_large_layers_agree_to_the_steps_of_the_search():
     inputs = rng.standard_normal((3000, 3))
     y = np.sin(inputs[:, 0] * inputs[:, 1]) + inputs[:, 2] + 0.3 * rng.standard_normal(3000)
     a, b = (kind(300, random_state=0).fit(inputs, y) for kind in (ELMRegressorCV, ELMRegressor))
-    # The plain estimator searches in half decades beyond 256 neurons.
+    # The plain estimator searches in half decades beyond 400 neurons.
     assert abs(np.log10(a.alpha_ / b.alpha_)) < 0.51
 
 
