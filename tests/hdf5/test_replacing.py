@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+import dask
 import dask.array as da
 import h5py
 import numpy as np
@@ -295,10 +296,15 @@ def test_it_is_looked_at_again_before_the_rename(overwrite):
 
     X = da.from_array(TABLE, chunks=(20, D)).map_blocks(meanwhile, meta=np.empty((0, 0)))
     if overwrite:
-        to_hdf5(X, "out.h5", overwrite=True)
+        with dask.config.set(scheduler="synchronous"):
+            to_hdf5(X, "out.h5", overwrite=True)
         assert from_hdf5("out.h5").shape == (N, D)
         return
-    with pytest.raises(FileWriteError, match=f"{NOT_REPLACED}holds events/energy"):
+    # In one thread: two at once would both find no file yet, and both begin to write it.
+    with (
+        dask.config.set(scheduler="synchronous"),
+        pytest.raises(FileWriteError, match=f"{NOT_REPLACED}holds events/energy"),
+    ):
         to_hdf5(X, "out.h5")
     assert foreign_contents("out.h5", "data").startswith("holds events/energy")
     assert os.listdir() == ["out.h5"]
@@ -311,7 +317,7 @@ def test_nor_is_a_pipe_that_came_meanwhile_replaced():
         return block
 
     X = da.from_array(TABLE, chunks=(20, D)).map_blocks(meanwhile, meta=np.empty((0, 0)))
-    with pytest.raises(FileFormatError, match=r"out\.h5 is a named pipe"):
+    with dask.config.set(scheduler="synchronous"), pytest.raises(FileFormatError, match=r"out\.h5 is a named pipe"):
         to_hdf5(X, "out.h5", overwrite=True)
     assert Path("out.h5").is_fifo()
 
