@@ -15,6 +15,7 @@ __all__ = [
     "DaskelmError",
     "DataError",
     "DatasetNotFoundError",
+    "DrawWarning",
     "FileAccessError",
     "FileFormatError",
     "FileMissingError",
@@ -94,6 +95,10 @@ class ClusterError(DaskelmError, RuntimeError):
 
 class ScaleWarning(UserWarning):
     """The scale of the inputs has a weak basis: columns that never varied, or only a few rows."""
+
+
+class DrawWarning(UserWarning):
+    """Rows that neurons are drawn by say too little of the relevance of the inputs."""
 
 
 class AlikeTablesWarning(UserWarning):

@@ -106,15 +106,19 @@ def _rows(text):
 
 def _neurons(text):
     from ..layer.neurons import kind_from_name
+    from ..layer.specification import AUTO
 
     if text.isdecimal():
         return int(text)
-    groups = [group.partition(":") for group in text.split(",")]
-    if not all(n.strip().isdecimal() and kind for n, _, kind in groups):
+    if text == AUTO:
+        return text
+    groups = [[part.strip() for part in group.split(":")] for group in text.split(",")]
+    if not all(len(group) in (2, 3) and group[0].isdecimal() and all(group) for group in groups):
         raise click.BadParameter(
-            f"must be a number of tanh neurons, or NUMBER:KIND for each kind, such as 10:lin,200:tanh; got {text!r}."
+            "must be auto, a number of tanh neurons, or NUMBER:KIND or NUMBER:KIND:DRAW for each kind, such as "
+            f"10:lin,200:tanh; got {text!r}."
         )
-    return [(int(n), kind_from_name(kind.strip())) for n, _, kind in groups]
+    return [(int(n), kind if kind == AUTO else kind_from_name(kind), *draw) for n, kind, *draw in groups]
 
 
 def _alpha(text):

@@ -62,7 +62,8 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
     """
     from ..data.inputs import check_lengths
     from ..data.source import n_columns
-    from ..layer.neurons import Neurons, parse_neurons
+    from ..layer.neurons import Neurons
+    from ..layer.specification import parse_neurons
     from ..preflight.checks import Job, check_job
 
     sources = [source for source in (x, t, weights) if source is not None]

@@ -147,8 +147,15 @@ def _filter(name):
     metavar="SPEC",
     type=NEURONS,
     help="NUMBER:KIND with commas between, such as 10:lin,5:tanh,15:sigm, or a number of tanh neurons. Kinds: lin, "
-    "sigm, tanh, relu, rbf_l1, rbf_l2, rbf_linf, functions such as numpy.sin. If not given, a lin neuron for each "
-    "input and 200 tanh neurons.",
+    "sigm, tanh, relu, rbf_l1, rbf_l2, rbf_linf, functions such as numpy.sin. NUMBER:KIND:DRAW says how to draw them: "
+    "random, relevance, pairs, sparse, sparse pairs. auto, or NUMBER:auto, chooses both by a sample of X and T. If not "
+    "given, a lin neuron for each input and 200 tanh neurons.",
+)
+@click.option(
+    "--targets",
+    metavar="T",
+    type=DATA,
+    help="Data file of the targets or labels, for neurons that are drawn by them; a sample is read.",
 )
 @click.option(
     "--alpha",
@@ -199,6 +206,7 @@ def init(
     x,
     model,
     neurons,
+    targets,
     alpha,
     classifier,
     classes,
@@ -222,6 +230,7 @@ def init(
     Example:
       daskelm init dataX.h5 model.h5 --neurons 10:lin,5:tanh,15:sigm
       daskelm init dataX.h5 digits.h5 --classes 0,1,2,3,4,5,6,7,8,9
+      daskelm init dataX.h5 model.h5 --neurons 500:auto --targets dataT.h5
 
     Next: daskelm accumulate, with this model file in every command. Sums
     made with different models cannot be added, so keep it.
@@ -237,6 +246,8 @@ def init(
     }
     if classes is not None and labels is not None:
         raise click.UsageError("--classes and --labels both say which classes there are; give one of them.")
+    if labels is not None and targets is not None:
+        raise click.UsageError("--labels and --targets both name the labels; --labels is enough.")
     known = classes is not None or labels is not None
     if classifier is None:
         classifier = known
@@ -249,17 +260,18 @@ def init(
         )
     from ..hdf5.outputs import check_not_an_input
 
-    check_not_an_input(model, "MODEL", X=x, labels=labels, weights=weights)
+    check_not_an_input(model, "MODEL", X=x, targets=targets, labels=labels, weights=weights)
     with connected(scheduler):
         if classifier:
             from ..estimators.classifier import ELMClassifier
 
             estimator = ELMClassifier(class_weight=class_weight, **params)
-            estimator.initialize(x, y=labels, classes=classes, sample_weight=weights)
+            y = labels if targets is None else targets
+            estimator.initialize(x, y=y, classes=classes, sample_weight=weights)
         else:
             from ..estimators.regressor import ELMRegressor
 
-            estimator = ELMRegressor(**params).initialize(x, sample_weight=weights)
+            estimator = ELMRegressor(**params).initialize(x, targets, sample_weight=weights)
     estimator.save(model, overwrite=force)
     _print_info(model)
 

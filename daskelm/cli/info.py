@@ -23,7 +23,7 @@ from ..layer.neurons import kind_name
 from ..sums.normal_equations import NormalEquations
 from .arguments import kind_of
 
-__all__ = ["describe", "layer_facts", "lines", "named"]
+__all__ = ["describe", "draw_facts", "layer_facts", "lines", "named"]
 
 # Largest number of row ranges of one source that are printed as text; --json lists them all.
 _RANGES = 6
@@ -105,10 +105,21 @@ def layer_facts(layer) -> dict:
     }
 
 
+def draw_facts(draws) -> dict:
+    """How neurons were drawn by rows, and the errors of the draws that were chosen from; nothing for random ones."""
+    groups = [group for group in draws.neurons if isinstance(group, tuple)]
+    if draws.errors is None and all(len(group) == 2 for group in groups):
+        return {}
+    names = [f"{number} {kind_name(kind)} {draw[0]}" for number, kind, *draw in groups if draw]
+    return {"draws": names or ["random"]} | ({} if draws.errors is None else {"draw_errors": dict(draws.errors)})
+
+
 def _model(path):
     name, params, fitted = read_model(path)
     layer, solution, sums, targets = (getattr(fitted, part, None) for part in ("layer", "solution", "sums", "targets"))
     facts = {"class": name} | ({} if layer is None else layer_facts(layer))
+    if fitted is not None and (drawn := draw_facts(fitted.draws)):
+        facts |= drawn
     facts |= {name: params[name] for name in ("random_state", "alpha") if name in params}
     if (classes := getattr(targets, "classes", None)) is not None:
         facts["classes"] = classes.tolist()
@@ -168,6 +179,10 @@ def lines(facts: dict) -> Iterator[str]:
     if kinds is not None:
         facts["neurons"] = f"{facts['neurons']} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"
     sources = facts.pop("sources", [])
+    if errors := facts.pop("draw_errors", None):
+        facts["draw_errors"] = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
+    if draws := facts.get("draws"):
+        facts["draws"] = ", ".join(draws)
     for name, value in facts.items():
         yield f"  {name.replace('_', ' '):<18}{value}"
     for source in sources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .finite import check_finite, check_weights
 from .row_chunks import apply_to_rows
 from .source import Source, n_columns, source_of, take_runs
 
-__all__ = ["column_ranges", "probe", "sample_runs"]
+__all__ = ["Probe", "column_ranges", "probe", "sample_runs"]
 
 # The input scale is taken from all rows up to the first number, beyond it from evenly spaced runs of rows: 32,768 rows
 # give a mean to 0.6 % of the standard deviation, and are read and used in a twentieth of a second.
@@ -43,8 +44,16 @@ def sample_runs(n_rows: int, row_bytes: int, all_up_to: int, n_sampled: int) -> 
         yield start, start + length
 
 
-def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The rows that the input scale is taken from, and their weights.
+class Probe(NamedTuple):
+    """Rows (n_probe, n_features) of X, their weights (n_probe,) and their y; None for what is not there."""
+
+    X: np.ndarray
+    weights: np.ndarray | None = None
+    y: np.ndarray | None = None
+
+
+def probe(X: Source, weights: Source | None = None, y: Source | None = None) -> Probe:
+    """The rows that the input scale is taken from, with their weights and targets.
 
     Parameters
     ----------
@@ -52,24 +61,27 @@ def probe(X: Source, weights: Source | None = None) -> tuple[np.ndarray, np.ndar
         The inputs.
     weights : source of shape (n_samples,), optional
         Row weights.
+    y : source of shape (n_samples,) or (n_samples, n_targets), optional
+        Targets or labels.
 
     Returns
     -------
-    rows : ndarray of shape (n_probe, n_features)
+    Probe
         All rows up to 100,000, else 64 evenly spaced runs of 512; never more than 256 MiB.
-    weights : ndarray of shape (n_probe,) or None
-        The weights of these rows.
     """
     runs = list(sample_runs(X.shape[0], 8 * n_columns(X), PROBE_ROWS, PROBE_RUNS * PROBE_RUN_ROWS))
-    rows, *others = take_runs(runs, X=X, sample_weight=weights)
-    for (start, _), block in zip(runs, rows, strict=True):
-        check_finite(block, "X", start, X)
-    if weights is None:
-        return np.concatenate(rows), None
-    taken = [block.reshape(-1).astype(np.float64) for block in others[0]]
-    for (start, _), block in zip(runs, taken, strict=True):
-        check_weights(block, start)
-    return np.concatenate(rows), np.concatenate(taken)
+    given = {"X": X, "sample_weight": weights, "y": y}
+    there = [name for name, source in given.items() if source is not None]
+    blocks = dict(zip(there, take_runs(runs, **given), strict=True))
+    for name in ("X", "y"):
+        for (start, _), block in zip(runs, blocks.get(name, ()), strict=False):
+            check_finite(block, name, start, given[name])
+    if weights is not None:
+        blocks["sample_weight"] = [block.reshape(-1).astype(np.float64) for block in blocks["sample_weight"]]
+        for (start, _), block in zip(runs, blocks["sample_weight"], strict=True):
+            check_weights(block, start)
+    rows, of_rows, labels = (np.concatenate(blocks[name]) if name in blocks else None for name in given)
+    return Probe(rows, of_rows, labels)  # type: ignore[arg-type]
 
 
 def column_ranges(

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..cluster.client import sharing
-from ..data.source import Source, is_dask_array, is_path
+from ..data.source import is_dask_array, is_path
+from ..data.targets import Targets
 from ..data.to_hdf5 import check_ending, make_hdf5, stream_hdf5
 from ..exceptions import InputTypeError, NotSolvedError, ParameterError
 from ..hdf5.atomic import check_replaceable
@@ -17,7 +18,7 @@ from ..hdf5.paths import refuse_written
 from ..layer.layer import Layer
 from ..passes.predict import RowFunction, apply
 from ._sklearn_compat import FittedTable, check_feature_names_in, output_config
-from .checking import open_X
+from .checking import Rows, open_X
 from .drawing import draw_layer
 from .fitted import Columns, Fitted, made_with
 from .state import from_plain, to_plain
@@ -40,6 +41,25 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
     def hidden_layer_(self) -> Layer:
         """The hidden layer: a function of blocks of X."""
         return self._check_is_drawn("hidden_layer_").layer
+
+    @property
+    def neurons_(self) -> list:
+        """Groups of neurons as they were drawn, in the form of the parameter `neurons`."""
+        return list(self._check_is_drawn("neurons_").draws.neurons)
+
+    @property
+    def draw_errors_(self) -> dict[str, float]:
+        """Errors of the draws that ``neurons="auto"`` chose from, by name: see `neurons_`.
+
+        Each is the squared error on held-out rows of the sample, over the variance of the targets.
+        """
+        errors = self._check_is_drawn("draw_errors_").draws.errors
+        if errors is None:
+            raise AttributeError(
+                f"draw_errors_: the draw of this {type(self).__name__}'s neurons was not chosen. Give neurons='auto', "
+                "or (500, 'auto'); few rows are not enough for a choice."
+            )
+        return dict(errors)
 
     @property
     def n_features_in_(self) -> int:
@@ -79,11 +99,11 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
     def _known_columns(self) -> Columns | None:
         return None if self._fitted is None else self._fitted.columns
 
-    def _draw(self, X: Source, weights: Source | None, columns: Columns, *, whole: bool = True) -> Fitted:
+    def _draw(self, rows: Rows, targets: Targets | None = None, *, whole: bool = True) -> Fitted:
         """A new layer with the scale of X, and nothing else yet; `whole` when no other rows will follow."""
         params = self.get_params(deep=False)
-        layer = draw_layer(params, X, weights, columns.names, whole=whole)
-        return Fitted(layer, columns, made_with(params))
+        layer, draws = draw_layer(params, rows, targets, whole=whole)
+        return Fitted(layer, rows.columns, made_with(params), draws=draws)
 
     def _apply(self, function, X, name, out=None, overwrite=False):
         verbose, owner = getattr(self, "verbose", 0), type(self).__name__

@@ -24,11 +24,15 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
 
     Parameters
     ----------
-    neurons : int, list, or None, default=None
+    neurons : int, list, "auto", (int, "auto") or None, default=None
         An int is that many ``"tanh"`` neurons. A list holds ready `Neurons` and pairs (number, function), where the
         function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
         of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
         None is all inputs passed through and 200 ``"tanh"``.
+        ``"auto"``, or ``(500, "auto")``, is all inputs passed through and 200 neurons, or the number given, whose
+        functions and draws are chosen by a sample of rows and their targets. A triple (number, function, draw) says how
+        neurons are drawn: ``"random"``; ``"relevance"``, in directions that the targets vary along; ``"pairs"``, from
+        row to row where targets differ; ``"sparse"``, on one to three inputs; or ``"sparse pairs"``, both.
     alpha : float, "auto" or "gcv", default="auto"
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
         less the more rows there are. ``"auto"`` chooses it in the same pass by rows that the solution has not seen:
@@ -81,6 +85,10 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         models solved from sums alone until `calibrate` is called: probabilities are the nearest point of the simplex.
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
+    neurons_ : list
+        Groups of neurons as they were drawn, in the form of `neurons`.
+    draw_errors_ : dict of str to float
+        Where the draw was chosen: errors of the draws on held-out rows of the sample, over the variance.
     normal_equations_ : NormalEquations
         The sums over all rows.
     best_score_ : float
@@ -152,7 +160,8 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_labels), optional
-            Labels, which are all read to find the classes; not needed with `classes`.
+            Labels, which are all read to find the classes; with `classes`, only `neurons` that are drawn by labels need
+            them.
         classes : array-like of shape (n_classes,), optional
             All labels that will come.
         sample_weight : the same as X, of shape (n_samples,), optional
@@ -174,14 +183,15 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
         """
-        X, labels, weights, columns = self._open_rows(X, y, sample_weight, reset=True)
+        rows = self._open_rows(X, y, sample_weight, reset=True)
+        labels = rows.y
         targets = None
         if classes is not None or labels is not None:
             if classes is None and labels is not None and not (labels.ndim == 2 and n_columns(labels) > 1):
                 classes, _ = count_classes(labels, verbose=self.verbose)
             # Rows come in parts from here on, so that weights cannot be "balanced".
             targets = self._make_targets(labels, None, whole=True, classes=classes)
-        self._fitted = replace(self._draw(X, weights, columns, whole=False), targets=targets)
+        self._fitted = replace(self._draw(rows, targets, whole=False), targets=targets)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:

@@ -18,7 +18,7 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
 
     Parameters
     ----------
-    neurons : int, list, or None, default=None
+    neurons : int, list, "auto", (int, "auto") or None, default=None
         The full layer, as for `ELMClassifier`.
     n_neurons : array-like of int of shape (n_sizes,), or None, default=None
         Numbers of neurons to try: the first ones of the full layer, all ``"lin"`` before the others and these in
@@ -102,6 +102,10 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         loss on up to some 20,000 rows, each left out.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
+    neurons_ : list
+        Groups of neurons as they were drawn, in the form of `neurons`.
+    draw_errors_ : dict of str to float
+        Where the draw was chosen: errors of the draws on held-out rows of the sample, over the variance.
     normal_equations_ : NormalEquations
         Their sums over all rows.
     n_features_in_ : int

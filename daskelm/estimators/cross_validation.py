@@ -95,9 +95,9 @@ class CrossValidationMethods(FitCallbacks):
             # 1. The data: X, y and weights of the rows, and validation rows if there are any.
             rows = self._open(X, y, sample_weight, reset=True)
             validation = self._open_validation(X_val, y_val, sample_weight_val, rows.columns)
-            # 2. The model: random neurons, and the columns of T.
-            drawn = self._draw(rows.X, rows.weights, rows.columns)
+            # 2. The model: the columns of T, and random neurons.
             targets = self._make_targets(rows.y, rows.weights, whole=True)
+            drawn = self._draw(rows, targets)
             # 3. and 4. The sums HH and HT of each part of the rows, and the output weights B of the whole grid.
             ranking = check_ranking(self.ranking, targets.n_targets)
             problem = Problem(

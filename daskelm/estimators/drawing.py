@@ -1,72 +1,132 @@
-"""Drawing of the hidden layer of an estimator, with the scale of its inputs, and the warnings about that scale."""
+"""Drawing of the hidden layer of an estimator by the first rows: scale, draws, and the warnings about them."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..data.probe import column_ranges, probe
-from ..data.source import Source, n_columns
-from ..exceptions import DataError, ParameterError, ScaleWarning
+from ..data.probe import Probe, column_ranges, probe
+from ..data.source import n_columns
+from ..data.targets import Targets
+from ..draws.choice import choose_draw
+from ..draws.sample import sample_of
+from ..exceptions import DataError, DrawWarning, ParameterError, ScaleWarning
 from ..layer.layer import Layer, Scale
-from ..layer.neurons import Neurons, parse_neurons
-from .checking import check_bool
+from ..layer.neurons import Neurons
+from ..layer.specification import AUTO, Group, needs_rows, needs_targets, parse_neurons
+from ..layer.weights import Sample
+from .checking import Rows, check_bool
+from .fitted import Draws
 
 __all__ = ["draw_layer"]
 
-# Fewer first rows cost accuracy: with 10, R2 fell by up to 0.02, with 30 by less than 0.01 (docs/design.md, "Layer").
+# Fewer first rows cost accuracy: with 10, R2 fell by up to 0.02, with 30 by less than 0.01 (docs/measurements.md,
+# "First rows").
 _ENOUGH_ROWS = 30
 # Largest number of columns that a message names.
 _MOST_NAMES = 6
 
 
-def draw_layer(
-    params: Mapping, X: Source, weights: Source | None, names: Sequence[str] | None, *, whole: bool = True
-) -> Layer:
+class _Seen(NamedTuple):
+    """The rows that a layer is drawn by, and the scale of their inputs; both None where neither is needed."""
+
+    rows: Probe | None
+    scale: Scale | None
+
+
+def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: bool = True) -> tuple[Layer, Draws]:
     """A new layer with the scale of X, for the parameters of an estimator; parameters it does not have are not checked.
 
-    `names` are those of the columns, for messages; `whole` says that the estimator will see no other rows.
+    `targets` are those of the rows, where there are any; `whole` says that the estimator will see no other rows.
     """
+    X = rows.X
     if params.get("gram_dtype", "float64") not in ("float64", "float32", np.float64, np.float32):
         raise ParameterError(f"gram_dtype must be float64 or float32; got {params['gram_dtype']!r}.")
     check_bool(params.get("fit_intercept", True), "fit_intercept")
     standardize = check_bool(params["standardize"], "standardize")
     if not X.shape[0]:
         raise DataError(f"X must have at least one row; got shape {X.shape}.")
-    dtype, neurons = params["dtype"], params["neurons"]
+    dtype = params["dtype"]
     if dtype not in (None, "float32", "float64", np.float32, np.float64):
         raise ParameterError(f"dtype must be None (that of X), float32 or float64; got {dtype!r}.")
     follows = np.float32 if X.dtype == np.float32 else np.float64
-    scale = None
-    # Given neurons act on the inputs as they are.
-    if standardize and not all(isinstance(group, Neurons) for group in parse_neurons(neurons, n_columns(X))):
-        scale = _scale_of(X, weights, names, whole, params.get("verbose", 0))
-    layer = Layer.draw(neurons, n_columns(X), _seed(params["random_state"]), np.dtype(dtype or follows), scale)
+    groups = parse_neurons(params["neurons"], n_columns(X))
+    if needs_targets(groups) and (rows.y is None or targets is None):
+        raise ParameterError(
+            f"y: neurons={params['neurons']!r} are drawn by rows and their targets; got no y. Give y beside X, to "
+            "initialize too."
+        )
+    seed = _seed(params["random_state"])
+    seen = _see(groups, rows, standardize, whole, params.get("verbose", 0))
+    groups, errors, sample = _chosen(groups, seen, targets, seed)
+    layer = Layer.draw(groups, n_columns(X), seed, np.dtype(dtype or follows), seen.scale, sample)
     gram_dtype = np.dtype(params.get("gram_dtype", "float64"))
     if gram_dtype == np.float32 and layer.dtype != np.float32:
         raise ParameterError(
             f"gram_dtype: sums in float32 need a hidden layer in float32; got one in {layer.dtype}. Give "
             "dtype='float32' too, or X in float32."
         )
-    return replace(layer, gram_dtype=gram_dtype)
+    return replace(layer, gram_dtype=gram_dtype), Draws(_written(groups), errors)
 
 
-def _scale_of(X, weights, names, whole, verbose) -> Scale:
-    rows, probed_weights = probe(X, weights)
-    scale = Scale.of(rows, probed_weights, names)
-    n_rows = len(rows) if probed_weights is None else np.count_nonzero(probed_weights)
-    if whole and scale.constant.any() and len(rows) < X.shape[0]:
+def _see(groups, rows: Rows, standardize, whole, verbose) -> _Seen:
+    # Given neurons act on the inputs as they are.
+    standardize = standardize and not all(isinstance(group, Neurons) for group in groups)
+    if not standardize and not needs_rows(groups):
+        return _Seen(None, None)
+    probed = probe(rows.X, rows.weights, rows.y if needs_targets(groups) else None)
+    return _Seen(probed, _scale_of(probed, rows, whole, verbose) if standardize else None)
+
+
+def _chosen(groups, seen: _Seen, targets, seed) -> tuple[list, dict | None, Sample | None]:
+    """Groups with draws that are chosen where they were not given, their errors, and the sample they are drawn by."""
+    if not needs_rows(groups):
+        return groups, None, None
+    X, weights, y = seen.rows  # type: ignore[misc]
+    T = None
+    if y is not None:
+        weights, T = targets.row_weights(y, weights), targets.encode(y)
+    Z = X.astype(np.float64, copy=False) if seen.scale is None else seen.scale(X)
+    sample = sample_of(Z, T, weights, seed, relevance=y is not None)
+    automatic = [group for group in groups if isinstance(group, Group) and group.kind == AUTO]
+    if automatic:
+        choice = choose_draw(automatic[0].number, sample, seed)
+        return [*groups[:-1], *choice.groups], choice.errors, sample
+    if needs_targets(groups) and sample.metric is None:
+        warnings.warn(
+            f"The relevance of the inputs is not known from {len(Z)} row(s): they are few, or X or y does not vary. "
+            "Neurons are drawn as if all inputs were relevant. Give more rows.",
+            DrawWarning,
+            stacklevel=_callers(),
+        )
+    return groups, None, sample
+
+
+def _written(groups) -> tuple:
+    """Groups as the parameter `neurons` has them: plain tuples, without the draw where it is random."""
+    return tuple(
+        group if isinstance(group, Neurons) else tuple(group) if group.draw != "random" else tuple(group[:2])
+        for group in groups
+    )
+
+
+def _scale_of(probed: Probe, rows: Rows, whole, verbose) -> Scale:
+    X, probed_weights, names = probed.X, probed.weights, rows.columns.names
+    scale = Scale.of(X, probed_weights, names)
+    n_rows = len(X) if probed_weights is None else np.count_nonzero(probed_weights)
+    if whole and scale.constant.any() and len(X) < rows.X.shape[0]:
         # A rare flag may be in no row of the sample: ranges of columns that are constant there are taken from all rows.
         columns = np.flatnonzero(scale.constant)
         counted = 0 if probed_weights is None else int(np.argmax(probed_weights > 0))
-        at = rows[counted, columns].astype(np.float64)
-        scale = scale.with_ranges(columns, at, *column_ranges(X, weights, columns, verbose))
-        n_rows = X.shape[0]
+        at = X[counted, columns].astype(np.float64)
+        scale = scale.with_ranges(columns, at, *column_ranges(rows.X, rows.weights, columns, verbose))
+        n_rows = rows.X.shape[0]
     _warn_of(scale, n_rows, names, whole)
     return scale
 

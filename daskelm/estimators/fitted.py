@@ -18,7 +18,7 @@ from ..ridge.solve import Solution
 from ..selection.select import Selected, results_of
 from ..sums.normal_equations import NormalEquations
 
-__all__ = ["Choice", "Columns", "Fitted", "made_with"]
+__all__ = ["Choice", "Columns", "Draws", "Fitted", "made_with"]
 
 # Parameters that the layer and its sums depend on: after a change of one of them, both must be made anew.
 _MADE_WITH = ("neurons", "standardize", "dtype", "random_state", "class_weight", "gram_dtype")
@@ -30,6 +30,14 @@ class Columns:
 
     n_features: int
     names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Groups of neurons as they were drawn, and the errors of the draws that were chosen from, by name."""
+
+    neurons: tuple = ()
+    errors: Mapping | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +90,8 @@ class Fitted:
     sums: NormalEquations | None = None
     # None until the sums are solved.
     solution: Solution | None = None
+    # How the neurons were drawn.
+    draws: Draws = Draws()
     choice: Choice | None = None
     curve: LearningCurve | None = None
     # Whether y is a vector, so that predictions are one too; None until y is known.

@@ -114,9 +114,9 @@ class FittingMethods(FitCallbacks):
         with self._reporting(X, y, sample_weight, n_passes):
             # 1. The data: X, y and weights of the rows.
             rows = self._open(X, y, sample_weight, reset=True)
-            # 2. The model: random neurons, and the columns of T.
-            drawn = self._draw(rows.X, rows.weights, rows.columns)
+            # 2. The model: the columns of T, and random neurons.
             targets = self._make_targets(rows.y, rows.weights, whole=True)
+            drawn = self._draw(rows, targets)
             # 3. The sums HH = H'H and HT = H'T over all rows.
             work = Job(drawn.layer, targets, rows.X, rows.y, rows.weights, folds_for(self.alpha, drawn.layer))
             sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
@@ -176,9 +176,9 @@ class FittingMethods(FitCallbacks):
         if fitted is not None:
             check_can_add(self._check_same_parameters("partial_fit"), type(self).__name__)
         rows = self._open(X, y, sample_weight, reset=fitted is None)
-        if fitted is None:
-            fitted = self._draw(rows.X, rows.weights, rows.columns, whole=False)
         targets = self._make_targets(rows.y, rows.weights, whole=False, classes=classes)
+        if fitted is None:
+            fitted = self._draw(rows, targets, whole=False)
         folds = folds_for(self.alpha, fitted.layer, fitted.sums)
         sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, folds, verbose=self.verbose)
         self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Self
 
+import numpy as np
+
+from ..data.inputs import is_lazy, open_input, plain_values
+from ..data.labels import count_classes
+from ..data.source import Source, n_columns
+from ..data.targets import ClassTargets, RegressionTargets, Targets
+from ..exceptions import DataError
+from ..layer.specification import needs_targets, parse_neurons
 from .base import BaseELM
 from .checking import open_rows
 from .state import write_model
@@ -18,11 +26,15 @@ class HiddenLayer(BaseELM):
 
     Parameters
     ----------
-    neurons : int, list, or None, default=None
+    neurons : int, list, "auto", (int, "auto") or None, default=None
         An int is that many ``"tanh"`` neurons. A list holds ready `Neurons` and pairs (number, function), where the
         function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
         of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
         None is all inputs passed through and 200 ``"tanh"``.
+        ``"auto"``, or ``(500, "auto")``, is all inputs passed through and 200 neurons, or the number given, whose
+        functions and draws are chosen by a sample of rows and their targets. A triple (number, function, draw) says how
+        neurons are drawn: ``"random"``; ``"relevance"``, in directions that the targets vary along; ``"pairs"``, from
+        row to row where targets differ; ``"sparse"``, on one to three inputs; or ``"sparse pairs"``, both.
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; a column that never
         varied enters no drawn neuron. Given `Neurons` always act on the inputs as they are.
@@ -35,6 +47,10 @@ class HiddenLayer(BaseELM):
     ----------
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
+    neurons_ : list
+        Groups of neurons as they were drawn, in the form of `neurons`.
+    draw_errors_ : dict of str to float
+        Where the draw was chosen: errors of the draws on held-out rows of the sample, over the variance.
     n_features_in_ : int
         Number of inputs.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -71,8 +87,9 @@ class HiddenLayer(BaseELM):
         ----------
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs; the scale is taken from up to 100,000 of many rows.
-        y : None
-            Ignored; here for pipelines.
+        y : the same, of shape (n_samples,) or (n_samples, n_targets), optional
+            Targets or labels, for `neurons` that are drawn by them; others ignore it. Words and truth values are
+            labels, and numbers are numbers.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the scale.
 
@@ -86,8 +103,12 @@ class HiddenLayer(BaseELM):
         ScaleWarning
             Columns that never varied, which enter no drawn neuron.
         """
-        rows = open_rows(X, None, sample_weight, type(self).__name__)
-        self._fitted = self._draw(rows.X, rows.weights, rows.columns)
+        owner = type(self).__name__
+        rows = open_rows(X, None, sample_weight, owner)
+        if needs_targets(parse_neurons(self.neurons, rows.columns.n_features)):
+            rows = open_rows(X, y, sample_weight, owner, read_y=_read_y)
+        targets = None if rows.y is None else _targets_of(rows.y)
+        self._fitted = self._draw(rows, targets)
         return self
 
     def save(self, path, overwrite: bool = False) -> None:
@@ -109,3 +130,19 @@ class HiddenLayer(BaseELM):
         """
         fitted = None if self._fitted is None else self._check_same_parameters("save")
         write_model(path, type(self).__name__, self.get_params(deep=False), fitted, overwrite=overwrite)
+
+
+def _read_y(y, X) -> Source:
+    """Targets or labels, given with X, as a source."""
+    source = open_input(y, "y") if is_lazy(y) else np.asarray(plain_values(y, "y"))
+    if source.ndim not in (1, 2):
+        raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
+    return source
+
+
+def _targets_of(y: Source) -> Targets:
+    """Columns of numbers, or the classes of anything else."""
+    if y.dtype.kind in "fiu":
+        return RegressionTargets(n_columns(y), y.dtype.name)
+    classes, _ = count_classes(y)
+    return ClassTargets(classes)

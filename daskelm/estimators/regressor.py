@@ -19,11 +19,15 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
 
     Parameters
     ----------
-    neurons : int, list, or None, default=None
+    neurons : int, list, "auto", (int, "auto") or None, default=None
         An int is that many ``"tanh"`` neurons. A list holds ready `Neurons` and pairs (number, function), where the
         function is ``"lin"``, ``"sigm"``, ``"tanh"``, ``"relu"``, ``"rbf_l1"``, ``"rbf_l2"``, ``"rbf_linf"`` or a ufunc
         of NumPy or scipy.special. A pair (n, ``"lin"``) passes the first n inputs through, at most n_features of them.
         None is all inputs passed through and 200 ``"tanh"``.
+        ``"auto"``, or ``(500, "auto")``, is all inputs passed through and 200 neurons, or the number given, whose
+        functions and draws are chosen by a sample of rows and their targets. A triple (number, function, draw) says how
+        neurons are drawn: ``"random"``; ``"relevance"``, in directions that the targets vary along; ``"pairs"``, from
+        row to row where targets differ; ``"sparse"``, on one to three inputs; or ``"sparse pairs"``, both.
     alpha : float, array-like of shape (n_targets,), "auto" or "gcv", default="auto"
         Penalty on the squared output weights, in the units of HH, which is a sum over rows: the same number weighs
         less the more rows there are. ``"auto"`` chooses it in the same pass by rows that the solution has not seen:
@@ -74,6 +78,10 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         1-norm it is 1 to n_neurons times that in the 2-norm.
     hidden_layer_ : Layer
         The drawn layer: a function of blocks of X.
+    neurons_ : list
+        Groups of neurons as they were drawn, in the form of `neurons`.
+    draw_errors_ : dict of str to float
+        Where the draw was chosen: errors of the draws on held-out rows of the sample, over the variance.
     normal_equations_ : NormalEquations
         The sums over all rows.
     best_score_ : float
@@ -148,7 +156,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_targets), optional
-            Targets; only their number of dimensions is used.
+            Targets, which `neurons` that are drawn by them need; of other ones, only the number of dimensions is used.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows in the scale.
 
@@ -169,7 +177,8 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
             the inputs is taken from.
         """
         rows = self._open_rows(X, y, sample_weight, reset=True)
-        drawn = self._draw(rows.X, rows.weights, rows.columns, whole=False)
+        targets = None if rows.y is None else self._make_targets(rows.y, rows.weights, whole=False)
+        drawn = self._draw(rows, targets, whole=False)
         self._fitted = replace(drawn, vector_target=None if rows.y is None else is_vector(rows.y))
         return self
 

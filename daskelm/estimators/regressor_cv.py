@@ -20,7 +20,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
 
     Parameters
     ----------
-    neurons : int, list, or None, default=None
+    neurons : int, list, "auto", (int, "auto") or None, default=None
         The full layer, as for `ELMRegressor`.
     n_neurons : array-like of int of shape (n_sizes,), or None, default=None
         Numbers of neurons to try: the first ones of the full layer, all ``"lin"`` before the others and these in
@@ -94,6 +94,10 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         the 2-norm, of the rank kept. In the 1-norm it is 1 to n_neurons_ times that in the 2-norm.
     hidden_layer_ : Layer
         The layer of the neurons chosen, which stand as in the full one.
+    neurons_ : list
+        Groups of neurons as they were drawn, in the form of `neurons`.
+    draw_errors_ : dict of str to float
+        Where the draw was chosen: errors of the draws on held-out rows of the sample, over the variance.
     normal_equations_ : NormalEquations
         Their sums over all rows.
     n_features_in_ : int

@@ -21,7 +21,7 @@ from ..passes.curve_pass import LearningCurve
 from ..ridge.solve import Solution
 from ..selection.select import named
 from ..sums.normal_equations import NormalEquations
-from .fitted import Choice, Columns, Fitted, made_with
+from .fitted import Choice, Columns, Draws, Fitted, made_with
 
 __all__ = ["SavedModel", "from_plain", "read_model", "to_plain", "write_model"]
 
@@ -56,6 +56,7 @@ _CLASSES: dict[type, tuple[str, Callable, Callable]] = {
             Choice,
             ClassTargets,
             Columns,
+            Draws,
             Fitted,
             IndicatorTargets,
             LearningCurve,

@@ -13,7 +13,9 @@ import numpy as np
 from ..blas import subtract_row
 from ..exceptions import DataError
 from .diagram import layer_html
-from .neurons import Neurons, draw_neurons, kind_from_name, kind_name, parse_neurons
+from .neurons import Neurons, kind_from_name, kind_name
+from .specification import parse_neurons
+from .weights import Sample, draw_neurons
 
 __all__ = ["Layer", "Scale"]
 
@@ -156,11 +158,13 @@ class Layer:
         object.__setattr__(self, "n_neurons", sum(map(len, self.groups)))
 
     @classmethod
-    def draw(cls, neurons, n_features: int, seed: int, dtype, scale: Scale | None) -> Layer:
+    def draw(
+        cls, neurons, n_features: int, seed: int, dtype, scale: Scale | None, sample: Sample | None = None
+    ) -> Layer:
         """Layer for the parameter `neurons` of an estimator; see `parse_neurons` and `draw_neurons`."""
         groups = parse_neurons(neurons, n_features)
         raw = tuple(isinstance(group, Neurons) for group in groups)
-        drawn = draw_neurons(groups, n_features, seed)
+        drawn = draw_neurons(groups, n_features, seed, sample)
         return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
 
     def __call__(

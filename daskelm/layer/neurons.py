@@ -1,24 +1,18 @@
-"""Groups of neurons: the table of kinds, their activation functions, and how their weights are drawn."""
+"""Groups of neurons: the table of kinds, their activation functions, and the scales of their random weights."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 import scipy.special
 
 from ..exceptions import ParameterError
-from .drawing import exp, log, ndtr, ndtri, standard_normal
+from .drawing import exp, log, ndtr, ndtri
 
-__all__ = ["KINDS", "Neurons", "draw_neurons", "kind_from_name", "kind_name", "parse_neurons"]
-
-# The default layer passes every input through and adds this many tanh neurons, chosen by measurement
-# (docs/measurements.md, "Defaults").
-DEFAULT_N_TANH = 200
+__all__ = ["KINDS", "Neurons", "Projection", "kind_from_name", "kind_name", "projection_of"]
 
 
 def _project(X, W, b, out):
@@ -92,14 +86,26 @@ def _log_uniform(z, low, high):
     return low * exp(log(high / low) * ndtr(z))
 
 
-def _projection_weights(low, high, bias):
-    """Directions from N(0, 1/d), each neuron scaled by its own log-uniform factor; biases from N(0, bias^2)."""
+@dataclass(frozen=True)
+class Projection:
+    """Random weights of neurons f(XW + b): directions from N(0, 1/d) times a factor, biases from N(0, bias^2).
 
-    def weights(Z, d):
-        scale = _log_uniform(Z[:, d + 1], low, high) / np.sqrt(d)
-        return (Z[:, :d] * scale[:, None]).T, bias * Z[:, d]
+    low, high : float, limits of the factor, which is log-uniform and each neuron's own
+    bias : float, standard deviation of the biases
+    """
 
-    return weights
+    low: float
+    high: float
+    bias: float
+
+    def factors(self, z: np.ndarray) -> np.ndarray:
+        """Log-uniform factors for standard normal numbers z."""
+        return _log_uniform(z, self.low, self.high)
+
+    def __call__(self, Z: np.ndarray, d: int) -> tuple[np.ndarray, np.ndarray]:
+        """W (d, n) and b (n,) of standard normal numbers Z (n, d + 2)."""
+        scale = self.factors(Z[:, d + 1]) / np.sqrt(d)
+        return (Z[:, :d] * scale[:, None]).T, self.bias * Z[:, d]
 
 
 def _centre_weights(median, low, high):
@@ -111,18 +117,25 @@ def _centre_weights(median, low, high):
     return weights
 
 
-_UFUNC_WEIGHTS = _projection_weights(0.5, 2.0, 1.0)
+_UFUNC_WEIGHTS = Projection(0.5, 2.0, 1.0)
 
 # A new kind is one row here. The scales were measured: docs/measurements.md, "Defaults".
 KINDS: dict[str, Kind] = {
     "lin": Kind(_project, _identity, lambda Z, d: (np.eye(d)[:, : len(Z)], np.zeros(len(Z)))),
-    "sigm": Kind(_project, scipy.special.expit, _projection_weights(1.0, 4.0, 2.0)),
-    "tanh": Kind(_project, np.tanh, _projection_weights(0.25, 1.0, 0.7)),
-    "relu": Kind(_project, _relu, _projection_weights(0.5, 0.5, 0.5)),
+    "sigm": Kind(_project, scipy.special.expit, Projection(1.0, 4.0, 2.0)),
+    "tanh": Kind(_project, np.tanh, Projection(0.25, 1.0, 0.7)),
+    "relu": Kind(_project, _relu, Projection(0.5, 0.5, 0.5)),
     "rbf_l1": Kind(_squared_metric("cityblock"), np.exp, _centre_weights(_median_l1, 0.5, 5.0)),
     "rbf_l2": Kind(_squared_l2, np.exp, _centre_weights(_median_l2, 0.5, 5.0)),
     "rbf_linf": Kind(_squared_metric("chebyshev"), np.exp, _centre_weights(_median_linf, 0.5, 5.0)),
 }
+
+
+def projection_of(kind: str | np.ufunc) -> Projection | None:
+    """Scales of the random weights of a kind f(XW + b); None for `lin` and for kinds that have centres."""
+    weights = KINDS[kind].weights if isinstance(kind, str) else _UFUNC_WEIGHTS
+    return weights if isinstance(weights, Projection) else None
+
 
 _UFUNC_HOMES = {"numpy": np, "scipy.special": scipy.special}
 
@@ -274,121 +287,3 @@ class Neurons:
             _project(X, W, b, out)
             self.kind(out, out=out)
         return out
-
-
-def parse_neurons(neurons, n_features: int) -> list[tuple[int, str | np.ufunc] | Neurons]:
-    """Groups of neurons from the parameter `neurons` of an estimator, checked.
-
-    Parameters
-    ----------
-    neurons : None, int, or list of (int, kind) and Neurons
-        None is the default: every input as a `lin` neuron, and 200 `tanh`. An int is a number of `tanh` neurons.
-        (n, "lin") passes the first n inputs through, at most n_features.
-    n_features : int
-        Number of inputs.
-
-    Returns
-    -------
-    list
-        Groups in the given order.
-    """
-    if neurons is None:
-        return [(n_features, "lin"), (DEFAULT_N_TANH, "tanh")]
-    if (pair := _as_pair(neurons)) is not None:
-        raise _wrong_spec(neurons, f" Write a list of pairs, also of one: [{pair!r}].")
-    if isinstance(neurons, Neurons):
-        neurons = [neurons]
-    elif isinstance(neurons, Integral) and not isinstance(neurons, bool):
-        neurons = [(neurons, "tanh")]
-    elif not isinstance(neurons, Iterable) or isinstance(neurons, str):
-        raise _wrong_spec(neurons)
-    groups: list = []
-    n_lin = 0
-    for group in neurons:
-        if isinstance(group, Neurons):
-            if group.W.shape[0] != n_features:
-                raise ParameterError(
-                    f"neurons: W of given Neurons must have a row per input; got {group.W.shape[0]} rows, and X has "
-                    f"{n_features} columns."
-                )
-            groups.append(group)
-            continue
-        if not isinstance(group, tuple | list) or len(group) != 2:
-            raise _wrong_spec(group)
-        number, kind = group
-        if (pair := _as_pair(group)) is not None and pair[0] is not number:
-            raise _wrong_spec(group, f" The number comes first: {pair!r}.")
-        if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
-            raise ParameterError(f"neurons: the number of neurons of a group must be an int >= 1; got {number!r}.")
-        kind_name(kind)
-        n_lin += int(number) if kind == "lin" else 0
-        groups.append((int(number), kind))
-    if n_lin > n_features:
-        raise ParameterError(
-            f"neurons: 'lin' neurons pass the inputs through, so there are at most as many as inputs ({n_features}); "
-            f"got {n_lin}. Give fewer, or Neurons('lin', W, b) for other linear combinations."
-        )
-    if not groups:
-        raise ParameterError("neurons: at least one group of neurons is needed; got an empty list.")
-    return groups
-
-
-def _as_pair(value):
-    """(number, kind) from a pair in either order; None for anything else."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        return None
-    for number, kind in (value, value[::-1]):
-        if isinstance(number, Integral) and isinstance(kind, str | np.ufunc):
-            return number, kind
-    return None
-
-
-def _wrong_spec(got, remedy=""):
-    return ParameterError(
-        "neurons must be an int, or a list of (number, kind) pairs and Neurons(kind, W, b), such as "
-        f"[(10, 'lin'), (100, 'tanh')]; got {got!r}.{remedy}"
-    )
-
-
-def draw_neurons(groups: list, n_features: int, seed: int) -> list[Neurons]:
-    """Draw the weights of each group; groups that are Neurons already stay as they are.
-
-    Each kind has its own random stream and neurons are drawn one by one, so that a layer of 100 neurons is the first
-    100 of a layer of 200, and adding a kind leaves the others unchanged. The numbers have the same bits on every
-    processor.
-
-    Parameters
-    ----------
-    groups : list
-        Result of `parse_neurons`.
-    n_features : int
-        Number of inputs.
-    seed : int
-        Non-negative seed of all streams.
-
-    Returns
-    -------
-    list of Neurons
-        One per group.
-    """
-    streams: dict[str, np.random.Generator] = {}
-    drawn: Counter = Counter()
-    out = []
-    for group in groups:
-        if isinstance(group, Neurons):
-            out.append(group)
-            continue
-        number, kind = group
-        name = kind_name(kind)
-        if name == "lin":
-            W = np.eye(n_features)[:, drawn[name] : drawn[name] + number]
-            b = np.zeros(number)
-        else:
-            if name not in streams:
-                streams[name] = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(name.encode())))
-            Z = standard_normal(streams[name], (number, n_features + 2))
-            weights = KINDS[kind].weights if isinstance(kind, str) else _UFUNC_WEIGHTS
-            W, b = weights(Z, n_features)
-        drawn[name] += number
-        out.append(Neurons(kind, W, b))
-    return out

@@ -58,7 +58,7 @@ MISTAKES = {
     "init X.h5::none c.h5": "has no dataset 'none'; it holds data. On the command line that is X.h5::DATASET",
     "init two.h5 c.h5": "exactly one 2-D numeric .* On the command line that is two.h5::DATASET",
     "init X.h5:: c.h5": "'X': must be FILE, or FILE::DATASET .* got 'X.h5::'",
-    "init X.h5 c.h5 --neurons tanh:9": "'--neurons': must be a number of tanh neurons, or NUMBER:KIND .* got 'tanh:9'",
+    "init X.h5 c.h5 --neurons tanh:9": "'--neurons': must be auto, a number of tanh .* NUMBER:KIND .* got 'tanh:9'",
     "init X.h5 c.h5 --neurons 9:cosh": "a kind must be one of .* got 'cosh'",
     "init X.h5 c.h5 --neurons 0": "must be an int >= 1; got 0",
     "init X.h5 c.h5 --alpha -1": "alpha must be a finite number >= 0, .* 'auto' or 'gcv' .* got -1",

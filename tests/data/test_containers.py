@@ -460,6 +460,20 @@ def classifier_folds(train, test, folder):
     return model.cv_results_["mean_test_score"]
 
 
+def draw_by_targets(train, test, folder):
+    model = ELMRegressor((30, "auto"), alpha=ALPHA, random_state=0).fit(train.X, train.y, train.weights)
+    return np.concatenate([_weights(model), list(model.draw_errors_.values())])
+
+
+def draw_by_labels(train, test, folder):
+    model = ELMClassifier([(9, "tanh", "pairs"), (9, "relu", "sparse"), (9, "tanh", "sparse pairs")], random_state=0)
+    return _weights(model.initialize(train.X, train.labels, sample_weight=train.weights))
+
+
+def _weights(model):
+    return np.concatenate([group.W.ravel() for group in model.hidden_layer_.groups])
+
+
 REST = np.r_[0:50, 120:N]
 # With what NumPy gives for each.
 ENTRY_POINTS: dict[Callable, Callable] = {
@@ -484,6 +498,9 @@ ENTRY_POINTS: dict[Callable, Callable] = {
     classify: dense_class_coef,
     classifier_score: dense_class_hits,
     classifier_folds: dense_class_fold_scores,
+    # Neurons drawn by rows in memory.
+    draw_by_targets: lambda: draw_by_targets(TRAIN, TEST, None),
+    draw_by_labels: lambda: draw_by_labels(TRAIN, TEST, None),
 }
 # Of rows in another order each time, only what no row number enters.
 WITHOUT_ROW_NUMBERS = {

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from daskelm import Neurons
 from daskelm.exceptions import ParameterError
-from daskelm.layer.neurons import KINDS, draw_neurons, kind_from_name, kind_name, parse_neurons
+from daskelm.layer import weights
+from daskelm.layer.neurons import KINDS, kind_from_name, kind_name
+from daskelm.layer.specification import Group, parse_neurons
+
+
+def draw_neurons(groups, *args):
+    """Neurons drawn for (number, kind) pairs and given Neurons."""
+    return weights.draw_neurons([g if isinstance(g, Neurons) else Group(*g) for g in groups], *args)
+
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((50, 3)), RNG.standard_normal((3, 4)), RNG.uniform(0.1, 1, 4)
@@ -110,10 +118,10 @@ def test_drawn_neurons_neither_saturate_nor_degenerate(kind, d):
 
 
 def test_default_is_all_inputs_and_tanh():
-    assert parse_neurons(None, 7)[0] == (7, "lin")
+    assert parse_neurons(None, 7)[0] == (7, "lin", "random")
     assert parse_neurons(None, 7)[1][1] == "tanh"
-    assert parse_neurons(12, 7) == [(12, "tanh")]
-    assert parse_neurons(np.int64(12), 7) == [(12, "tanh")]
+    assert parse_neurons(12, 7) == [(12, "tanh", "random")]
+    assert parse_neurons(np.int64(12), 7) == [(12, "tanh", "random")]
 
 
 def test_names_of_kinds_come_back():
@@ -146,12 +154,12 @@ def test_neurons_are_shown_without_their_numbers():
         ([(2.5, "tanh")], r"must be an int >= 1; got 2\.5"),
         ([], "got an empty list"),
         (0, "must be an int >= 1; got 0"),
-        (True, r"must be an int, or a list of \(number, kind\)"),
-        ("tanh", r"must be an int, or a list of \(number, kind\)"),
-        ([5], r"must be an int, or a list of \(number, kind\)"),
+        (True, r"must be an int, 'auto'.* or a list of \(number, kind\)"),
+        ("tanh", r"must be an int, 'auto'.* or a list of \(number, kind\)"),
+        ([5], r"must be an int, 'auto'.* or a list of \(number, kind\)"),
         (
             [("tanh", 5)],
-            r"\(number, kind\) pairs .*got \('tanh', 5\)\. The number comes first: \(5, 'tanh'\)\.",
+            r"\(number, kind\) pairs, .*got \('tanh', 5\)\. The number comes first: \(5, 'tanh'\)\.",
         ),
         ([(2, "lin"), [np.sin, 5]], r"The number comes first: \(5, <ufunc 'sin'>\)"),
         ((5, "tanh"), r"got \(5, 'tanh'\)\. Write a list of pairs, also of one: \[\(5, 'tanh'\)\]\."),

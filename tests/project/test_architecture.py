@@ -29,7 +29,7 @@ FLOORS = (
     {"exceptions", "progress", "lazy", "blas"},
     {"hdf5", "cluster"},
     {"data", "layer", "ridge"},
-    {"sums"},
+    {"sums", "draws"},
     {"passes"},
     {"selection"},
     {"estimators"},
