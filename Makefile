@@ -23,8 +23,8 @@ test campaign: export OPENBLAS_NUM_THREADS := 1
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/.examples  ## A real table, from files to a picture, in demo-output/
-	$(BIN)/python examples/flights.py
+demo: .venv/.examples  ## The Earth's magnetic field, from files to a map of errors, in demo-output/
+	$(BIN)/python examples/magnetic_field.py
 
 test: .venv/.dev  ## Run the tests, with few random examples each; also those with Slurm, where it is installed
 	$(BIN)/pytest --numprocesses 2 --dist worksteal

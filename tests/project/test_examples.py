@@ -1,5 +1,7 @@
 """Examples and benchmarks run, at tiny sizes, as users run them; and what the flights' files hold."""
 
+import datetime
+import importlib
 import json
 import os
 import re
@@ -114,6 +116,44 @@ def test_flights_demo(tmp_path):
         assert file["data"].shape == (n_test, 1)
         assert np.isfinite(file["data"][:]).all()
     assert (tmp_path / "demo" / "flights.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_magnetic_field_demo(tmp_path):
+    done = run(EXAMPLES / "magnetic_field.py", "--rows", 3000, "--output", "demo", "--neurons", 20, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for pattern in (
+        r"Dask dashboard: http",
+        r"3,000 rows made and written in \d+ s, with 50 nT of noise",
+        r"2,400 of them to learn from, 600 to predict",
+        r"fit, s +predict, s +error, nT",
+        r"linear ridge( +[\d.,]+){3}\n",
+        r"gradient boosting( +[\d.,]+){3}\n",
+        r"neural network( +[\d.,]+){3}\n",
+        r"daskelm, 25 neurons( +[\d.,]+){3}\n",
+    ):
+        assert re.search(pattern, done.stdout), (pattern, done.stdout)
+    assert "Traceback" not in done.stderr
+    assert "rows/s" in done.stderr, "no progress was shown"
+    with h5py.File(tmp_path / "demo" / "predicted.h5") as file:
+        assert file["data"].shape == (600, 1)
+        assert np.isfinite(file["data"][:]).all()
+    assert (tmp_path / "demo" / "magnetic_field.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_magnetic_field_is_linear_in_time_and_that_of_its_package(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    data = importlib.import_module("magnetic_field_data")
+    ppigrf = importlib.import_module("ppigrf")
+    X = data.inputs_at(np.array([40.0, -70.0]), np.array([-74.0, 130.0]), 400.0, 2010.0)
+    east, north, up = ppigrf.igrf(
+        np.array([-74.0, 130.0]), np.array([40.0, -70.0]), 400.0, datetime.datetime(2010, 1, 1)
+    )
+    np.testing.assert_allclose(data.field_at(X)[:, 0], np.sqrt(east**2 + north**2 + up**2)[0], rtol=1e-9)
+    longitudes, latitudes, sea = data.coasts()
+    assert sea.shape == (len(latitudes), len(longitudes))
+    # The Pacific is sea, the Sahara is not.
+    assert sea[np.abs(latitudes - 0).argmin(), np.abs(longitudes + 150).argmin()]
+    assert not sea[np.abs(latitudes - 23).argmin(), np.abs(longitudes - 10).argmin()]
 
 
 @pytest.mark.full
@@ -250,9 +290,43 @@ def test_peers(tmp_path):
     assert [row[1] for row in rows[:8]] == [
         row["model"] for row in json.loads((tmp_path / "p.json").read_text())["figures"][:8]
     ]
-    assert {row[1] for row in rows} == {"daskelm", "RBFSampler", "Nystroem", "network", "gradient boosting"}
+    elm = {"daskelm, auto", "daskelm, random"}
+    others = {"RBFSampler", "Nystroem", "network", "randomised trees", "gradient boosting"}
+    assert {row[1] for row in rows} == elm | others
     assert all(float(row[3]) > 0 for row in rows)
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.full
+def test_draws(tmp_path):
+    done = run(BENCHMARKS / "draws.py", "--quick", "--json", "d.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "d.json").read_text())
+    assert found.keys() == {"boston", "wine"}
+    [split] = found["boston"]
+    ratio = split["auto 20"][0] / split["tanh 20"][0]
+    assert f"{ratio:.3f}" in done.stdout
+    assert "auto / boosting" in done.stdout
+
+
+@pytest.mark.full
+def test_dask_peers(tmp_path):
+    done = run(BENCHMARKS / "dask_peers.py", "--quick", "--json", "d.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    models = {row[0] for row in table_rows(done.stdout)}
+    assert models == {"daskelm, auto", "daskelm, random", "LightGBM"}
+    assert json.loads((tmp_path / "d.json").read_text())["figures"]
+
+
+@pytest.mark.full
+def test_many_rows(tmp_path):
+    done = run(BENCHMARKS / "many_rows.py", "--quick", "--folder", ".", "--json", "m.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "times the limit" in done.stdout
+    found = json.loads((tmp_path / "m.json").read_text())
+    assert found["rows"] == 200_000
+    assert found["r2"] > 0.3
+    assert not list(tmp_path.glob("*.h5"))
 
 
 @pytest.mark.full
