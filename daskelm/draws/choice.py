@@ -33,11 +33,11 @@ _BLIND, _USUAL, _MARGIN = "random", "relevance, sparse pairs", 0.03
 # With fewer rows, errors on held-out ones say too little.
 _LEAST_ROWS = 300
 # Rows that are fitted and scored, in four parts; as many parts are held out as these rows allow.
-_ROWS, _PARTS = 4500, 4
+_ROWS, _PARTS = 2800, 4
 # Most neurons of a candidate, and bytes of their hidden outputs.
 _N_NEURONS, _BYTES = 300, 2**25
 # Penalties that are tried, relative to the mean of the diagonal of HH.
-_ALPHAS = 10.0 ** np.arange(-8, 1.01, 1.5)
+_ALPHAS = 10.0 ** np.arange(-8, 0.01, 2)
 
 
 class DrawChoice(NamedTuple):
@@ -102,11 +102,12 @@ def _best(errors) -> str:
 def _errors(H, T, v, test, columns) -> dict[str, float]:
     """Squared error of each candidate, some `columns` of H, on the rows `test`, fitted to all others."""
     train = np.delete(np.arange(len(H)), test)
-    root = np.sqrt(v[train, None] / v[train].sum())
-    mean_H, mean_T = (root * root).T @ H[train], (root * root).T @ T[train]
-    centred = (H[train] - mean_H) * root
-    HH, HT = centred.T @ centred, centred.T @ ((T[train] - mean_T) * root)
-    H_test, low, high = H[test] - mean_H, T[train].min(axis=0), T[train].max(axis=0)
+    weights, T_train, centred = v[train] / v[train].sum(), T[train], H[train]
+    mean_H, mean_T, root = weights @ centred, weights @ T_train, np.sqrt(weights)[:, None]
+    centred -= mean_H
+    centred *= root
+    HH, HT = centred.T @ centred, centred.T @ ((T_train - mean_T) * root)
+    H_test, low, high = H[test] - mean_H, T_train.min(axis=0), T_train.max(axis=0)
     weights = v[test] / (v[test].sum() * T.shape[1])
 
     def error(of, alpha):

@@ -15,7 +15,7 @@ __all__ = ["LEAST_ROWS", "relevance_of"]
 LEAST_ROWS = 50
 # The model whose gradients are taken: tanh neurons, beside all inputs; twice, with so many rows, the second time in the
 # first metric.
-_N_NEURONS, _TURNS = 300, (4000, 10_000)
+_N_NEURONS, _TURNS = 250, (2000, 5000)
 # With more inputs, one turn and fewer rows: each costs the square of the inputs and more.
 _MANY_INPUTS, _ONE_TURN = 256, (2000,)
 # A direction of the inputs whose variance is well below this fraction of one input's has no gradient.

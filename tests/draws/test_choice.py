@@ -68,8 +68,9 @@ def test_errors_are_those_of_held_out_rows():
     y = TARGETS["a direction"][:, None]
     sample = sample_of(X, y, None, 0, relevance=True)
     found = choose_draw(50, sample, 0).errors["random"]
-    order = np.random.default_rng(np.random.SeedSequence(0, spawn_key=tuple(b"held out"))).permutation(N)
-    test, train = order[: N // 4], order[N // 4 :]
+    stream = np.random.default_rng(np.random.SeedSequence(0, spawn_key=tuple(b"held out")))
+    order = stream.permutation(N)[: choice._ROWS]
+    test, train = np.split(order, [choice._ROWS // 4])
     best = np.inf
     for alpha in choice._ALPHAS:
         layer = HiddenLayer([(10, "lin"), (50, "tanh")], standardize=False, random_state=0).fit(X)

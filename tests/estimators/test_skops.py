@@ -63,6 +63,8 @@ MODELS = {
     "weights by label": lambda: ELMClassifier(20, class_weight={False: 3.0, True: 1.0}, random_state=0).fit(X, Y > 0),
     "regression CV": lambda: ELMRegressorCV(MIXTURE, n_neurons=[4, 8], cv=3, random_state=0).fit(X, Y),
     "classification CV": lambda: ELMClassifierCV(20, n_neurons=[5, 20], ranking="mrsr", random_state=0).fit(X, WORDS),
+    "a chosen draw": lambda: ELMRegressor((30, "auto"), random_state=0).fit(np.tile(X, (5, 1)), np.tile(Y, 5)),
+    "draws by hand": lambda: ELMRegressor([(9, np.sin, "pairs"), (9, "relu", "sparse")], random_state=0).fit(X, Y),
     "a layer": lambda: HiddenLayer(MIXTURE, standardize=False, random_state=0).fit(X),
     **{f"labels: {name}": lambda y=y: ELMClassifier(20, random_state=0).fit(X, y) for name, y in LABELS.items()},
 }

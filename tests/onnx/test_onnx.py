@@ -196,8 +196,10 @@ def test_any_mixture_predicts_the_same(neurons, dtype, given_dtype, n_targets, f
         ELMRegressor(50, random_state=0),
         ELMRegressorCV(60, n_neurons=[10, 60], ranking="omp", cv=3, random_state=0),
         ELMRegressor(50, random_state=0, standardize=False),
+        ELMRegressor([(3, "lin"), (20, "tanh", "relevance"), (20, "relu", "sparse")], random_state=0),
+        ELMRegressor([(20, "sigm", "pairs"), (20, "tanh", "sparse pairs")], random_state=0),
     ],
-    ids=["plain", "CV", "not scaled"],
+    ids=["plain", "CV", "not scaled", "relevance and sparse", "pairs"],
 )
 def test_regressors(model, dtype):
     model = clone(model).fit(X.astype(dtype), Y)

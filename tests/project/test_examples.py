@@ -105,6 +105,7 @@ def test_flights_demo(tmp_path):
         r"fit, s +predict, s +R2 +MAE, min",
         r"daskelm, 74 neurons( +-?[\d.]+){4}\n",
         r"linear ridge( +-?[\d.]+){4}\n",
+        r"gradient boosting( +-?[\d.]+){4}\n",
         r"mean( +-?[\d.]+){4}\n",
     ):
         assert re.search(pattern, done.stdout), (pattern, done.stdout)
