@@ -182,6 +182,7 @@ def plot(figures, path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     shown = {table: figures[table] for table in SHOWN if table in figures}
     fig, axes = plt.subplots(2, 3, figsize=(10, 7), layout="constrained")
@@ -202,6 +203,11 @@ def plot(figures, path) -> None:
         ax.axhline(1, color="0.5", linewidth=0.8, linestyle=":", label="linear ridge")
         ax.set(xscale="log", xlabel="seconds of fit", title=table)
         ax.set_ylim(bottom=0)
+        # Matplotlib would label the minor ticks of a short axis, one over the other.
+        low, high = ax.get_xlim()
+        ax.set_xticks([t for t in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if low <= t <= high])
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(alpha=0.3)
     for ax in axes[:, 0]:

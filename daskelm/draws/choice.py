@@ -28,7 +28,7 @@ CANDIDATES: dict[str, list[Part]] = {
     "relevance, sparse, sparse pairs": [_RELEVANCE, _SPARSE, _SPARSE_PAIRS],
 }
 # Others must beat the usual one by this fraction of its error, and any must beat the one that knows nothing of rows:
-# errors of candidates that are equally good differ by some percent.
+# errors of candidates that are equally good differ by some percent, and by more with fewer rows, as standard errors do.
 _BLIND, _USUAL, _MARGIN = "random", "relevance, sparse pairs", 0.03
 # With fewer rows, errors on held-out ones say too little.
 _LEAST_ROWS = 300
@@ -89,14 +89,16 @@ def choose_draw(number: int, sample: Sample, seed: int) -> DrawChoice:
     held_out = parts[: max(min(_ROWS // n_rows, _PARTS), 1)]
     found = [_errors(H, T, v, test, columns) for test in held_out]
     errors = {name: float(np.mean([part[name] for part in found])) for name in CANDIDATES}
-    return DrawChoice(groups_of(_best(errors), number), errors)
+    return DrawChoice(groups_of(_best(errors, n_rows), number), errors)
 
 
-def _best(errors) -> str:
+def _best(errors, n_rows) -> str:
+    """The name of the candidate to take, by its error on so many rows."""
+    limit = 1 - _MARGIN * np.sqrt(_ROWS / n_rows)
     best = min((name for name in errors if name != _BLIND), key=lambda name: errors[name])
-    if errors[best] > (1 - _MARGIN) * errors[_USUAL]:
+    if errors[best] > limit * errors[_USUAL]:
         best = _USUAL
-    return best if errors[best] < (1 - _MARGIN) * errors[_BLIND] else _BLIND
+    return best if errors[best] < limit * errors[_BLIND] else _BLIND
 
 
 def _errors(H, T, v, test, columns) -> dict[str, float]:
