@@ -1,8 +1,9 @@
 """Arrival delays of each month predicted from the other eleven months, against linear ridge regression.
 
-Both models see the same predictors (`examples/flights_data.py`). daskelm runs with its defaults. It is fitted anew for
-each month, so that the layer, the scale of the inputs and the penalty come from the eleven months alone. Prints a
-Markdown table; the exit status is 1 if the mean R2 of daskelm is not greater than that of ridge.
+Both models see the same predictors (`examples/flights_data.py`). daskelm runs with its defaults, or with --auto that
+many chosen neurons. It is fitted anew for each month, so that the layer, the scale of the inputs and the penalty come
+from the eleven months alone. Prints a Markdown table; the exit status is 1 if the mean R2 of daskelm is not greater
+than that of ridge.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} flights, to check that the script runs")
     parser.add_argument("--seeds", type=int, default=1, help="draws to average R2 over (default: %(default)s)")
+    parser.add_argument(
+        "--auto", type=int, metavar="N", help="N neurons whose draw is chosen (default: 200 random ones)"
+    )
     parser.add_argument("--destinations", action="store_true", help="add a column for each frequent destination")
     options = parser.parse_args(argv)
     X, y, month, columns = load(QUICK_ROWS if options.quick else None, options.destinations)
     print(f"{len(y):,} flights, {len(columns)} predictors known before departure, {options.seeds} draw(s) of neurons\n")
-    scores = by_month(X, y, month, range(options.seeds))
+    neurons = None if options.auto is None else (options.auto, "auto")
+    scores = by_month(X, y, month, range(options.seeds), neurons)
     return 0 if summarise(scores) else 1
 
 
@@ -44,7 +49,7 @@ def load(n_rows, destinations):
             return X["data"][:], y["data"][:, 0], files.month, files.columns
 
 
-def by_month(X, y, month, seeds):
+def by_month(X, y, month, seeds, neurons=None):
     """R2 of ridge and of daskelm, (12, 2); prints the row of each month when it is done."""
     print("| month | flights | R2 ridge | R2 daskelm | s ridge | s daskelm |")
     print("|---|---:|---:|---:|---:|---:|")
@@ -55,7 +60,7 @@ def by_month(X, y, month, seeds):
         begin = time.perf_counter()
         ridge = linear_ridge().fit(*data[:2]).score(*data[2:])
         middle = time.perf_counter()
-        elm = np.mean([ELMRegressor(random_state=seed).fit(*data[:2]).score(*data[2:]) for seed in seeds])
+        elm = np.mean([ELMRegressor(neurons, random_state=seed).fit(*data[:2]).score(*data[2:]) for seed in seeds])
         end = time.perf_counter()
         times = f"{middle - begin:.1f} | {(end - middle) / len(seeds):.1f}"
         print(f"| {held_out} | {test.sum():,} | {ridge:.4f} | {elm:.4f} | {times} |", flush=True)

@@ -77,7 +77,10 @@ def choose_draw(number: int, sample: Sample, seed: int) -> DrawChoice:
     rows = stream.permutation(len(sample.Z))[:n_rows]
     m = min(number, _N_NEURONS, n_rows // _PARTS)
     groups = [Group(m, *part) for part in blocks]
-    H = np.concatenate([sample.Z[rows], *(group(sample.Z[rows]) for group in draw_neurons(groups, d, seed, sample))], 1)
+    H = np.empty((n_rows, d + len(blocks) * m))
+    H[:, :d] = sample.Z[rows]
+    for i, neurons in enumerate(draw_neurons(groups, d, seed, sample)):
+        H[:, d + i * m : d + (i + 1) * m] = neurons(sample.Z[rows])
     columns = {
         name: np.concatenate(
             [np.arange(d), *(d + blocks.index((g.kind, g.draw)) * m + np.arange(g.number) for g in groups_of(name, m))]

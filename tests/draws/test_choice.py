@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -212,6 +213,18 @@ def test_threads_and_instructions_of_blas_change_nothing():
         )
         found.add(done.stdout.strip())
     assert len(found) == 1
+
+
+def test_memory_is_bounded():
+    rng = np.random.default_rng(0)
+    Z, T = rng.standard_normal((100_000, 20)), rng.standard_normal((100_000, 1))
+    tracemalloc.start()
+    try:
+        choose_draw(2000, sample_of(Z, T, None, 0, relevance=True), 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 80 * 2**20
 
 
 def test_float32_rows_draw_the_layer_of_their_numbers():
