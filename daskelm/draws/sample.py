@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..exceptions import DataError
 from ..layer.weights import Sample
 from .relevance import relevance_of
 
@@ -37,8 +38,15 @@ def sample_of(Z: np.ndarray, T: np.ndarray | None, weights: np.ndarray | None, s
     -------
     Sample
         Without a metric, where the rows say nothing of it.
+
+    Raises
+    ------
+    DataError
+        No row of positive weight.
     """
     counted = np.arange(len(Z)) if weights is None else np.flatnonzero(weights > 0)
+    if not len(counted):
+        raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
     most = min(_ROWS, max(_BYTES // (8 * (Z.shape[1] + _N_HIDDEN)), 1))
     if len(counted) > most:
         counted = counted[np.linspace(0, len(counted) - 1, most).astype(int)]

@@ -182,6 +182,8 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         ScaleWarning
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
+        DrawWarning
+            Rows that say too little for `neurons` that are drawn by them.
         """
         rows = self._open_rows(X, y, sample_weight, reset=True)
         labels = rows.y
@@ -223,5 +225,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         ScaleWarning
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
+        DrawWarning
+            Rows that say too little for `neurons` that are drawn by them.
         """
         return self._partial_fit(X, y, sample_weight, classes)

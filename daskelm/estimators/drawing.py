@@ -64,7 +64,7 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
         )
     seed = _seed(params["random_state"])
     seen = _see(groups, rows, standardize, whole, params.get("verbose", 0))
-    groups, errors, sample = _chosen(groups, seen, targets, seed)
+    groups, errors, sample = _chosen(groups, seen, targets, seed, whole)
     layer = Layer.draw(groups, n_columns(X), seed, np.dtype(dtype or follows), seen.scale, sample)
     gram_dtype = np.dtype(params.get("gram_dtype", "float64"))
     if gram_dtype == np.float32 and layer.dtype != np.float32:
@@ -84,7 +84,7 @@ def _see(groups, rows: Rows, standardize, whole, verbose) -> _Seen:
     return _Seen(probed, _scale_of(probed, rows, whole, verbose) if standardize else None)
 
 
-def _chosen(groups, seen: _Seen, targets, seed) -> tuple[list, dict | None, Sample | None]:
+def _chosen(groups, seen: _Seen, targets, seed, whole) -> tuple[list, dict | None, Sample | None]:
     """Groups with draws that are chosen where they were not given, their errors, and the sample they are drawn by."""
     if not needs_rows(groups):
         return groups, None, None
@@ -97,6 +97,14 @@ def _chosen(groups, seen: _Seen, targets, seed) -> tuple[list, dict | None, Samp
     automatic = [group for group in groups if isinstance(group, Group) and group.kind == AUTO]
     if automatic:
         choice = choose_draw(automatic[0].number, sample, seed)
+        if choice.errors is None and not whole:
+            # The layer of few first rows would stay random for all rows to come.
+            warnings.warn(
+                f"neurons='auto': the first {len(Z)} row(s) say too little to choose a draw, and neurons are random "
+                "for all rows to come. Call initialize(X, y) with a sample of some thousand rows first.",
+                DrawWarning,
+                stacklevel=_callers(),
+            )
         return [*groups[:-1], *choice.groups], choice.errors, sample
     if needs_targets(groups) and sample.metric is None:
         warnings.warn(

@@ -175,6 +175,8 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         ScaleWarning
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
+        DrawWarning
+            Rows that say too little for `neurons` that are drawn by them.
         """
         rows = self._open_rows(X, y, sample_weight, reset=True)
         targets = None if rows.y is None else self._make_targets(rows.y, rows.weights, whole=False)
@@ -209,5 +211,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         ScaleWarning
             Columns that never varied, which enter no neuron; fewer than 30 rows that the scale of
             the inputs is taken from.
+        DrawWarning
+            Rows that say too little for `neurons` that are drawn by them.
         """
         return self._partial_fit(X, y, sample_weight)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 
+import dask.array as da
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,7 +17,7 @@ from daskelm.cli import cli
 from daskelm.draws import choice
 from daskelm.draws.choice import CANDIDATES, choose_draw, groups_of
 from daskelm.draws.sample import sample_of
-from daskelm.exceptions import ParameterError
+from daskelm.exceptions import DataError, DrawWarning, ParameterError
 
 N = 3000
 
@@ -99,6 +100,21 @@ def test_few_rows_are_drawn_at_random():
     assert model.hidden_layer_.fingerprint == HiddenLayer(random_state=0).fit(X[:299]).hidden_layer_.fingerprint
     with pytest.raises(AttributeError, match="draw_errors_: the draw of this ELMRegressor's neurons was not chosen"):
         _ = model.draw_errors_
+
+
+def test_few_first_rows_are_warned_of():
+    y = TARGETS["steps"]
+    for first in (lambda model: model.partial_fit(X[:200], y[:200]), lambda model: model.initialize(X[:200], y[:200])):
+        with pytest.warns(
+            DrawWarning, match=r"the first 200 row\(s\) say too little to choose a draw.* Call initialize"
+        ):
+            first(ELMRegressor((20, "auto"), random_state=0))
+
+
+def test_rows_without_weight_are_no_sample():
+    lazy = [da.from_array(rows, chunks=1000) for rows in (X, TARGETS["noise"], np.zeros(N))]
+    with pytest.raises(DataError, match="at least one row must have a positive weight"):
+        ELMRegressor([(5, "tanh", "pairs")], standardize=False).fit(*lazy)
 
 
 def test_targets_are_needed():

@@ -32,7 +32,7 @@ _BY_ROW_NUMBER = {
 )
 # Some checks begin with a few rows, and go on with others.
 @pytest.mark.filterwarnings("ignore:.*rests on these first:daskelm.exceptions.ScaleWarning")
-@pytest.mark.filterwarnings("ignore:The relevance of the inputs is not known:daskelm.exceptions.DrawWarning")
+@pytest.mark.filterwarnings("ignore::daskelm.exceptions.DrawWarning")
 def test_scikit_learn(monkeypatch, estimator, check):
     if "array_api" in str(check):
         monkeypatch.setenv("SCIPY_ARRAY_API", "1")
