@@ -39,7 +39,10 @@ def main(argv=None) -> int:
     parser.add_argument("--rows", type=int, help="most rows of a table, drawn at random (default: all)")
     parser.add_argument("--json", type=Path, help="write the errors and seconds of every split")
     parser.add_argument("--quick", action="store_true", help="one split of two tables, 20 neurons, no verdict")
+    parser.add_argument("--cost", action="store_true", help="only measure what a choice costs")
     options = parser.parse_args(argv)
+    if options.cost:
+        return cost(options.sizes)
     if options.quick:
         options.splits, options.tables, options.sizes = 1, QUICK, [20]
     sizes = options.sizes
@@ -57,6 +60,31 @@ def main(argv=None) -> int:
             options.json.write_text(json.dumps(plain(found)), encoding="utf-8")
     passed = summary(found, sizes)
     return 0 if options.quick or passed else 1
+
+
+def cost(sizes, turns=7) -> int:
+    """Print what the sample and the choice take, as a fraction of a default fit with as many neurons, medians of turns."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (1_000_000, 20)).astype(np.float32)
+    a, b, c, d, e, f = X[:, :6].T
+    y = np.sin(2 * a) * b + c**2 + np.tanh(3 * d) * e + f + 0.3 * rng.standard_normal(len(X))
+    print("| neurons | default fit, s | choice, s | of a fit |\n|---:|---:|---:|---:|")
+    for n in sizes:
+        found = []
+        for seed in range(turns):
+            fit = seconds_of(ELMRegressor(n, random_state=seed).fit, X, y)
+            blind = seconds_of(ELMRegressor(n, random_state=seed).initialize, X, y)
+            look = seconds_of(ELMRegressor((n, "auto"), random_state=seed).initialize, X, y) - blind
+            found.append((fit, look, look / fit))
+        print("| {:,} | {:.2f} | {:.2f} | {:.3f} |".format(n, *np.median(found, axis=0)), flush=True)
+    return 0
+
+
+def seconds_of(function, *args) -> float:
+    """Seconds of a call."""
+    begin = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - begin
 
 
 def load(name, most):
