@@ -63,7 +63,7 @@ def main(argv=None) -> int:
 
 
 def cost(sizes, turns=7) -> int:
-    """Print what the sample and the choice take, as a fraction of a default fit with as many neurons, medians of turns."""
+    """Print what sample and choice take, as a fraction of a default fit with as many neurons, in medians of turns."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (1_000_000, 20)).astype(np.float32)
     a, b, c, d, e, f = X[:, :6].T
