@@ -127,7 +127,7 @@ def _pairs(group, d, streams, sample):
     Z = standard_normal(streams(name), (group.number, d + 2))
     rows = streams(f"{name} rows").integers(len(sample.Z), size=(group.number, _N_PAIRS, 2))
     chance = streams(f"{name} choice").random(group.number)
-    step = max(_BLOCK_NUMBERS // (_N_PAIRS * max(d, sample.T.shape[1])), 1)
+    step = max(_BLOCK_NUMBERS // (_N_PAIRS * d), 1)
     V = sample.Z if sample.metric is None else sample.Z @ sample.metric
     parts = [slice(start, start + step) for start in range(0, group.number, step)]
     chosen = np.concatenate([_chosen_pairs(V, sample.T, rows[part], chance[part]) for part in parts])
@@ -151,7 +151,10 @@ def _chosen_pairs(V, T, rows, chance):
 
 def _choice(distance, T, rows, chance):
     """The number (n,) of the pair that each neuron chose, by the change of targets over the distance (n, n_pairs)."""
-    change = np.abs(T[rows[..., 0]] - T[rows[..., 1]]).max(axis=2, initial=0)
+    change = np.zeros_like(distance)
+    # One target after the other, since there may be hundreds.
+    for t in T.T:
+        np.maximum(change, np.abs(t[rows[..., 0]] - t[rows[..., 1]]), out=change)
     apart = distance > _SAME
     weight = np.divide(change, distance, out=np.zeros_like(distance), where=apart)
     # Where no target differs, each pair of different rows is as good.

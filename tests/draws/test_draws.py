@@ -1,5 +1,6 @@
 """Draws by rows and targets: nested, exact, within bounds, and the same however the rows lie."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -114,6 +115,18 @@ def test_equal_rows_do_no_harm(draw):
     same = Sample(np.ones((50, 3)), np.zeros((50, 1)), np.full(50, 1 / 50), np.eye(3))
     (neurons,) = draw_neurons([Group(30, "tanh", draw)], 3, 0, same)
     assert np.isfinite(neurons.W).all()
+
+
+@pytest.mark.parametrize("draw", ["pairs", "sparse pairs"])
+def test_hundreds_of_targets_take_no_memory(draw):
+    here = Sample(RNG.standard_normal((1000, 5)), RNG.standard_normal((1000, 500)), np.full(1000, 1e-3))
+    tracemalloc.start()
+    try:
+        draw_neurons([Group(1000, "tanh", draw)], 5, 0, here)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * 2**20
 
 
 @pytest.mark.parametrize("draw", INFORMED)
