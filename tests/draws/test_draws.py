@@ -171,6 +171,15 @@ def test_relevance_is_that_of_the_definition():
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_relevance_from_many_blocks_is_that_of_one(monkeypatch):
+    Z, T = table(900, 5)
+    weights = np.random.default_rng(2).uniform(0.5, 2, 900)
+    one = sample_of(Z, T, weights, 0, relevance=True).metric
+    # Some seven rows in a block.
+    monkeypatch.setattr("daskelm.draws.relevance._BYTES", 2**15)
+    np.testing.assert_array_equal(sample_of(Z, T, weights, 0, relevance=True).metric, one)
+
+
 def test_equal_columns_share_their_relevance():
     Z, T = table(1000, 3)
     twice = np.column_stack([Z, Z[:, 0]])
