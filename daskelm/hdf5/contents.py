@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import h5py
 
+from .columns import COLUMNS
 from .external import raw_place, virtual_places
 from .links import linked_from
 
@@ -32,7 +33,7 @@ def foreign_contents(path, dataset: str) -> str | None:
     """The contents of an HDF5 file that daskelm did not write as the table `dataset`, in words; None if there are none.
 
     A table that daskelm wrote has its mark, and is the only dataset, of that name, without attributes of other
-    programs. An HDF5 file that holds nothing at all may be replaced as well.
+    programs; names of its columns may lie beside it. An HDF5 file that holds nothing at all may be replaced as well.
     """
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
@@ -68,7 +69,7 @@ def _names(file):
 
 
 def _is_ours(file, names, dataset):
-    if file.attrs.get(_MARK) != _VALUE or names != [dataset]:
+    if file.attrs.get(_MARK) != _VALUE or sorted(names) not in ([dataset], [dataset, dataset + COLUMNS]):
         return False
     item, attributes = file[dataset], set(file[dataset].attrs)
     folders = [dataset[: match.start()] for match in re.finditer("/", dataset)]
