@@ -21,17 +21,25 @@ _CHECKED_AT_ONCE = 2**16
 
 
 def check_finite(
-    block: np.ndarray, name: str, first_row: int = 0, source: Source | None = None, columns: Sequence | None = None
+    block: np.ndarray,
+    name: str,
+    first_row: int = 0,
+    source: Source | None = None,
+    columns: Sequence | None = None,
+    *,
+    gaps: bool = False,
 ) -> None:
     """Refuse NaN, infinity and missing labels, naming the file and the first row, and the column where it has a name.
 
-    `first_row` is the number of the first row of the block in `source`.
+    `first_row` is the number of the first row of the block in `source`. With `gaps`, NaN is a gap that may be there.
     """
     step = max(_CHECKED_AT_ONCE // max(block[:1].size, 1), 1)
     for start in range(0, len(block), step):
         present = _present(block[start : start + step])
         if present is None:
             return
+        if gaps and not present.all():
+            present |= np.isnan(block[start : start + step])
         if not present.all():
             _refuse_missing(block[start : start + step], present, name, first_row + start, source, columns)
 
@@ -39,7 +47,10 @@ def check_finite(
 def _refuse_missing(block, present, name, first_row, source, columns):
     value, place = first_bad(~present, block, first_row, source, columns)
     rule = "be finite" if block.dtype.kind in "fc" else "not be missing"
-    raise DataError(f"{name} must {rule}; got {value} first in {place}. Fill or drop such rows.")
+    remedy = "Fill or drop such rows"
+    if name == "X" and value == "NaN":
+        remedy += ", or give missing='indicator', which takes gaps as the mean, and marks them"
+    raise DataError(f"{name} must {rule}; got {value} first in {place}. {remedy}.")
 
 
 def first_bad(

@@ -13,7 +13,7 @@ from .finite import check_finite, check_weights
 from .row_chunks import apply_to_rows
 from .source import Source, n_columns, source_of, take_runs
 
-__all__ = ["Probe", "column_ranges", "probe", "sample_runs"]
+__all__ = ["Probe", "column_ranges", "probe", "probe_runs", "sample_runs"]
 
 # The input scale is taken from all rows up to the first number, beyond it from evenly spaced runs of rows: 32,768 rows
 # give a mean to 0.6 % of the standard deviation, and are read and used in a twentieth of a second.
@@ -44,6 +44,11 @@ def sample_runs(n_rows: int, row_bytes: int, all_up_to: int, n_sampled: int) -> 
         yield start, start + length
 
 
+def probe_runs(X: Source) -> list[tuple[int, int]]:
+    """Row ranges of the sample that the input scale is taken from."""
+    return list(sample_runs(X.shape[0], 8 * n_columns(X), PROBE_ROWS, PROBE_RUNS * PROBE_RUN_ROWS))
+
+
 class Probe(NamedTuple):
     """Rows (n_probe, n_features) of X, their weights (n_probe,) and their y; None for what is not there."""
 
@@ -52,7 +57,7 @@ class Probe(NamedTuple):
     y: np.ndarray | None = None
 
 
-def probe(X: Source, weights: Source | None = None, y: Source | None = None) -> Probe:
+def probe(X: Source, weights: Source | None = None, y: Source | None = None, *, gaps: bool = False) -> Probe:
     """The rows that the input scale is taken from, with their weights and targets.
 
     Parameters
@@ -63,19 +68,21 @@ def probe(X: Source, weights: Source | None = None, y: Source | None = None) -> 
         Row weights.
     y : source of shape (n_samples,) or (n_samples, n_targets), optional
         Targets or labels.
+    gaps : bool, default=False
+        Whether X may have gaps, which are NaN.
 
     Returns
     -------
     Probe
         All rows up to 100,000, else 64 evenly spaced runs of 512; never more than 256 MiB.
     """
-    runs = list(sample_runs(X.shape[0], 8 * n_columns(X), PROBE_ROWS, PROBE_RUNS * PROBE_RUN_ROWS))
+    runs = probe_runs(X)
     given = {"X": X, "sample_weight": weights, "y": y}
     there = [name for name, source in given.items() if source is not None]
     blocks = dict(zip(there, take_runs(runs, **given), strict=True))
     for name in ("X", "y"):
         for (start, _), block in zip(runs, blocks.get(name, ()), strict=False):
-            check_finite(block, name, start, given[name])
+            check_finite(block, name, start, given[name], gaps=gaps and name == "X")
     if weights is not None:
         blocks["sample_weight"] = [block.reshape(-1).astype(np.float64) for block in blocks["sample_weight"]]
         for (start, _), block in zip(runs, blocks["sample_weight"], strict=True):
@@ -89,7 +96,7 @@ def column_ranges(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimum and maximum (n_columns,) of some columns over the rows of positive weight, in one pass over X.
 
-    They are the same for any chunks and any order of the rows, to the last bit.
+    Gaps, which are NaN, do not count. They are the same for any chunks and any order of the rows, to the last bit.
 
     Parameters
     ----------
@@ -115,4 +122,4 @@ def _ranges(X, weights, first_row, columns):
     X = np.asarray(X)[:, columns].astype(np.float64)
     if weights is not None:
         X = X[np.asarray(weights).reshape(-1) > 0]
-    return X.min(axis=0, initial=np.inf), X.max(axis=0, initial=-np.inf)
+    return np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)

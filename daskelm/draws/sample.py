@@ -10,7 +10,7 @@ from ..exceptions import DataError
 from ..layer.weights import Sample
 from .relevance import relevance_of
 
-__all__ = ["sample_of"]
+__all__ = ["sample_of", "standardised"]
 
 # Rows of a sample, and bytes of their inputs with some hundred hidden outputs.
 _ROWS, _BYTES, _N_HIDDEN = 10_000, 64 * 2**20, 500
@@ -52,12 +52,12 @@ def sample_of(Z: np.ndarray, T: np.ndarray | None, weights: np.ndarray | None, s
         counted = counted[np.linspace(0, len(counted) - 1, most).astype(int)]
     v = np.ones(len(counted)) if weights is None else weights[counted].astype(np.float64)
     v /= v.sum()
-    sample = Sample(Z[counted], None if T is None else _standardised(T[counted].astype(np.float64), v), v)
+    sample = Sample(Z[counted], None if T is None else standardised(T[counted].astype(np.float64), v), v)
     return replace(sample, metric=relevance_of(sample, seed)) if relevance else sample
 
 
-def _standardised(T, v):
-    """The targets that vary (rows, n_varying), with mean 0 and variance 1."""
+def standardised(T: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The targets that vary, of T (rows, n_targets), with mean 0 and variance 1 for the weights v (rows,)."""
     largest = np.abs(T).max(axis=0, initial=0)
     T = T / np.where(largest > 0, largest, 1)
     T -= v @ T

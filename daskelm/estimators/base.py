@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..cluster.client import sharing
-from ..data.source import is_dask_array, is_path
+from ..data.source import Source, is_dask_array, is_path
 from ..data.targets import Targets
 from ..data.to_hdf5 import check_ending, make_hdf5, stream_hdf5
 from ..exceptions import InputTypeError, NotSolvedError, ParameterError
@@ -31,6 +31,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
 
     neurons: Any
     standardize: bool
+    missing: str
     dtype: Any
     random_state: Any
 
@@ -96,6 +97,12 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         fitted.check_parameters(self.get_params(deep=False), what)
         return fitted
 
+    def _takes_gaps(self) -> bool:
+        """Whether NaN in X is a gap."""
+        if not isinstance(self.missing, str) or self.missing not in ("error", "indicator"):
+            raise ParameterError(f"missing must be 'error' or 'indicator'; got {self.missing!r}.")
+        return self.missing == "indicator"
+
     def _known_columns(self) -> Columns | None:
         return None if self._fitted is None else self._fitted.columns
 
@@ -105,15 +112,19 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         layer, draws = draw_layer(params, rows, targets, whole=whole)
         return Fitted(layer, rows.columns, made_with(params), draws=draws)
 
+    def _opened(self, X) -> tuple[Source, Columns]:
+        """X of a fitted estimator, checked, and its columns."""
+        return open_X(X, type(self).__name__, self._known_columns(), gaps=self._takes_gaps())
+
     def _apply(self, function, X, name, out=None, overwrite=False):
-        verbose, owner = getattr(self, "verbose", 0), type(self).__name__
+        verbose = getattr(self, "verbose", 0)
         if out is None:
             if overwrite:
                 raise ParameterError(f"overwrite: it goes with out=, a file to write; got {overwrite!r} without one.")
-            return apply(function, open_X(X, owner, self._known_columns())[0], name, verbose)
+            return apply(function, self._opened(X)[0], name, verbose)
         refuse_written(out)
         check_ending(out, "out")
-        source, _ = open_X(X, owner, self._known_columns())
+        source, _ = self._opened(X)
         # These checks come before the work, which may take hours.
         check_not_an_input(out, X=[X, source] if is_path(X) else source)
         check_replaceable(out, "data", overwrite)

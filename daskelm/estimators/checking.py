@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from ..data.categories import as_coded, levels_kept, recoded
 from ..data.finite import check_finite
 from ..data.frames import check_columns, check_dask_columns, columns_of
 from ..data.inputs import check_distinct, check_lengths, is_lazy, lazily_together, one_column, open_input
@@ -44,24 +46,29 @@ def is_vector(y: Source) -> bool:
     return y.ndim == 1 or (source_of(y).files is not None and n_columns(y) == 1)
 
 
-def open_X(X, owner: str, known: Columns | None = None, array=None) -> tuple[Source, Columns]:
+def open_X(
+    X, owner: str, known: Columns | None = None, array=None, *, gaps: bool = False, coded: bool = False
+) -> tuple[Source, Columns]:
     """X as a checked source of rows, and its columns, which must be `known` if these are given.
 
     `owner` is the name of the estimator's class, for scikit-learn's messages; `array` is X as `lazily_together` gives
-    it, where it was opened with others.
+    it, where it was opened with others. With `gaps`, NaN is a gap that may be there. X is `coded` where its categories
+    are codes already.
     """
     reset, checker = known is None, _checker(owner, known)
     # A DataArray has names of columns, which its dask array has not.
     header = header_of(X)
     X = to_supported(X, "X")
+    if not coded:
+        X, _ = _coded(X, checker, known)
     check_columns(X, "X")
     columns = columns_of(X)
     if not is_lazy(X):
         array = _array_of(X, checker, reset)
         if columns is not None:
             # Other arrays are checked block by block, with the number of the row; names of columns are known here only.
-            check_finite(array, "X", columns=columns)
-        return array, _columns_of(checker)
+            check_finite(array, "X", columns=columns, gaps=gaps)
+        return array, _columns_of(checker, known)
     source = open_input(X if array is None else array, "X")
     if source.ndim != 2:
         in_files = source_of(source).files is not None
@@ -81,7 +88,16 @@ def open_X(X, owner: str, known: Columns | None = None, array=None) -> tuple[Sou
         check_n_features(checker, source, reset=False)
     if not n_columns(source):
         raise DataError(f"X must have at least one column; got shape {source.shape}.")
-    return source, _columns_of(checker)
+    return source, _columns_of(checker, known)
+
+
+def _coded(X, checker, known) -> Any:
+    """X with codes in the place of categories, which are `known` where columns are; and its columns, or None."""
+    X = X if known is None or known.levels is None else to_supported(X, "X")
+    if known is not None and known.levels is not None and columns_of(X) is not None:
+        header = X._meta if hasattr(X, "_meta") else X
+        validate_data(checker, header, reset=False, skip_check_array=True)
+    return as_coded(X, known)
 
 
 def _array_of(X, checker, reset):
@@ -111,9 +127,10 @@ def _checker(owner: str, columns: Columns | None):
     return checker
 
 
-def _columns_of(checker) -> Columns:
+def _columns_of(checker, known=None) -> Columns:
     names = getattr(checker, "feature_names_in_", None)
-    return Columns(int(checker.n_features_in_), None if names is None else tuple(map(str, names)))
+    levels = None if known is None else known.levels
+    return Columns(int(checker.n_features_in_), None if names is None else tuple(map(str, names)), levels)
 
 
 def open_weights(sample_weight, X: Source) -> Source | None:
@@ -138,26 +155,41 @@ def open_weights(sample_weight, X: Source) -> Source | None:
     return weights
 
 
-def open_rows(X, y, sample_weight, owner: str, known: Columns | None = None, read_y: Callable | None = None) -> Rows:
+def open_rows(
+    X,
+    y,
+    sample_weight,
+    owner: str,
+    known: Columns | None = None,
+    read_y: Callable | None = None,
+    *,
+    gaps: bool = False,
+) -> Rows:
     """X, y and weights of the same rows, opened together, so that columns of one dask frame are made together.
 
     `read_y` makes y, given beside X, a source; other parameters are as for `open_X`.
     """
+    given = X
+    X, coding = _coded(X, _checker(owner, known), known)
     check_dask_columns(X, "X")
     array, labels, weights = lazily_together(X=X, y=y, sample_weight=sample_weight)
-    source, columns = open_X(X, owner, known, array)
-    targets = None if y is None or read_y is None else read_y(labels, X)
+    source, columns = open_X(X, owner, known, array, gaps=gaps, coded=coding is not None)
+    targets = None if y is None or read_y is None else read_y(labels, given)
     check_lengths(X=source, y=targets)
     weights = open_weights(weights, source)
     check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+    if coding is not None and known is None:
+        kept = levels_kept(source, weights, coding)
+        source = recoded(source, coding, kept)
+        columns = replace(columns, levels=tuple(column.levels for column in kept))
     return Rows(source, targets, weights, columns)
 
 
-def open_table(X, y, sample_weight, owner: str, known: Columns | None, read_y: Callable) -> Rows:
+def open_table(X, y, sample_weight, owner: str, known: Columns | None, read_y: Callable, *, gaps: bool = False) -> Rows:
     """Rows to learn from, as `open_rows`, but y must be given, and y and weights are in memory where X is."""
     if y is None:
         raise ParameterError(f"y: This {owner} estimator requires y to be passed, but the target y is None.")
-    X, y, weights, columns = open_rows(X, y, sample_weight, owner, known, read_y)
+    X, y, weights, columns = open_rows(X, y, sample_weight, owner, known, read_y, gaps=gaps)
     if source_of(X).in_process:
         vector = is_vector(y)
         y, weights = in_memory(y=y, sample_weight=weights)

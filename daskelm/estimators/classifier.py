@@ -42,6 +42,9 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
         that never varied enters no drawn neuron.
+    missing : {"error", "indicator"}, default="error"
+        What NaN in X is, and a null of a frame: an error, or a gap. A gap counts as the mean of its column, and columns
+        with gaps in the sample of the input scale have one more input, which is 1 at a gap and 0 elsewhere.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     class_weight : None, "balanced" or dict, default=None
@@ -133,6 +136,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         *,
         alpha="auto",
         standardize=True,
+        missing="error",
         fit_intercept=True,
         class_weight=None,
         dtype=None,
@@ -144,6 +148,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         self.neurons = neurons
         self.alpha = alpha
         self.standardize = standardize
+        self.missing = missing
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.dtype = dtype

@@ -59,6 +59,9 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column that never varied
         enters no drawn neuron. The scale is that of all rows, in each fold too.
+    missing : {"error", "indicator"}, default="error"
+        What NaN in X is, and a null of a frame: an error, or a gap. A gap counts as the mean of its column, and columns
+        with gaps in the sample of the input scale have one more input, which is 1 at a gap and 0 elsewhere.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     class_weight : None, "balanced" or dict, default=None
@@ -142,6 +145,7 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         scoring=None,
         store_cv_results=True,
         standardize=True,
+        missing="error",
         fit_intercept=True,
         class_weight=None,
         dtype=None,
@@ -156,6 +160,7 @@ class ELMClassifierCV(ClassificationMethods, CrossValidationMethods, ResultMetho
         self.scoring = scoring
         self.store_cv_results = store_cv_results
         self.standardize = standardize
+        self.missing = missing
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.dtype = dtype

@@ -15,11 +15,13 @@ from ..data.probe import Probe, column_ranges, probe
 from ..data.source import n_columns
 from ..data.targets import Targets
 from ..draws.choice import choose_draw
+from ..draws.coding import coding_of
 from ..draws.sample import sample_of
 from ..exceptions import DataError, DrawWarning, ParameterError, ScaleWarning
+from ..layer.coding import Coding
 from ..layer.layer import Layer, Scale
 from ..layer.neurons import Neurons
-from ..layer.specification import AUTO, Group, needs_rows, needs_targets, parse_neurons
+from ..layer.specification import AUTO, UNCOUNTED, Group, needs_rows, needs_targets, parse_neurons
 from ..layer.weights import Sample
 from .checking import Rows, check_bool
 from .fitted import Draws
@@ -34,10 +36,11 @@ _MOST_NAMES = 6
 
 
 class _Seen(NamedTuple):
-    """The rows that a layer is drawn by, and the scale of their inputs; both None where neither is needed."""
+    """The rows that a layer is drawn by, the scale of their inputs, and their coding; None for what is not needed."""
 
     rows: Probe | None
     scale: Scale | None
+    coding: Coding | None = None
 
 
 def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: bool = True) -> tuple[Layer, Draws]:
@@ -56,16 +59,22 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
     if dtype not in (None, "float32", "float64", np.float32, np.float64):
         raise ParameterError(f"dtype must be None (that of X), float32 or float64; got {dtype!r}.")
     follows = np.float32 if X.dtype == np.float32 else np.float64
-    groups = parse_neurons(params["neurons"], n_columns(X))
+    groups = parse_neurons(params["neurons"], n_columns(X), UNCOUNTED)
     if needs_targets(groups) and (rows.y is None or targets is None):
         raise ParameterError(
             f"y: neurons={params['neurons']!r} are drawn by rows and their targets; got no y. Give y beside X, to "
             "initialize too."
         )
     seed = _seed(params["random_state"])
-    seen = _see(groups, rows, standardize, whole, params.get("verbose", 0))
+    gaps = params["missing"] == "indicator"
+    seen = _see(groups, rows, standardize, gaps, whole, params.get("verbose", 0))
+    if gaps or rows.columns.levels is not None:
+        levels, probed = rows.columns.levels, seen.rows
+        coding = coding_of(probed, seen.scale, levels, targets, gaps=gaps, seed=seed)  # type: ignore[arg-type]
+        seen = seen._replace(coding=coding)
+    groups = parse_neurons(params["neurons"], n_columns(X), None if seen.coding is None else seen.coding.n_inputs)
     groups, errors, sample = _chosen(groups, seen, targets, seed, whole)
-    layer = Layer.draw(groups, n_columns(X), seed, np.dtype(dtype or follows), seen.scale, sample)
+    layer = Layer.draw(groups, n_columns(X), seed, np.dtype(dtype or follows), seen.scale, sample, seen.coding)
     gram_dtype = np.dtype(params.get("gram_dtype", "float64"))
     if gram_dtype == np.float32 and layer.dtype != np.float32:
         raise ParameterError(
@@ -75,12 +84,19 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
     return replace(layer, gram_dtype=gram_dtype), Draws(_written(groups), errors)
 
 
-def _see(groups, rows: Rows, standardize, whole, verbose) -> _Seen:
+def _see(groups, rows: Rows, standardize, gaps, whole, verbose) -> _Seen:
     # Given neurons act on the inputs as they are.
+    given = any(isinstance(group, Neurons) for group in groups)
+    if given and (gaps or rows.columns.levels is not None):
+        raise ParameterError(
+            "neurons: given Neurons see the inputs as they are, and there are no numbers for gaps and categories; got "
+            f"{'missing=' + repr('indicator') if gaps else 'columns of categories'} beside Neurons. Leave them out, or "
+            "fill and code such columns first."
+        )
     standardize = standardize and not all(isinstance(group, Neurons) for group in groups)
-    if not standardize and not needs_rows(groups):
+    if not standardize and not needs_rows(groups) and not gaps and rows.columns.levels is None:
         return _Seen(None, None)
-    probed = probe(rows.X, rows.weights, rows.y if needs_targets(groups) else None)
+    probed = probe(rows.X, rows.weights, rows.y if needs_targets(groups) else None, gaps=gaps)
     return _Seen(probed, _scale_of(probed, rows, whole, verbose) if standardize else None)
 
 
@@ -93,6 +109,8 @@ def _chosen(groups, seen: _Seen, targets, seed, whole) -> tuple[list, dict | Non
     if y is not None:
         weights, T = targets.row_weights(y, weights), targets.encode(y)
     Z = X.astype(np.float64, copy=False) if seen.scale is None else seen.scale(X)
+    if seen.coding is not None:
+        Z = seen.coding(X, Z)[:, : seen.coding.n_drawn]
     sample = sample_of(Z, T, weights, seed, relevance=y is not None)
     automatic = [group for group in groups if isinstance(group, Group) and group.kind == AUTO]
     if automatic:
@@ -125,18 +143,30 @@ def _written(groups) -> tuple:
 
 
 def _scale_of(probed: Probe, rows: Rows, whole, verbose) -> Scale:
-    X, probed_weights, names = probed.X, probed.weights, rows.columns.names
+    X, probed_weights, names, levels = probed.X, probed.weights, rows.columns.names, rows.columns.levels
+    coded = np.zeros(X.shape[1], bool) if levels is None else np.array([own is not None for own in levels])
+    if coded.any():
+        # Codes are not scaled.
+        X = np.where(coded, 0.0, X)
     scale = Scale.of(X, probed_weights, names)
     n_rows = len(X) if probed_weights is None else np.count_nonzero(probed_weights)
-    if whole and scale.constant.any() and len(X) < rows.X.shape[0]:
+    columns = np.flatnonzero(scale.constant & ~coded)
+    if whole and len(columns) and len(X) < rows.X.shape[0]:
         # A rare flag may be in no row of the sample: ranges of columns that are constant there are taken from all rows.
-        columns = np.flatnonzero(scale.constant)
-        counted = 0 if probed_weights is None else int(np.argmax(probed_weights > 0))
-        at = X[counted, columns].astype(np.float64)
-        scale = scale.with_ranges(columns, at, *column_ranges(rows.X, rows.weights, columns, verbose))
+        low, high = column_ranges(rows.X, rows.weights, columns, verbose)
+        counted = X[:, columns] if probed_weights is None else X[probed_weights > 0][:, columns]
+        scale = scale.with_ranges(columns, *_usual(counted, low, high))
         n_rows = rows.X.shape[0]
-    _warn_of(scale, n_rows, names, whole)
+    _warn_of(scale, np.flatnonzero(scale.constant & ~coded), n_rows, names, whole)
     return scale
+
+
+def _usual(X, low, high):
+    """The value of each column that is constant in X, whose gaps do not count, and its range in all rows."""
+    # A column of gaps alone in X is at its least value; one of gaps alone in all rows is at 0, and does not vary.
+    low, high = np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0)
+    at = np.fmin.reduce(X.astype(np.float64), axis=0)
+    return np.where(np.isnan(at), low, at), low, high
 
 
 def _seed(random_state) -> int:
@@ -152,9 +182,8 @@ def _seed(random_state) -> int:
     return int(generator.randint(2**31))
 
 
-def _warn_of(scale, n_rows, names, whole):
+def _warn_of(scale, constant, n_rows, names, whole):
     """Warn of a scale that few rows or constant columns make unsafe; refuse first rows that are all the same."""
-    constant = np.flatnonzero(scale.constant)
     if not whole and len(constant) == len(scale.scale):
         raise DataError(
             "X: the first rows must differ, since the scale of the inputs is taken from them, and a column that does "

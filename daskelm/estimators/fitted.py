@@ -21,15 +21,16 @@ from ..sums.normal_equations import NormalEquations
 __all__ = ["Choice", "Columns", "Draws", "Fitted", "made_with"]
 
 # Parameters that the layer and its sums depend on: after a change of one of them, both must be made anew.
-_MADE_WITH = ("neurons", "standardize", "dtype", "random_state", "class_weight", "gram_dtype")
+_MADE_WITH = ("neurons", "standardize", "missing", "dtype", "random_state", "class_weight", "gram_dtype")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Number of the columns of X, and their names if they have any."""
+    """Number of the columns of X, their names if they have any, and the levels of those that are categories."""
 
     n_features: int
     names: tuple[str, ...] | None = None
+    levels: tuple[tuple | None, ...] | None = None
 
 
 @dataclass(frozen=True)

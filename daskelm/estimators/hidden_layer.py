@@ -11,7 +11,7 @@ from ..data.labels import count_classes
 from ..data.source import Source, n_columns
 from ..data.targets import ClassTargets, RegressionTargets, Targets
 from ..exceptions import DataError
-from ..layer.specification import needs_targets, parse_neurons
+from ..layer.specification import UNCOUNTED, needs_targets, parse_neurons
 from .base import BaseELM
 from .checking import open_rows
 from .state import write_model
@@ -38,6 +38,9 @@ class HiddenLayer(BaseELM):
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons; a column that never
         varied enters no drawn neuron. Given `Neurons` always act on the inputs as they are.
+    missing : {"error", "indicator"}, default="error"
+        What NaN in X is, and a null of a frame: an error, or a gap. A gap counts as the mean of its column, and columns
+        with gaps in the sample of the input scale have one more input, which is 1 at a gap and 0 elsewhere.
     dtype : {None, "float32", "float64"}, default=None
         dtype of H; that of X if None.
     random_state : int, RandomState or None, default=None
@@ -74,9 +77,10 @@ class HiddenLayer(BaseELM):
 
     __module__ = "daskelm"
 
-    def __init__(self, neurons=None, *, standardize=True, dtype=None, random_state=None):
+    def __init__(self, neurons=None, *, standardize=True, missing="error", dtype=None, random_state=None):
         self.neurons = neurons
         self.standardize = standardize
+        self.missing = missing
         self.dtype = dtype
         self.random_state = random_state
 
@@ -104,9 +108,10 @@ class HiddenLayer(BaseELM):
             Columns that never varied, which enter no drawn neuron.
         """
         owner = type(self).__name__
-        rows = open_rows(X, None, sample_weight, owner)
-        if needs_targets(parse_neurons(self.neurons, rows.columns.n_features)):
-            rows = open_rows(X, y, sample_weight, owner, read_y=_read_y)
+        gaps = self._takes_gaps()
+        rows = open_rows(X, None, sample_weight, owner, gaps=gaps)
+        if needs_targets(parse_neurons(self.neurons, rows.columns.n_features, UNCOUNTED)):
+            rows = open_rows(X, y, sample_weight, owner, read_y=_read_y, gaps=gaps)
         targets = None if rows.y is None else _targets_of(rows.y)
         self._fitted = self._draw(rows, targets)
         return self

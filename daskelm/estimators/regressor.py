@@ -39,6 +39,9 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column
         that never varied enters no drawn neuron.
+    missing : {"error", "indicator"}, default="error"
+        What NaN in X is, and a null of a frame: an error, or a gap. A gap counts as the mean of its column, and columns
+        with gaps in the sample of the input scale have one more input, which is 1 at a gap and 0 elsewhere.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     clip : bool, default=True
@@ -125,6 +128,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         alpha="auto",
         alpha_per_target=True,
         standardize=True,
+        missing="error",
         fit_intercept=True,
         clip=True,
         dtype=None,
@@ -137,6 +141,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         self.alpha = alpha
         self.alpha_per_target = alpha_per_target
         self.standardize = standardize
+        self.missing = missing
         self.fit_intercept = fit_intercept
         self.clip = clip
         self.dtype = dtype

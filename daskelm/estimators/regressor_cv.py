@@ -56,6 +56,9 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
     standardize : bool, default=True
         Whether inputs are centred, scaled to unit variance and clipped before drawn neurons. A column that never varied
         enters no drawn neuron. The scale is that of all rows, in each fold too.
+    missing : {"error", "indicator"}, default="error"
+        What NaN in X is, and a null of a frame: an error, or a gap. A gap counts as the mean of its column, and columns
+        with gaps in the sample of the input scale have one more input, which is 1 at a gap and 0 elsewhere.
     fit_intercept : bool, default=True
         Whether there is an intercept, which is not penalised.
     clip : bool, default=True
@@ -136,6 +139,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         scoring=None,
         store_cv_results=True,
         standardize=True,
+        missing="error",
         fit_intercept=True,
         clip=True,
         dtype=None,
@@ -150,6 +154,7 @@ class ELMRegressorCV(RegressionMethods, CrossValidationMethods, ResultMethods, B
         self.scoring = scoring
         self.store_cv_results = store_cv_results
         self.standardize = standardize
+        self.missing = missing
         self.fit_intercept = fit_intercept
         self.clip = clip
         self.dtype = dtype

@@ -32,6 +32,7 @@ class ResultMethods:
     _check_is_drawn: Any
     _check_same_parameters: Any
     _known_columns: Any
+    _takes_gaps: Any
     _read_y: Any
     _prediction: Any
     get_params: Any
@@ -39,12 +40,12 @@ class ResultMethods:
     def _open(self, X, y, sample_weight, *, reset: bool = False, known: Columns | None = None) -> Rows:
         """Rows to learn from, with y; X must have the columns `known`, or unless `reset` those of the last fit."""
         known = None if reset else known or self._known_columns()
-        return open_table(X, y, sample_weight, type(self).__name__, known, self._read_y)
+        return open_table(X, y, sample_weight, type(self).__name__, known, self._read_y, gaps=self._takes_gaps())
 
     def _open_rows(self, X, y, sample_weight, *, reset: bool = False) -> Rows:
         """Rows whose y may be None."""
         known = None if reset else self._known_columns()
-        return open_rows(X, y, sample_weight, type(self).__name__, known, self._read_y)
+        return open_rows(X, y, sample_weight, type(self).__name__, known, self._read_y, gaps=self._takes_gaps())
 
     def _score_inputs(self, X, y, sample_weight):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""

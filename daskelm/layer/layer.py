@@ -12,6 +12,7 @@ import numpy as np
 
 from ..blas import subtract_row
 from ..exceptions import DataError
+from .coding import Coding
 from .diagram import layer_html
 from .neurons import Neurons, kind_from_name, kind_name
 from .specification import parse_neurons
@@ -51,12 +52,15 @@ class Scale:
     def of(cls, X: np.ndarray, weights: np.ndarray | None = None, names: Sequence | None = None) -> Scale:
         """Weighted mean and standard deviation of the columns of X (n_samples, n_features); errors name `names`.
 
-        A column that is constant to rounding gets an infinite scale. Rows of weight zero do not count.
+        A column that is constant to rounding gets an infinite scale. Rows of weight zero do not count, nor do gaps,
+        which are NaN.
         """
         if weights is not None and (weights == 0).any():
             X, weights = X[weights > 0], weights[weights > 0]
         if not len(X):
             raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
+        if X.dtype.kind == "f" and (gaps := np.isnan(X)).any():
+            return cls._with_gaps(X, gaps, weights, names)
         n = len(X) if weights is None else weights.sum()
         first = X[0].astype(np.float64)
         step = max(_CACHED_NUMBERS // X.shape[1], 1)
@@ -88,6 +92,21 @@ class Scale:
         scale, shift = np.sqrt(average(shift, squared=True)) * unit, shift * unit
         constant = scale <= _ROUNDING * (np.abs(first) + np.abs(shift))
         return cls(np.where(constant, 0.0, first + shift), np.where(constant, np.inf, scale))
+
+    @classmethod
+    def _with_gaps(cls, X, gaps, weights, names):
+        """The scale of columns with gaps, each of the rows in which it has none."""
+        _refuse_huge(np.fmax.reduce(np.abs(X), axis=0, initial=0).astype(np.float64), names)
+        mean, scale = np.zeros(X.shape[1]), np.full(X.shape[1], np.inf)
+        whole = ~gaps.any(axis=0)
+        if whole.any():
+            part = cls.of(X[:, whole], weights)
+            mean[whole], scale[whole] = part.mean, part.scale
+        for column in np.flatnonzero(~whole & ~gaps.all(axis=0)):
+            there = ~gaps[:, column]
+            part = cls.of(X[there][:, [column]], None if weights is None else weights[there])
+            mean[column], scale[column] = part.mean[0], part.scale[0]
+        return cls(mean, scale)
 
     def with_ranges(self, columns: np.ndarray, at: np.ndarray, low: np.ndarray, high: np.ndarray) -> Scale:
         """The scale with columns that were constant, at values `at`, and that in fact range from `low` to `high`.
@@ -141,6 +160,7 @@ class Layer:
     dtype : dtype, type of the computation and of H; only the scaling is always float64
     scale : Scale or None, standardisation of the inputs
     gram_dtype : dtype, default=float64, type that H'H is summed in; H does not depend on it
+    coding : Coding or None, inputs in the place of columns with gaps and of categories
     n_neurons : int, number of columns of H
     """
 
@@ -150,6 +170,7 @@ class Layer:
     dtype: np.dtype
     scale: Scale | None = None
     gram_dtype: np.dtype = field(default=np.dtype(np.float64))
+    coding: Coding | None = None
     n_neurons: int = field(init=False)
 
     def __post_init__(self):
@@ -159,13 +180,21 @@ class Layer:
 
     @classmethod
     def draw(
-        cls, neurons, n_features: int, seed: int, dtype, scale: Scale | None, sample: Sample | None = None
+        cls,
+        neurons,
+        n_features: int,
+        seed: int,
+        dtype,
+        scale: Scale | None,
+        sample: Sample | None = None,
+        coding: Coding | None = None,
     ) -> Layer:
         """Layer for the parameter `neurons` of an estimator; see `parse_neurons` and `draw_neurons`."""
-        groups = parse_neurons(neurons, n_features)
+        n_inputs, n_drawn = (n_features, n_features) if coding is None else (coding.n_inputs, coding.n_drawn)
+        groups = parse_neurons(neurons, n_features, n_inputs)
         raw = tuple(isinstance(group, Neurons) for group in groups)
-        drawn = draw_neurons(groups, n_features, seed, sample)
-        return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale)
+        drawn = draw_neurons(groups, n_inputs, seed, sample, n_drawn)
+        return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale, coding=coding)
 
     def __call__(
         self,
@@ -193,11 +222,14 @@ class Layer:
     def _fill(self, X, H):
         as_is = X.astype(self.dtype, copy=False) if any(self.raw) or self.scale is None else X
         scaled = as_is if self.scale is None else self.scale(X).astype(self.dtype, copy=False)
+        if self.coding is not None:
+            scaled = self.coding(X, scaled)
         start = 0
         for group, raw in zip(self.groups, self.raw, strict=True):
             columns = H[:, start : start + len(group)]
             start += len(group)
-            inputs = as_is if raw else scaled
+            # Marks of levels come last, and are for `lin` neurons alone.
+            inputs = as_is if raw else scaled[:, : len(group.W)]
             if group.passes_inputs or (columns.flags.c_contiguous and columns.dtype == self.dtype):
                 group(inputs, out=columns)
             else:
@@ -207,7 +239,18 @@ class Layer:
     @property
     def nbytes(self) -> int:
         """Bytes of the weights."""
-        return sum(group.W.nbytes + group.b.nbytes for group in self.groups)
+        tables = 0 if self.coding is None else sum(one.table.nbytes for one in self.coding.categories)
+        return tables + sum(group.W.nbytes + group.b.nbytes for group in self.groups)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs of neurons: columns of X, and what `coding` has in the place of some of them."""
+        return self.n_features if self.coding is None else self.coding.n_inputs
+
+    @property
+    def takes_gaps(self) -> bool:
+        """Whether NaN in X is a gap; else it is refused before."""
+        return self.coding is not None and self.coding.takes_gaps
 
     @cached_property
     def fingerprint(self) -> str:
@@ -245,7 +288,7 @@ class Layer:
             state |= {"mean": self.scale.mean, "scale": self.scale.scale, "clip": float(self.scale.clip)}
         if self.gram_dtype != np.float64:
             state["gram_dtype"] = self.gram_dtype.name
-        return state
+        return state if self.coding is None else state | self.coding.state()
 
     @classmethod
     def from_state(cls, state: dict) -> Layer:
@@ -254,8 +297,9 @@ class Layer:
             Neurons(kind_from_name(kind), state[f"W{i}"], state[f"b{i}"]) for i, kind in enumerate(state["kinds"])
         )
         scale = Scale(state["mean"], state["scale"], state["clip"]) if "mean" in state else None
-        gram_dtype = state.get("gram_dtype", "float64")
-        return cls(groups, tuple(state["raw"]), state["n_features"], state["dtype"], scale, gram_dtype)
+        gram_dtype, n_features = state.get("gram_dtype", "float64"), state["n_features"]
+        coding = Coding.from_state(n_features, state) if "takes_gaps" in state else None
+        return cls(groups, tuple(state["raw"]), n_features, state["dtype"], scale, gram_dtype, coding)
 
     def __repr__(self):
         numbers: Counter = Counter()

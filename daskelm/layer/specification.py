@@ -11,13 +11,15 @@ import numpy as np
 from ..exceptions import ParameterError
 from .neurons import Neurons, kind_name, projection_of
 
-__all__ = ["AUTO", "DRAWS", "Group", "needs_rows", "needs_targets", "parse_neurons"]
+__all__ = ["AUTO", "DRAWS", "UNCOUNTED", "Group", "needs_rows", "needs_targets", "parse_neurons"]
 
 # The default layer passes every input through and adds this many tanh neurons, chosen by measurement
 # (docs/measurements.md, "Defaults").
 DEFAULT_NUMBER = 200
 # The kind of neurons whose draw is chosen by rows and their targets.
 AUTO = "auto"
+# A number of inputs for the time before they are counted: no group of `lin` neurons is too large for it.
+UNCOUNTED = 2**62
 # How neurons are drawn, and those draws that need rows with their targets.
 DRAWS = ("random", "relevance", "pairs", "sparse", "sparse pairs")
 _BY_TARGETS = ("relevance", "pairs", "sparse pairs")
@@ -31,7 +33,7 @@ class Group(NamedTuple):
     draw: str = "random"
 
 
-def parse_neurons(neurons, n_features: int) -> list[Group | Neurons]:
+def parse_neurons(neurons, n_features: int, n_inputs: int | None = None) -> list[Group | Neurons]:
     """Groups of neurons from the parameter `neurons` of an estimator, checked.
 
     Parameters
@@ -41,17 +43,21 @@ def parse_neurons(neurons, n_features: int) -> list[Group | Neurons]:
         (n, "lin") passes the first n inputs through, at most n_features. "auto" is every input as a `lin` neuron, and
         200 neurons, or the number given, whose kinds and draws are to be chosen.
     n_features : int
-        Number of inputs.
+        Number of columns of X.
+    n_inputs : int, optional
+        Number of inputs of drawn neurons; that of the columns if not given. It is larger where gaps and levels of
+        categories are inputs.
 
     Returns
     -------
     list
         Groups in the given order; a group of kind "auto" is last.
     """
+    n_inputs = n_features if n_inputs is None else n_inputs
     if neurons is None:
-        return [Group(n_features, "lin"), Group(DEFAULT_NUMBER, "tanh")]
+        return [Group(n_inputs, "lin"), Group(DEFAULT_NUMBER, "tanh")]
     if (number := _number_of_auto(neurons)) is not None:
-        return [Group(n_features, "lin"), Group(_checked_number(number), AUTO)]
+        return [Group(n_inputs, "lin"), Group(_checked_number(number), AUTO)]
     if (pair := _as_pair(neurons)) is not None:
         raise _wrong_spec(neurons, f" Write a list of pairs, also of one: [{pair!r}].")
     if isinstance(neurons, Neurons):
@@ -62,9 +68,9 @@ def parse_neurons(neurons, n_features: int) -> list[Group | Neurons]:
         raise _wrong_spec(neurons)
     groups = [_group(group, n_features) for group in neurons]
     n_lin = sum(group.number for group in groups if isinstance(group, Group) and group.kind == "lin")
-    if n_lin > n_features:
+    if n_lin > n_inputs:
         raise ParameterError(
-            f"neurons: 'lin' neurons pass the inputs through, so there are at most as many as inputs ({n_features}); "
+            f"neurons: 'lin' neurons pass the inputs through, so there are at most as many as inputs ({n_inputs}); "
             f"got {n_lin}. Give fewer, or Neurons('lin', W, b) for other linear combinations."
         )
     if not groups:

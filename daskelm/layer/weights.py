@@ -60,7 +60,11 @@ class _Streams:
 
 
 def draw_neurons(
-    groups: Sequence[Group | Neurons], n_features: int, seed: int, sample: Sample | None = None
+    groups: Sequence[Group | Neurons],
+    n_inputs: int,
+    seed: int,
+    sample: Sample | None = None,
+    n_drawn: int | None = None,
 ) -> list[Neurons]:
     """Draw the weights of each group; groups that are Neurons already stay as they are.
 
@@ -72,29 +76,32 @@ def draw_neurons(
     ----------
     groups : list of Group and Neurons
         Result of `parse_neurons`.
-    n_features : int
+    n_inputs : int
         Number of inputs.
     seed : int
         Non-negative seed of all streams.
     sample : Sample, optional
         Rows, for draws other than "random".
+    n_drawn : int, optional
+        Number of the first inputs that all neurons see; the rest is for `lin` neurons. All inputs if not given.
 
     Returns
     -------
     list of Neurons
         One per group.
     """
+    n_drawn = n_inputs if n_drawn is None else n_drawn
     streams = _Streams(seed)
     n_passed, out = 0, []
     for group in groups:
         if isinstance(group, Neurons):
             out.append(group)
         elif group.kind == "lin":
-            W = np.eye(n_features)[:, n_passed : n_passed + group.number]
+            W = np.eye(n_inputs)[:, n_passed : n_passed + group.number]
             out.append(Neurons("lin", W, np.zeros(group.number)))
             n_passed += group.number
         else:
-            W, b = _DRAWS[group.draw](group, n_features, streams, sample)
+            W, b = _DRAWS[group.draw](group, n_drawn, streams, sample)
             out.append(Neurons(group.kind, W, b))
     return out
 

@@ -12,6 +12,7 @@ from .neurons import add_layer
 
 __all__ = [
     "classifier_shapes",
+    "column_types",
     "convert_classifier",
     "convert_layer",
     "convert_regressor",
@@ -87,9 +88,56 @@ def _add_inputs(graph: Graph, operator) -> str:
     layer = operator.raw_operator.hidden_layer_
     if graph.opset < _FIRST_OPSET:
         raise ParameterError(f"target_opset must be at least {_FIRST_OPSET}; got {graph.opset}.")
-    columns = [graph.cast(item.full_name, np.float64) for item in operator.inputs]
+    of_columns = [None] * layer.n_features
+    for one in () if layer.coding is None else layer.coding.categories:
+        of_columns[one.column] = one.levels
+    if any(of_columns) and len(operator.inputs) != layer.n_features:
+        raise ParameterError(
+            f"initial_types: a model with columns of categories has an input for each of its {layer.n_features} "
+            f"columns; got {len(operator.inputs)}. Leave initial_types out, or give one for each column."
+        )
+    if any(of_columns):
+        columns = [_add_column(graph, *one) for one in zip(operator.inputs, of_columns, strict=True)]
+    else:
+        columns = [graph.cast(item.full_name, np.float64) for item in operator.inputs]
     X = columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)
     return add_layer(graph, X, layer)
+
+
+def _add_column(graph, item, levels) -> str:
+    """Add nodes for one column in double: codes of categories, where an empty text is a gap."""
+    if levels is None:
+        return graph.cast(item.full_name, np.float64)
+    codes = np.arange(float(len(levels)))
+    if isinstance(levels[0], str) and "" not in levels:
+        levels, codes = (*levels, ""), np.append(codes, np.nan)
+    return graph.cast(graph.encode(item.full_name, levels, codes, len(levels) - np.isnan(codes).sum()), np.float64)
+
+
+def column_types(model) -> list[tuple] | None:
+    """Name and type of an input for each column of X; None where X has no categories and is one input."""
+    fitted = model._check_is_drawn("to_onnx")
+    if fitted.columns.levels is None:
+        return None
+    types = library("skl2onnx.common.data_types")
+    number = types.FloatTensorType if fitted.layer.dtype == np.float32 else types.DoubleTensorType
+    found = []
+    for name, levels in zip(fitted.columns.names, fitted.columns.levels, strict=True):
+        kind = number if levels is None else types.StringTensorType if _texts(name, levels) else types.Int64TensorType
+        found.append((name, kind([None, 1])))
+    return found
+
+
+def _texts(name, levels) -> bool:
+    """Whether all levels are texts; if not, they must be whole numbers."""
+    if all(isinstance(level, str) for level in levels):
+        return True
+    if all(isinstance(level, int) for level in levels):
+        return False
+    raise InputTypeError(
+        f"X: levels of a column must all be texts, or all whole numbers, to be written as ONNX; got {levels[:4]} in "
+        f"column {name!r}. Make them texts before fit."
+    )
 
 
 def _add_outputs(graph: Graph, H: str, function) -> str:

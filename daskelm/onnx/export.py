@@ -18,6 +18,7 @@ from ..estimators.regressor_cv import ELMRegressorCV
 from ..exceptions import ParameterError
 from .converters import (
     classifier_shapes,
+    column_types,
     convert_classifier,
     convert_layer,
     convert_regressor,
@@ -97,7 +98,7 @@ def to_onnx(model, X=None, *, options: dict | None = None, **more) -> Any:
         types = library("skl2onnx.common.data_types")
         layer = model._check_is_drawn("to_onnx").layer
         tensor = types.FloatTensorType if layer.dtype == np.float32 else types.DoubleTensorType
-        more["initial_types"] = [("X", tensor([None, layer.n_features]))]
+        more["initial_types"] = column_types(model) or [("X", tensor([None, layer.n_features]))]
     if options is None and is_classifier(model):
         options = {"zipmap": False}
     return library("skl2onnx").to_onnx(model, X, options=options, **more)

@@ -60,6 +60,24 @@ class Graph:
         """The same numbers in another type."""
         return self.add("Cast", name, to=self._types(np.dtype(dtype)), out=out)
 
+    def encode(self, name: str, levels: tuple, codes: np.ndarray, other: float) -> str:
+        """Codes, in float, of texts or whole numbers among `levels`; `other` for all others."""
+        out = self._scope.get_unique_variable_name("codes")
+        texts = isinstance(levels[0], str)
+        keys = {"keys_strings": list(levels)} if texts else {"keys_int64s": [int(level) for level in levels]}
+        self._container.add_node(
+            "LabelEncoder",
+            [name],
+            [out],
+            name=self._scope.get_unique_operator_name("LabelEncoder"),
+            op_domain="ai.onnx.ml",
+            op_version=2,
+            values_floats=[float(code) for code in codes],
+            default_float=float(other),
+            **keys,
+        )
+        return out
+
     def reduce(self, operator: str, name: str, axis: int, *, keep: bool) -> str:
         """Reduce along an axis by ReduceSum or ReduceMax, whose axis became an input in different versions of ONNX."""
         if operator == "ReduceSum" or self.opset >= 18:

@@ -197,11 +197,40 @@ def add_layer(graph: Graph, X: str, layer: Layer) -> str:
         Z = graph.add("Div", graph.add("Sub", X, scale.mean), scale.scale)
         Z = graph.add("Clip", Z, _number(-scale.clip, np.float64), _number(scale.clip, np.float64))
         scaled = graph.cast(Z, layer.dtype)
+    seen = {layer.n_inputs: scaled}
+    if layer.coding is not None:
+        seen = _add_coding(graph, X, scaled, layer)
     groups = [
-        _add_neurons(graph, as_is if raw else scaled, neurons, layer.dtype)
+        _add_neurons(graph, as_is if raw else seen[len(neurons.W)], neurons, layer.dtype)
         for neurons, raw in zip(layer.groups, layer.raw, strict=True)
     ]
     return graph.add("Concat", *groups, axis=1)
+
+
+def _add_coding(graph, X, scaled, layer) -> dict[int, str]:
+    """Add nodes for the inputs in the place of gaps and categories; names of what neurons see, by its number."""
+    coding = layer.coding
+    numbers = graph.add("Gather", scaled, coding.numbers, axis=1)
+    if coding.takes_gaps:
+        fill = np.zeros(len(coding.numbers)) if coding.fill is None else coding.fill[coding.numbers]
+        numbers = graph.add("Where", graph.add("IsNaN", numbers), fill.astype(layer.dtype), numbers)
+    parts, marks = [numbers], []
+    if len(coding.gaps):
+        parts.append(graph.cast(graph.add("IsNaN", graph.add("Gather", X, coding.gaps, axis=1)), layer.dtype))
+    for one in coding.categories:
+        n = len(one.levels)
+        # A constant of one number is a vector, whose axis stays.
+        codes = graph.add("Squeeze", graph.add("Gather", X, np.array([one.column]), axis=1), np.array([1]))
+        inside = graph.add(
+            "And", graph.add("GreaterOrEqual", codes, np.array(0.0)), graph.add("Less", codes, np.array(float(n)))
+        )
+        rows = graph.add("Where", inside, codes, np.array(float(n)))
+        rows = graph.cast(graph.add("Where", graph.add("IsNaN", codes), np.array(n + 1.0), rows), np.int64)
+        parts.append(graph.add("Gather", one.table.astype(layer.dtype), rows, axis=0))
+        if one.marked:
+            marks.append(graph.add("Gather", np.eye(n + 2, dtype=layer.dtype), rows, axis=0))
+    drawn = graph.add("Concat", *parts, axis=1)
+    return {coding.n_drawn: drawn, coding.n_inputs: graph.add("Concat", drawn, *marks, axis=1) if marks else drawn}
 
 
 def _of_activation(name) -> tuple[Callable, Callable] | None:

@@ -176,7 +176,7 @@ def _in_blocks(function, X, first_row=0, done=lambda n_rows: None):
     with source.open(reuse=True) as reader:
         for start, stop in source.block_bounds(block_rows(function.layer.n_neurons, function.layer.n_features)):
             block = reader.read(start, stop)
-            check_finite(block, "X", first_row + start, source.files)
+            check_finite(block, "X", first_row + start, source.files, gaps=function.layer.takes_gaps)
             out[start:stop] = function(block)
             done(stop - start)
     return out

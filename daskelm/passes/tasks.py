@@ -311,7 +311,7 @@ class GramTask:
             weights = None if self.weights is None else _Input(self.weights, rows, stack)
             for start, stop in self._blocks():
                 runs = rows.between(start, stop)
-                block = self._read(X, y, weights, runs, start, stop)
+                block = self._read(X, y, weights, runs, start, stop, layer.takes_gaps)
                 collector.add(merge_ranges(runs), *block)
                 on_block(stop - start)
         return collector.result()
@@ -323,10 +323,10 @@ class GramTask:
         n_rows = n_rows_of(self.runs)
         return [(start, min(start + self.step, n_rows)) for start in range(0, n_rows, self.step)]
 
-    def _read(self, X, y, weights, runs, start, stop):
+    def _read(self, X, y, weights, runs, start, stop, gaps):
         """Rows of X, y and weights at these positions, checked."""
         block, labels, given = X.read(start, stop), y.read(start, stop), None
-        X.check(lambda rows, first, files: check_finite(block[rows], "X", first, files), start, stop)
+        X.check(lambda rows, first, files: check_finite(block[rows], "X", first, files, gaps=gaps), start, stop)
         y.check(lambda rows, first, files: check_finite(labels[rows], "y", first, files), start, stop)
         if weights is not None:
             given = weights.read(start, stop).reshape(-1).astype(np.float64)

@@ -56,7 +56,7 @@ def sample_rows(layer: Layer, targets: Targets, X: Source, y: Source, weights: S
     blocks, labels, *others = take_runs(runs, X=X, y=y, sample_weight=weights)
     given = None if weights is None else [part.reshape(-1).astype(np.float64) for part in others[0]]
     for i, (start, _) in enumerate(runs):
-        check_finite(blocks[i], "X", start, X)
+        check_finite(blocks[i], "X", start, X, gaps=layer.takes_gaps)
         check_finite(labels[i], "y", start, y)
         if given is not None:
             check_weights(given[i], start)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .digests import with_one_nan
+
 __all__ = ["LEAST_DISTINCT", "MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest", "used_columns"]
 
 # Fewer distinct rows of X than these are no base for folds: in a table of a few categories, a fold without all rows of
@@ -31,7 +33,7 @@ def row_hashes(*parts: np.ndarray) -> np.ndarray:
     It is the same in every container, order, chunk and process. Multilinear: Dietzfelbinger (1996); the mixing of bits:
     Stafford (2011).
     """
-    columns = [np.ascontiguousarray(part, np.float64).view(np.uint64) for part in parts]
+    columns = [np.ascontiguousarray(with_one_nan(np.asarray(part, np.float64))).view(np.uint64) for part in parts]
     factors = _factors(sum(part.shape[1] for part in columns))
     edges = np.cumsum([part.shape[1] for part in columns])[:-1]
     h = sum(np.einsum("ij,j->i", part, own) for part, own in zip(columns, np.split(factors, edges), strict=True))
@@ -48,9 +50,15 @@ def _factors(n_columns: int) -> np.ndarray:
 
 
 def used_columns(layer: Any) -> np.ndarray | None:
-    """Mask (n_features,) of the columns of X that a layer scales by a finite number; None for all of them."""
-    scale = getattr(layer, "scale", None)
-    return None if scale is None or np.isfinite(scale.scale).all() else np.isfinite(scale.scale)
+    """Mask (n_features,) of the columns of X that a layer's outputs depend on; None for all of them."""
+    scale, coding = getattr(layer, "scale", None), getattr(layer, "coding", None)
+    if scale is None or np.isfinite(scale.scale).all():
+        return None
+    used = np.isfinite(scale.scale)
+    if coding is not None:
+        used[[one.column for one in coding.categories]] = True
+        used[coding.gaps] = True
+    return used
 
 
 def folds_of(hashes: np.ndarray, n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["row_digests", "sum_digests"]
+__all__ = ["row_digests", "sum_digests", "with_one_nan"]
 
 # Numbers per step, so that they stay in the processor's cache. Below 128 KiB, since Dask's workers return larger
 # allocations to the system as soon as they are freed, and touching new memory takes longer than the digests.
@@ -29,13 +29,23 @@ def _mixed(z):
         return z ^ (z >> np.uint64(31))
 
 
+def with_one_nan(table: np.ndarray) -> np.ndarray:
+    """The table, or a copy in which every NaN has the same bits: R, and 0 / 0, have others than NumPy."""
+    if table.dtype.kind != "f":
+        return table
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(table, axis=None)
+    # Infinities of both signs have the sum NaN too, and stay.
+    return table if not np.isnan(total) else np.where(np.isnan(table), np.nan, table)
+
+
 def row_digests(first_row: int | np.ndarray, table: np.ndarray) -> np.ndarray:
     """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers and of their row numbers.
 
     Row numbers start at `first_row`, unless it is an array (rows,) of all of them.
     """
     n_rows, n_columns = table.shape
-    bits = np.ascontiguousarray(table).view(np.uint64)
+    bits = np.ascontiguousarray(with_one_nan(table)).view(np.uint64)
     constants = _constants(n_columns)
     numbers = np.asarray(first_row) if np.ndim(first_row) else first_row + np.arange(n_rows)
     out = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_STEP)
