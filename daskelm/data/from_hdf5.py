@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dask
 import numpy as np
@@ -28,7 +29,14 @@ class _FileLayer(MaterializedLayer):
         self.source = source
 
 
-def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunks: int | str = "auto") -> da.Array:
+def from_hdf5(
+    path,
+    dataset: str | None = None,
+    rows: slice | None = None,
+    chunks: int | str = "auto",
+    columns=None,
+    transpose: bool = False,
+) -> da.Array:
     """Open HDF5 data as a lazy dask array of row chunks, which are read by path inside the tasks.
 
     Parameters
@@ -38,13 +46,21 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
         an open dataset, which is opened again by its file and name. Workers must see the files at the same path. URLs
         of fsspec, such as ``"s3://bucket/part*.h5"``, are read in byte ranges.
     dataset : str, optional
-        Name of the dataset, 2-D or 1-D. Not needed where each file holds exactly one 2-D numeric dataset, or a 1-D
-        one that is its only numeric dataset.
+        Name of the dataset: 2-D, 1-D, or records whose fields are numbers; with names of columns also that of a group
+        whose 1-D datasets are the columns. Not needed where each file holds exactly one 2-D numeric dataset, or a 1-D
+        one that is its only numeric dataset, or where names of columns are found in one dataset only.
     rows : slice, optional
         Consecutive rows of the concatenation of the files.
     chunks : int or "auto", default="auto"
         Rows per chunk, rounded to whole chunks of the file; -1 for all rows of a file; "auto" for about the bytes of
         Dask's setting ``array.chunk-size``.
+    columns : list of str or int, or one of these, optional
+        Which columns, in this order; only these are read. Names are those that `make_hdf5` wrote, of fields of records,
+        or of 1-D datasets of the same length, such as ``["events/energy", "events/time"]``. Positions count from 0.
+        One alone, not in a list, gives a vector.
+    transpose : bool, default=False
+        Whether the dataset is (n_features, n_samples), as programs that store columns first write it: MATLAB, R,
+        Octave, Julia, Fortran. It is turned in the tasks, in bounded memory.
 
     Returns
     -------
@@ -63,11 +79,11 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
         It is not HDF5, is truncated, or needs a filter that is not installed; a source of a virtual dataset or an
         external raw file is not whole. When rows are read: they were never written, or a file changed since.
     DatasetNotFoundError
-        No dataset of that name; none of numbers, or several to choose from.
+        No dataset or column of that name; none of numbers, or several to choose from.
     DataError
         Rows past the end, more than two dimensions, or files with different columns.
     InputTypeError
-        The dataset holds text or records, or a netCDF variable that is packed.
+        The dataset or a chosen column holds text, or a netCDF variable that is packed.
 
     Examples
     --------
@@ -77,8 +93,10 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     >>> X = from_hdf5(path, rows=slice(2, 6), chunks=2)
     >>> X.shape, float(X.sum().compute())
     ((4, 2), 60.0)
+    >>> from_hdf5(path, columns=1).compute()
+    array([ 1.,  3.,  5.,  7.,  9., 11.])
     """
-    source = open_rows(path, dataset, rows)
+    source = open_rows(path, dataset, rows, columns, transpose)
     row_bytes = source.n_columns * source.dtype.itemsize
     if chunks == "auto":
         step = max(parse_bytes(dask.config.get("array.chunk-size")) // max(row_bytes, 1), 1)
@@ -89,8 +107,9 @@ def from_hdf5(path, dataset: str | None = None, rows: slice | None = None, chunk
     tallest = max((part.chunk_rows for part, _, _ in source.ranges()), default=1)
     bounds = source.block_bounds(max(step, tallest)) or [(0, 0)]
     name = f"from-hdf5-{tokenize(source, bounds)}"
-    tail = (0,) * (source.ndim - 1)
-    graph = {(name, i, *tail): (Hdf5Rows.read, source.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
+    tail, numbers = (0,) * (source.ndim - 1), replace(source, columns=None)
+    # Tasks read numbers, and carry no names.
+    graph = {(name, i, *tail): (Hdf5Rows.read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
     row_chunks = tuple(b - a for a, b in bounds)
     sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
     return da.Array(
@@ -132,7 +151,9 @@ def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[in
     parts = list(dict.fromkeys(part for source in sources for part, _, _ in source.ranges()))
     if client is None or not parts:
         return
-    sizes = sizes_of_parts([part for part in parts if part.sources]) | {part.path: part.size for part in parts}
+    sizes = sizes_of_parts([one for part in parts for one in part.each() if one.sources]) | {
+        one.path: one.size for part in parts for one in part.each()
+    }
     blind: dict[str, list[str]] = {}
     found: dict[str, str] = {}
     with cluster_errors(client):

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 
-__all__ = ["CompressedChunks", "read_to"]
+from .views import View
 
-
-def read_to(out: np.ndarray, dataset: h5py.Dataset, first: int, last: int) -> None:
-    """Read rows first to last - 1 of a dataset into `out`, which may have another dtype."""
-    if dataset.dtype == out.dtype:
-        dataset.read_direct(out, np.s_[first:last])
-    else:
-        out[:] = dataset[first:last]
+__all__ = ["CompressedChunks"]
 
 
 class CompressedChunks:
@@ -23,8 +16,8 @@ class CompressedChunks:
     by side would evict each other's chunks, and each chunk would be decompressed again for each block.
     """
 
-    def __init__(self, dataset: h5py.Dataset):
-        self._dataset, self._height = dataset, dataset.chunks[0]
+    def __init__(self, view: View):
+        self._view, self._height = view, view.chunk_rows
         self._first = -1
         self._memory: np.ndarray | None = None
 
@@ -34,9 +27,9 @@ class CompressedChunks:
         while a < last:
             low = a // self._height * self._height
             # All whole rows of chunks are read at once.
-            b = last if last == len(self._dataset) else last // self._height * self._height
+            b = last if last == self._view.n_rows else last // self._height * self._height
             if a == low and b > a:
-                read_to(out[a - first : b - first], self._dataset, a, b)
+                self._view.read(out[a - first : b - first], a, b)
             else:
                 b = min(low + self._height, last)
                 out[a - first : b - first] = self._kept(low)[a - low : b - low]
@@ -44,13 +37,11 @@ class CompressedChunks:
 
     def _kept(self, low):
         if self._memory is None:
-            self._memory = np.empty(
-                (min(self._height, len(self._dataset)), *self._dataset.shape[1:]), self._dataset.dtype
-            )
+            self._memory = np.empty((min(self._height, self._view.n_rows), *self._view.row_shape), self._view.dtype)
         if self._first != low:
-            high = min(low + self._height, len(self._dataset))
+            high = min(low + self._height, self._view.n_rows)
             # If reading fails, no rows count as kept.
             self._first = -1
-            read_to(self._memory[: high - low], self._dataset, low, high)
+            self._view.read(self._memory[: high - low], low, high)
             self._first = low
         return self._memory

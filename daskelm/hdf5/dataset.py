@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import h5py
 import numpy as np
 
 from ..exceptions import DaskelmError, FileFormatError
-from .compressed_chunks import CompressedChunks, read_to
+from .choice import Choice
+from .compressed_chunks import CompressedChunks
 from .external import SourceFiles, own_holes, status_of
-from .layout import Outside, intersection, outsides_of, unwritten
+from .layout import Outside, bytes_of_chunks, intersection, outsides_of, union, unwritten
 from .netcdf import mark_missing
 from .opening import file_sizes, missing_file, need_filters, opened
 from .paths import is_url
 from .remote_rows import RemoteRows
+from .views import view_of
 
-__all__ = ["OpenPart", "Part", "sizes_of_parts"]
+__all__ = ["OpenPart", "Part", "side_by_side", "sizes_of_parts"]
 
 # The time of change of a file may lag so far behind the clock, since the kernel's own clock is coarse.
 _CLOCK_NS = 20 * 10**6
@@ -35,6 +37,10 @@ class Part:
     `unpacking_bytes` while a chunk is unpacked. `missing` are numbers that stand for missing values. `holes` are runs
     of rows that were never written. `sources` are size and date of the other files that it is read from, in the order
     of `outsides_of`. `described_at` is the time of this description, in nanoseconds.
+
+    `choice` says which columns of the dataset are read, of numbers of `dtype`; picking them out of the blocks of the
+    file takes `picking_bytes`. Chunks have `chunk_columns` columns (0 without chunks, and where that is not known), of
+    `item_bytes` each. `beside` are parts with the columns that follow: `each` gives all, one by one.
     """
 
     path: str
@@ -50,6 +56,12 @@ class Part:
     holes: tuple[tuple[int, int], ...] = ()
     sources: tuple[tuple[int, int], ...] = ()
     described_at: int = field(default=0, compare=False)
+    choice: Choice = field(default_factory=Choice)
+    dtype: str = "<f8"
+    picking_bytes: int = 0
+    chunk_columns: int = 0
+    item_bytes: int = 8
+    beside: tuple[Part, ...] = ()
 
     def __dask_tokenize__(self):
         # Dask's names of tasks depend on the table, and not on the time of its description.
@@ -58,14 +70,77 @@ class Part:
     @property
     def held_bytes(self) -> int:
         """Largest number of bytes that reading it block by block holds besides the blocks."""
-        return self.cache_bytes + self.unpacking_bytes + self.fetched_bytes
+        own = self.cache_bytes + self.unpacking_bytes + self.fetched_bytes + self.picking_bytes
+        return own + sum(part.held_bytes for part in self.beside)
+
+    @property
+    def packed_row_bytes(self) -> int:
+        """Bytes of a row of chunks that are packed; 0 where they are not."""
+        own = self.cache_bytes if self.unpacking_bytes else 0
+        return own + sum(part.packed_row_bytes for part in self.beside)
+
+    @property
+    def label(self) -> str:
+        """Name of the dataset, with the columns that are read if these are not all."""
+        names = [f"{part.dataset}{part.choice.label}" for part in self.each()]
+        return ",".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns that are read."""
+        return sum(part.choice.n_columns for part in self.each())
+
+    @property
+    def result_dtype(self) -> np.dtype:
+        """The dtype of all columns that are read."""
+        return np.result_type(*(np.dtype(part.dtype) for part in self.each()))
+
+    def each(self) -> tuple[Part, ...]:
+        """Parts of one dataset each: this one, and those beside it."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
+
+    def described(self, at: int) -> Part:
+        """The same, as if it had been described at this time."""
+        return replace(self, described_at=at, beside=tuple(part.described(at) for part in self.beside))
+
+    def take(self, positions: Sequence[int], single: bool) -> Part:
+        """Some of the columns, by their positions among those here; `single` for one that becomes a vector."""
+        if self.beside:
+            owner = [part for part in self.each() for _ in range(part.choice.n_columns)]
+            chosen = [owner[i] for i in positions]
+            return chosen[0] if single else side_by_side(chosen)
+        choice = self.choice.take(positions, single)
+        if choice == self.choice:
+            return self
+        dtype = np.result_type(*(np.dtype(one) for _, one in choice.fields)).str if choice.fields else self.dtype
+        taken = replace(self, choice=choice, dtype=dtype)
+        if self.chunk_columns and (self.cache_bytes or self.unpacking_bytes):
+            chunks = self.chunk_rows, self.chunk_columns, self.item_bytes
+            cache, unpacking = bytes_of_chunks(choice, *chunks, bool(self.unpacking_bytes))
+            taken = replace(taken, cache_bytes=cache, unpacking_bytes=unpacking)
+        return replace(taken, picking_bytes=_most_picked(taken))
 
     def check_written(self, first: int, last: int, holes: Sequence[tuple[int, int]] | None = None) -> None:
         """Refuse rows first to last - 1 if some are in `holes`, runs of rows that HDF5 would fill."""
         holes = self.holes if holes is None else holes
         hole = next((hole for hole in holes if intersection([hole], first, last)), None)
         if hole is not None:
-            raise unwritten(self.path, self.dataset, hole, (first, last))
+            raise unwritten(self.path, self.label, hole, (first, last))
+
+
+def _most_picked(part):
+    """Bytes as of `temporary_bytes`, from the description: a row of all columns, in pieces of 4 MiB or one chunk."""
+    if part.choice.is_whole:
+        return 0
+    width = len(part.choice.fields) or part.choice.width
+    return min(max(4 * 2**20, part.chunk_rows * width * part.item_bytes), part.n_rows * width * part.item_bytes)
+
+
+def side_by_side(parts: Sequence[Part]) -> Part:
+    """A part whose columns are those of several, which have the same rows."""
+    holes = union(hole for part in parts for hole in part.holes)
+    tallest = max(part.chunk_rows for part in parts)
+    return replace(parts[0], chunk_rows=tallest, holes=tuple(holes), beside=tuple(parts[1:]))
 
 
 def is_version(size: int, modified: int, described_at: int, files: Iterable[os.stat_result]) -> bool:
@@ -88,7 +163,7 @@ class OpenPart:
     With `cached`, rows of a chunk that were not asked for are kept for the next read.
     """
 
-    def __init__(self, part: Part, ndim: int, cached: bool = True):
+    def __init__(self, part: Part, cached: bool = True):
         self.part = part
         self._stack = contextlib.ExitStack()
         cache_bytes = part.cache_bytes if cached else 0
@@ -98,7 +173,7 @@ class OpenPart:
         self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=own_bytes))
         try:
             self._dataset = dataset = self._call(self._file.get, part.dataset)
-            if not isinstance(dataset, h5py.Dataset) or dataset.ndim != ndim or len(dataset) < part.n_rows:
+            if not isinstance(dataset, h5py.Dataset) or not _fits(dataset, part):
                 raise _changed(part, getattr(dataset, "shape", "no dataset"))
             need_filters(dataset, part.path)
             self._files: dict[str, os.stat_result] = {}
@@ -110,12 +185,17 @@ class OpenPart:
                 raise _changed(part, "other sources")
             self._sources = self._stack.enter_context(SourceFiles(rdcc_nbytes=cache_bytes))
             if self._remote is None and self._files[part.path].st_mtime_ns != part.modified:
-                self._holes += own_holes(dataset, self._outsides, part.missing)
+                self._holes += own_holes(dataset, self._outsides, part.missing, part.choice)
         except BaseException:
             self._stack.close()
             raise
-        self._rows = None if self._remote is None else RemoteRows(self._remote, dataset, part.missing)
-        self._chunks = CompressedChunks(dataset) if packed and cached else None
+        self._rows = None if self._remote is None else RemoteRows(self._remote, dataset, part.missing, part.choice)
+        self._view = view_of(dataset, part.choice)
+        self._chunks = CompressedChunks(self._view) if packed and cached else None
+
+    def room(self, n_rows: int) -> np.ndarray:
+        """An empty array for so many rows as they are in the file."""
+        return np.empty((n_rows, *self._view.row_shape), self._view.dtype)
 
     def _call(self, function, *args):
         return function(*args) if self._remote is None else self._remote.call(function, *args)
@@ -186,7 +266,7 @@ class OpenPart:
             if self._chunks is not None:
                 self._chunks.read(a, b, out[a - first : b - first])
             else:
-                read_to(out[a - first : b - first], self._dataset, a, b)
+                self._view.read(out[a - first : b - first], a, b)
 
         try:
             if self._rows is None:
@@ -206,6 +286,14 @@ class OpenPart:
             mark_missing(out, self.part.missing, self.part.path, first)
 
 
+def _fits(dataset, part):
+    """Whether a dataset still has the columns and rows that were described."""
+    choice, shape = part.choice, dataset.shape
+    if len(shape) != (1 if choice.fields or choice.vector else 2) or shape[choice.sample_axis] < part.n_rows:
+        return False
+    return len(shape) == 1 or shape[1 - choice.sample_axis] == choice.width
+
+
 def _changed(part, got):
     return FileFormatError(
         f"{part.path} changed while it was in use: {part.dataset!r} had {part.n_rows} rows, got {got}. Start again "
@@ -218,6 +306,7 @@ def sizes_of_parts(parts: Sequence[Part]) -> dict[str, int | str]:
 
     HDF5 looks for sources by rules that depend on the process, so that each process is asked for what it finds.
     """
+    parts = [one for part in parts for one in part.each()]
     found = file_sizes(list(dict.fromkeys(part.path for part in parts)))
     for part in parts:
         if part.sources and not isinstance(found[part.path], str):

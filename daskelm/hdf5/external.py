@@ -13,6 +13,7 @@ from operator import lt
 import h5py
 
 from ..exceptions import FileFormatError, FileMissingError
+from .choice import Choice
 from .layout import Outside, intersection, outsides_of, reading_bytes, union, unmapped_rows, unwritten_rows
 from .links import broken_link, pipe_behind
 from .netcdf import fill_is_missing
@@ -189,15 +190,22 @@ class SourceFiles(contextlib.ExitStack):
 
 
 def own_holes(
-    dataset: h5py.Dataset, outsides: Sequence[Outside], missing: tuple[float | int, ...] = ()
+    dataset: h5py.Dataset,
+    outsides: Sequence[Outside],
+    missing: tuple[float | int, ...] = (),
+    choice: Choice | None = None,
 ) -> list[tuple[int, int]]:
     """Rows that HDF5 would fill since the dataset itself lacks them; for gaps in its sources see `SourceFiles`."""
-    holes = unmapped_rows(dataset, outsides) if dataset.is_virtual else unwritten_rows(dataset)
+    holes = unmapped_rows(dataset, outsides) if dataset.is_virtual else unwritten_rows(dataset, choice)
     return [] if holes and fill_is_missing(dataset, missing) else holes
 
 
-def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] = ()) -> dict:
+def surveyed(
+    dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] = (), choice: Choice | None = None
+) -> dict:
     """The fields of `Part` that say where all rows of a dataset lie, in its own file and in others.
+
+    With a choice of columns, rows are missing only if they lack one of these, unless the dataset is virtual.
 
     Raises
     ------
@@ -205,9 +213,9 @@ def surveyed(dataset: h5py.Dataset, path: str, missing: tuple[float | int, ...] 
         A source of a virtual dataset, or a raw file, is missing or incomplete.
     """
     outsides = outsides_of(dataset)
-    holes = own_holes(dataset, outsides, missing)
+    holes = own_holes(dataset, outsides, missing, choice)
     if not outsides:
-        cache, unpacking = reading_bytes(dataset)
+        cache, unpacking = reading_bytes(dataset, choice)
         return {"holes": tuple(holes), "cache_bytes": cache, "unpacking_bytes": unpacking}
     versions, caches, unpacking = [], [], 0
     with SourceFiles() as sources:

@@ -15,9 +15,11 @@ import h5py
 import numpy as np
 
 from ..exceptions import FileFormatError
+from .choice import Choice
 
 __all__ = [
     "Outside",
+    "bytes_of_chunks",
     "intersection",
     "outsides_of",
     "reading_bytes",
@@ -238,9 +240,10 @@ def _edges(runs, end):
     return np.unique([0, end, *(edge for run in runs for edge in run)])
 
 
-def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Runs of rows in chunks that were never written."""
-    n_rows, layout = len(dataset), dataset.id.get_create_plist().get_layout()
+def unwritten_rows(dataset: h5py.Dataset, choice: Choice | None = None) -> list[tuple[int, int]]:
+    """Runs of rows in chunks that were never written; with a choice, in those that hold its columns."""
+    axis = 0 if choice is None else choice.sample_axis
+    n_rows, layout = dataset.shape[axis], dataset.id.get_create_plist().get_layout()
     if not n_rows or not math.prod(dataset.shape[1:]) or layout in (h5py.h5d.COMPACT, h5py.h5d.VIRTUAL):
         return []
     if layout == h5py.h5d.CONTIGUOUS:
@@ -249,16 +252,20 @@ def unwritten_rows(dataset: h5py.Dataset) -> list[tuple[int, int]]:
     if dataset.file.driver == "fileobj":
         # At a URL, a missing chunk is noticed when it is fetched, which does not take all of the index.
         return []
-    height, *sides = dataset.chunks
-    across = math.prod(-(-n // side) for n, side in zip(dataset.shape[1:], sides, strict=True))
-    n_high = -(-n_rows // height)
+    height, n_high = dataset.chunks[axis], -(-n_rows // dataset.chunks[axis])
+    n_chunks = math.prod(-(-n // side) for n, side in zip(dataset.shape, dataset.chunks, strict=True))
     # Counting 100,000 chunks takes a few milliseconds; finding the missing ones takes ten times as long.
-    if dataset.id.get_num_chunks() == n_high * across:
+    if dataset.id.get_num_chunks() == n_chunks:
         return []
-    found = np.zeros(n_high, np.int64)
+    found, across, needed, side = np.zeros(n_high, np.int64), n_chunks // n_high, None, 1
+    if choice is not None and dataset.ndim == 2:
+        side = dataset.chunks[1 - axis]
+        needed = set(choice.chunk_columns(side))
+        across = len(needed)
 
     def count(chunk):
-        found[chunk.chunk_offset[0] // height] += 1
+        if needed is None or chunk.chunk_offset[1 - axis] // side in needed:
+            found[chunk.chunk_offset[axis] // height] += 1
 
     dataset.id.chunk_iter(count)
     return union((i * height, min((i + 1) * height, n_rows)) for i in np.flatnonzero(found < across).tolist())
@@ -273,8 +280,10 @@ def unwritten(path: str, dataset: str, hole: tuple[int, int], asked: tuple[int, 
     )
 
 
-def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
+def reading_bytes(dataset: h5py.Dataset, choice: Choice | None = None) -> tuple[int, int]:
     """Bytes that reading consecutive rows takes for a cache of chunks, and for unpacking a chunk into it.
+
+    With a choice of columns, these are the bytes for its columns alone.
 
     The cache has room for one row of chunks, so that each chunk is unpacked once, even for blocks of a few rows.
     Both are 0 where chunks are read in place.
@@ -283,17 +292,30 @@ def reading_bytes(dataset: h5py.Dataset) -> tuple[int, int]:
     if not chunks:
         return 0, 0
     item, packed = dataset.id.get_type().get_size(), dataset.id.get_create_plist().get_nfilters() > 0
-    if chunks[1:] == shape[1:] and not packed:
+    axis = 0 if choice is None else choice.sample_axis
+    sides = chunks[:axis] + chunks[axis + 1 :]
+    if sides == shape[:axis] + shape[axis + 1 :] and not packed:
         # Without a cache HDF5 reads such chunks straight into the result: this saves a copy, and memory that Dask's
         # workers would free and take again for each chunk.
         return 0, 0
+    if choice is not None and not choice.fields and not choice.vector:
+        return bytes_of_chunks(choice, chunks[axis], sides[0], item, packed)
     # The last of several chunks of columns is as wide as the others.
     across = math.prod(-(-n // side) * side for n, side in zip(shape[1:], chunks[1:], strict=True))
-    cache = max(chunks[0] * across * item, 2**20)
+    return _bytes(chunks[0] * across * item, math.prod(chunks) * item, packed)
+
+
+def bytes_of_chunks(choice: Choice, height: int, side: int, item: int, packed: bool) -> tuple[int, int]:
+    """The result of `reading_bytes` for columns of a table in chunks of `height` rows and `side` columns."""
+    return _bytes(height * len(choice.chunk_columns(side)) * side * item, height * side * item, packed)
+
+
+def _bytes(row_of_chunks, chunk, packed):
+    cache = max(row_of_chunks, 2**20)
     if not packed:
         return (cache, 0) if cache <= _CACHE_BYTES else (0, 0)
     # A chunk is held twice, before and after its last filter, while the cache holds the previous one.
-    return cache, 2 * math.prod(chunks) * item
+    return cache, 2 * chunk
 
 
 def union(runs) -> list[tuple[int, int]]:

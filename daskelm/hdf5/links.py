@@ -19,6 +19,7 @@ __all__ = [
     "datasets_in",
     "described",
     "dtype_of",
+    "item_named",
     "linked_from",
     "links_in",
     "listing",
@@ -73,6 +74,11 @@ def _reached(group, name) -> h5py.HLObject | None:
         return group.get(name)
     except RuntimeError:
         return None
+
+
+def item_named(file: h5py.File, name: str) -> h5py.HLObject | None:
+    """The object of a name; None where there is none, or where it cannot be reached without waiting for a pipe."""
+    return _reached(file, name) if pipe_behind(file, name) is None else None
 
 
 def _links(file):
@@ -200,6 +206,13 @@ def dataset_named(file: h5py.File, path: str, name: str) -> h5py.Dataset:
         raise DatasetNotFoundError(
             f"{path}: {broken[0]!r} is a link to {broken[1]}, which is not there. Put the file where the link looks "
             "for it (relative names: beside this file), or give the path of the file that holds the numbers."
+        )
+    if isinstance(item, h5py.Group):
+        inside = [one for one in item if isinstance(_reached(item, one), h5py.Dataset)]
+        raise DatasetNotFoundError(
+            f"{path}: {name!r} must be a dataset; got a group, of {', '.join(inside[:4]) or 'no datasets'}"
+            f"{f' and {len(inside) - 4} more' if len(inside) > 4 else ''}. Name one of them, or several of the same "
+            f"length that stand side by side: dataset={name!r}, columns={inside[:2]}."
         )
     names = [*datasets_in(file), *(f"{name} ({link})" for name, link in links_in(file).items())]
     held = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -119,7 +119,8 @@ def _named_by(value) -> Iterator[str]:
         yield os.fsdecode(named)
     elif isinstance(value, Hdf5Rows):
         for part in value.parts:
-            yield from [part.path] if is_url(part.path) else files_read(part.path, part.dataset)
+            for one in part.each():
+                yield from [one.path] if is_url(one.path) else files_read(one.path, one.dataset)
     elif isinstance(value, h5py.Dataset):
         # A dataset whose file is closed cannot be read any more.
         yield from files_behind(value) if value else ()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .dataset import OpenPart
+from .side_by_side import OpenColumns, open_part
 
 __all__ = ["Hdf5Reader"]
 
@@ -24,7 +25,7 @@ class Hdf5Reader:
         # The system zeroes new memory page by page, and Dask's workers give it back as soon as it is freed. Reading
         # into the same memory again takes 17 % off a gram task of 200 neurons there.
         self._memory = np.empty((0, *self._row_shape), self._dtype) if reuse else None
-        self._open: OpenPart | None = None
+        self._open: OpenPart | OpenColumns | None = None
         self._runs = runs
         self._next = 0
 
@@ -63,7 +64,7 @@ class Hdf5Reader:
         if self._open is None or part is not self._open.part or self._open.is_past(first, last):
             self._close()
             # Where all rows are read in one call, no part of a chunk is needed again, and no cache.
-            self._open = OpenPart(part, 1 + len(self._row_shape), cached=len(self._runs) != 1)
+            self._open = open_part(part, cached=len(self._runs) != 1)
 
         def coming():
             pieces = (piece for run in runs for piece in self.source.between(*run).ranges())

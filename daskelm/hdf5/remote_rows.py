@@ -10,6 +10,7 @@ from functools import partial
 import h5py
 
 from ..exceptions import FileFormatError
+from .choice import Choice
 from .layout import unwritten
 from .netcdf import fill_is_missing
 from .remote import PAGE_BYTES, RemoteFile
@@ -20,9 +21,9 @@ __all__ = ["RemoteRows", "check_kept_inside", "fetched_bytes"]
 _WINDOW_BYTES = 32 * 2**20
 
 
-def fetched_bytes(dataset: h5py.Dataset) -> int:
+def fetched_bytes(dataset: h5py.Dataset, choice: Choice) -> int:
     """Largest number of fetched bytes that reading consecutive rows holds: in pages, and while they arrive."""
-    row_bytes, chunk_rows = _sizes(dataset)
+    row_bytes, chunk_rows = _sizes(dataset, choice)
     rows = min(max(_WINDOW_BYTES // row_bytes, 1) + 2 * chunk_rows, -(-len(dataset) // chunk_rows) * chunk_rows)
     return 2 * (rows * row_bytes + 16 * PAGE_BYTES)
 
@@ -39,9 +40,9 @@ def check_kept_inside(file: h5py.File, dataset: h5py.Dataset, url: str) -> None:
 class RemoteRows:
     """Reads rows of a dataset of an open file at a URL, for one thread."""
 
-    def __init__(self, remote: RemoteFile, dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()):
-        self._remote, self._dataset, self._missing = remote, dataset, missing
-        self._row_bytes, self._chunk_rows = _sizes(dataset)
+    def __init__(self, remote: RemoteFile, dataset: h5py.Dataset, missing: tuple[float | int, ...], choice: Choice):
+        self._remote, self._dataset, self._missing, self._choice = remote, dataset, missing, choice
+        self._row_bytes, self._chunk_rows = _sizes(dataset, choice)
         self._held: list[tuple[int, int]] = []
 
     def read(
@@ -104,12 +105,16 @@ class RemoteRows:
         """Offsets of the chunks of the rows that are held."""
         shape, chunks = self._dataset.shape, self._dataset.chunks
         rows = {a: None for first, last in self._held for a in range(first // chunks[0] * chunks[0], last, chunks[0])}
-        return itertools.product(rows, *(range(0, n, step) for n, step in zip(shape[1:], chunks[1:], strict=True)))
+        if len(shape) == 2:
+            return itertools.product(rows, [i * chunks[1] for i in self._choice.chunk_columns(chunks[1])])
+        return ((row,) for row in rows)
 
 
-def _sizes(dataset):
-    """Bytes of a row in the file, at least 1, and rows of a chunk."""
+def _sizes(dataset, choice):
+    """Bytes of the chunks in the file that a row takes, divided by their rows, at least 1; and rows of a chunk."""
     chunks = dataset.chunks or (1,) * dataset.ndim
-    # Chunks at the right edge are stored as wide as the others.
-    width = math.prod(-(-n // step) * step for n, step in zip(dataset.shape[1:], chunks[1:], strict=True))
+    # Chunks at the right edge are stored as wide as the others; without chunks whole rows are fetched.
+    width = math.prod(dataset.shape[1:])
+    if dataset.ndim == 2 and dataset.chunks:
+        width = len(choice.chunk_columns(chunks[1])) * chunks[1]
     return max(dataset.dtype.itemsize * width, 1), chunks[0]

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import glob
 import os
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import h5py
 import numpy as np
 from dask.utils import natural_sort_key
 
-from ..exceptions import DataError, DatasetNotFoundError, FileFormatError, InputTypeError, ParameterError
+from ..exceptions import DataError, FileFormatError, ParameterError
+from .choice import asked_for
+from .columns import Column
 from .dataset import Part
-from .external import check_prefixes, status_of, surveyed
-from .links import dataset_named, datasets_in, dtype_of, links_in, listing, place_of_dataset
-from .netcdf import check_unpacked, is_scale, missing_values
-from .opening import missing_file, opened
+from .describing import describe_all
+from .external import check_prefixes
+from .links import place_of_dataset
+from .naming import positions_of
+from .opening import missing_file
 from .paths import is_url, plain_path
 from .reader import Hdf5Reader
-from .remote import RemoteFile, urls_matching
-from .remote_rows import check_kept_inside, fetched_bytes
+from .remote import urls_matching
 
 __all__ = ["Hdf5Rows", "files_named", "open_rows", "row_range", "some"]
 
-# Number of files at URLs that are described at the same time.
-_N_THREADS = 16
 # A row of compressed chunks with more bytes is read by one task only, since each of several would unpack all of it.
 _SHARED_BYTES = 256 * 2**20
 
@@ -48,7 +45,10 @@ def row_range(rows: slice, n_rows: int, where: str = "") -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Hdf5Rows:
-    """Rows start to stop - 1 of the concatenated parts: a description without an open file, which can be pickled."""
+    """Rows start to stop - 1 of the concatenated parts: a description without an open file, which can be pickled.
+
+    `columns` are names and levels of the columns, where the files have names.
+    """
 
     parts: tuple[Part, ...]
     start: int
@@ -56,6 +56,7 @@ class Hdf5Rows:
     ndim: int
     n_columns: int
     dtype: np.dtype
+    columns: tuple[Column, ...] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -70,7 +71,30 @@ class Hdf5Rows:
     @property
     def paths(self) -> list[str]:
         """Paths of the files that hold these rows."""
-        return list(dict.fromkeys(part.path for part, _, _ in self.ranges()))
+        return list(dict.fromkeys(one.path for part, _, _ in self.ranges() for one in part.each()))
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the columns; None where the files have none."""
+        return None if self.columns is None else tuple(column.name for column in self.columns)
+
+    def choose(self, columns) -> Hdf5Rows:
+        """The same rows of some columns, given by name or position, in that order; one alone becomes a vector."""
+        asked = asked_for(columns=columns)
+        if asked.columns is None or self.ndim == 1:
+            return self
+        places = positions_of(asked.columns, self.columns, self.n_columns, some(self.paths))
+        parts = tuple(part.take(places, asked.single) for part in self.parts)
+        chosen = None if self.columns is None else tuple(self.columns[i] for i in places)
+        dtype = np.result_type(*(part.result_dtype for part in parts))
+        ndim = 1 if asked.single else 2
+        return replace(self, parts=parts, ndim=ndim, n_columns=len(places), dtype=dtype, columns=chosen)
+
+    def leave_out(self, names: Iterable[str]) -> Hdf5Rows:
+        """The same rows without the columns of these names; names that no column has are left aside."""
+        gone = set(names)
+        kept = [i for i, name in enumerate(self.names or ()) if name not in gone]
+        return self if self.names is None or len(kept) == len(self.names) else self.choose(kept)
 
     def ranges(self) -> list[tuple[Part, int, int]]:
         """(part, first, last + 1) for each part with rows here, in rows of that part."""
@@ -126,7 +150,7 @@ class Hdf5Rows:
         # Blocks are not listed, since there are millions of them in 10^10 rows.
         runs, start, here = [], 0, 0
         for part, first, last in self.ranges():
-            large = part.unpacking_bytes and part.cache_bytes > _SHARED_BYTES
+            large = part.packed_row_bytes > _SHARED_BYTES
             step = part.chunk_rows if large else _step(part, target_rows)
             a = first
             while a < last:
@@ -174,7 +198,9 @@ def _step(part, target_rows):
     return target_rows if part.chunk_rows > target_rows else target_rows // part.chunk_rows * part.chunk_rows
 
 
-def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hdf5Rows:
+def open_rows(
+    path, dataset: str | None = None, rows: slice | None = None, columns=None, transpose: bool = False
+) -> Hdf5Rows:
     """Describe the rows of HDF5 data without reading them.
 
     Parameters
@@ -187,28 +213,55 @@ def open_rows(path, dataset: str | None = None, rows: slice | None = None) -> Hd
         numeric dataset.
     rows : slice, optional
         Consecutive rows of the concatenation.
+    columns : list of str or int, or one of these, optional
+        Which columns, in this order: names of columns, of fields of records, or of 1-D datasets that stand side by
+        side; or positions. One alone, not in a list, gives rows of one dimension.
+    transpose : bool, default=False
+        Whether the dataset is (n_columns, n_rows).
 
     Returns
     -------
     Hdf5Rows
     """
     if isinstance(path, Hdf5Rows):
-        return path.rows(rows)
+        return path.rows(rows).choose(columns)
     if isinstance(path, h5py.Dataset):
         path, dataset = _place_of(path)
-    described = _describe_all(files_named(path), dataset)
-    parts = tuple(part for part, _, _ in described)
-    first_shape = described[0][1]
+    described = describe_all(files_named(path), asked_for(dataset, columns, transpose))
+    parts = tuple(one.part for one in described)
+    first_shape = described[0].shape
     for part, shape, _ in described:
         if shape[1:] != first_shape[1:]:
             raise DataError(
                 f"all files must have the same number of columns; got {first_shape} in {parts[0].path} and {shape} in "
                 f"{part.path}."
             )
-    dtype = np.result_type(*(dtype for _, _, dtype in described))
+    dtype = np.result_type(*(part.result_dtype for part in parts))
     n_rows = sum(part.n_rows for part in parts)
     n_columns = first_shape[1] if len(first_shape) == 2 else 1
-    return Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype).rows(rows)
+    return Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype, _columns_of_all(described)).rows(rows)
+
+
+def _columns_of_all(described) -> tuple[Column, ...] | None:
+    """The columns of several files, which must agree; files without names are taken by position."""
+    named = [one for one in described if one.columns is not None]
+    for one in named:
+        if one.columns != named[0].columns:
+            pairs = zip(named[0].columns, one.columns, strict=True)
+            first, other = next((a, b) for a, b in pairs if a != b)
+            what = "levels" if first.name == other.name else "names"
+            raise DataError(
+                f"all files must have the same {what} of columns, in the same order; got {first} in "
+                f"{named[0].part.path} and {other} in {one.part.path}. Choose and order them by name, columns=[...], "
+                "or write the files alike."
+            )
+    if named and len(named) < len(described) and any(column.levels is not None for column in named[0].columns):
+        other = next(one for one in described if one.columns is None)
+        raise DataError(
+            f"all files must have levels for columns that are codes; got none in {other.part.path}. Write it again "
+            "from the same table, with its names."
+        )
+    return named[0].columns if named else None
 
 
 def _place_of(dataset):
@@ -239,111 +292,6 @@ def files_named(path) -> list[str]:
     if not found:
         raise missing_file(path, "no file matches this pattern")
     return found
-
-
-def _describe_all(paths, name):
-    # File systems are made here: each thread would have its own.
-    remotes = [RemoteFile(path) if is_url(path) else None for path in paths]
-    if len(paths) - remotes.count(None) < 2:
-        return list(map(_describe, paths, remotes, repeat(name)))
-    # The threads mostly wait for answers of servers.
-    with ThreadPoolExecutor(_N_THREADS) as pool:
-        return list(pool.map(_describe, paths, remotes, repeat(name)))
-
-
-def _describe(path, remote, name) -> tuple[Part, tuple[int, ...], np.dtype]:
-    if remote is not None:
-        with opened(path, remote) as (file, _):
-            found = remote.call(_describe_in, file, path, name, remote.seen)
-            remote.forget()
-            return found
-    # The time is taken first, so that all later changes have a later time.
-    now = time.time_ns()
-    with opened(path) as (file, _):
-        status = status_of(path)
-        dataset = _found(file, path, name)
-        # A link may lead to a dataset in another file.
-        home = None if dataset.file == file else place_of_dataset(dataset)
-        if home is None:
-            found = _description(dataset, path, (status.st_size, status.st_mtime_ns), now)
-    if home is not None:
-        return _describe(home[0], None, home[1])
-    after = status_of(path)
-    if (after.st_ino, after.st_size, after.st_mtime_ns) != (status.st_ino, status.st_size, status.st_mtime_ns):
-        raise FileFormatError(f"{path} changed while it was opened. Start again when it is complete.")
-    return found
-
-
-def _describe_in(file, path, name, version):
-    """The description of a dataset in a file at a URL."""
-    dataset = _found(file, path, name)
-    check_kept_inside(file, dataset, path)
-    return _description(dataset, path, version, 0)
-
-
-def _found(file, path, name):
-    dataset = _choose(file, path) if name is None else dataset_named(file, path, name)
-    if (dtype := dtype_of(dataset)) is None or dtype.kind not in "fiub":
-        what = "a type that NumPy does not have" if dtype is None else f"{dtype} (text or records)"
-        raise InputTypeError(
-            f"{path}: dataset {dataset.name!r} must hold numbers; got {what}. Code text columns as numbers first."
-        )
-    if dataset.ndim not in (1, 2):
-        raise DataError(
-            f"{path}: dataset {dataset.name!r} must be 2-D (rows, columns) or 1-D; got shape {dataset.shape}. "
-            "Reshape it to one row per sample first."
-        )
-    check_unpacked(dataset, path)
-    return dataset
-
-
-def _description(dataset, path, version, now):
-    missing = missing_values(dataset)
-    part = Part(
-        path,
-        dataset.name,
-        len(dataset),
-        dataset.chunks[0] if dataset.chunks else 1,
-        size=version[0],
-        modified=version[1],
-        fetched_bytes=fetched_bytes(dataset) if is_url(path) else 0,
-        missing=missing,
-        described_at=now,
-        **surveyed(dataset, path, missing),
-    )
-    return part, dataset.shape, dataset.dtype.newbyteorder("=")
-
-
-def _choose(file, path):
-    own = list(datasets_in(file).values())
-    chosen = _only_table(own)
-    if chosen is None and not any(map(_is_table, own)):
-        # A file of links alone stands for their targets. Links are followed last, since this takes the longest.
-        links = links_in(file).values()
-        if all(link.there for link in links):
-            chosen = _only_table([link.item for link in links if isinstance(link.item, h5py.Dataset)])
-    if chosen is not None:
-        return chosen
-    raise DatasetNotFoundError(
-        f"{path} must hold exactly one 2-D numeric dataset, or a 1-D one alone, when none is named; got "
-        f"{', '.join(listing(file)) or 'nothing'}. Name one: from_hdf5(path, dataset=...)."
-    )
-
-
-def _is_table(dataset):
-    """Whether a dataset has rows of numbers; a single number is not a candidate."""
-    dtype = dtype_of(dataset)
-    return dtype is not None and dtype.kind in "fiub" and bool(dataset.ndim)
-
-
-def _only_table(datasets):
-    numeric = [dataset for dataset in datasets if _is_table(dataset)]
-    fitting = [dataset for dataset in numeric if dataset.ndim == 2]
-    if len(fitting) == 1:
-        return fitting[0]
-    # The axis of a vector is not a candidate, unless there is nothing else.
-    vectors = [dataset for dataset in numeric if not is_scale(dataset)] or numeric
-    return vectors[0] if len(vectors) == 1 and vectors[0].ndim == 1 else None
 
 
 def some(names: Iterable) -> str:

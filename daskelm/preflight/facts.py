@@ -10,7 +10,6 @@ import importlib.metadata
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def _digest(rows):
     # Rows that were never written are left out. A copy may have any date, since its rows are compared.
     (part,) = rows.parts
     starts = [start for start in starts if not intersection(part.holes, start, start + n)]
-    rows = rows.of_part(replace(part, described_at=_LATEST))
+    rows = rows.of_part(part.described(_LATEST))
     content = hashlib.sha256()
     try:
         for block in rows.read_runs([(start, start + n) for start in starts]):

@@ -235,7 +235,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     groups: list[str] = []
     start = 0
     for part, first, last in places:
-        path = f"{place_of(part.path)}:{part.dataset}"
+        path = f"{place_of(part.path)}:{part.label}"
         anchors = _anchors(table.X.of_part(part), part.n_rows)
         source = CountedTable((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
         origin = Origin(start, start + last - first, first, "", table.cell_rows)

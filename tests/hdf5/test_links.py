@@ -16,7 +16,7 @@ from layouts import D, N, X, virtual, write, y
 from daskelm import ELMRegressor, from_hdf5
 from daskelm.cli import cli
 from daskelm.exceptions import DatasetNotFoundError
-from daskelm.hdf5 import rows as hdf5
+from daskelm.hdf5 import describing as hdf5
 from daskelm.hdf5.rows import open_rows
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -95,7 +95,7 @@ def test_a_link_to_the_file_itself_stays_in_it():
         "dangling": r"'dangling' is a link to /nothing, which is not there",
         "dangling_on": r"'dangling_on' is a link to /away, which is not there",
         "group/none": r"has no dataset 'group/none'; it holds .* and \d+ more",
-        "group": r"has no dataset 'group'; it holds ",
+        "group": r"'group' must be a dataset; got a group, of data. Name one of them",
     }.items(),
 )
 def test_links_to_what_is_not_there_are_told(name, text):
