@@ -105,6 +105,10 @@ class AlikeTablesWarning(UserWarning):
     """A table is counted as a new one though it resembles another: a copy that was changed, or two alike."""
 
 
+class TargetWarning(UserWarning):
+    """Rows are added to sums whose other rows have a target of another name: it may be another target."""
+
+
 class PenaltyWarning(UserWarning):
     """The penalty was chosen on a weak basis: at the edge of the candidates, or from few distinct rows."""
 

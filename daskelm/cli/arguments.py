@@ -13,11 +13,15 @@ __all__ = [
     "CLASSES",
     "CLASS_WEIGHT",
     "DATA",
+    "INPUTS",
     "NEURONS",
     "NUMBERS",
     "ROWS",
     "SIZES",
     "Written",
+    "check_targets_given",
+    "columns_option",
+    "except_option",
     "force_option",
     "kind_of",
     "load_estimator",
@@ -26,6 +30,7 @@ __all__ = [
     "quiet_option",
     "rows_option",
     "t_argument",
+    "target_option",
     "weights_option",
     "x_argument",
 ]
@@ -78,18 +83,70 @@ def kind_of(path) -> str | None:
     return sealed_format(path) or ("data" if is_hdf5(path) else None)
 
 
-def _data(text):
-    from ..exceptions import DatasetNotFoundError
-    from ..hdf5.paths import split_dataset
+class Inputs(click.ParamType):
+    """The data of X, with the columns that the options --columns, --except and --target choose."""
+
+    name = "data"
+
+    def convert(self, value, param, ctx):
+        """The rows, opened."""
+        # These options are eager, so that Click has read them already.
+        columns, left_out, target = (ctx.params.get(name) for name in ("columns", "left_out", "target"))
+        if columns is None:
+            rows = _data(value)
+        else:
+            rows = _data(value, [*columns, *(name for name in target or () if name not in columns)])
+        if not left_out:
+            return rows
+        missing = [name for name in left_out if name not in (rows.names or ())]
+        if missing:
+            held = f"the columns {', '.join(rows.names[:8])}" if rows.names else "columns without names"
+            raise click.BadParameter(
+                f"must be names of columns of X; got {missing[0]!r}, and X has {held}. Give names of these, or "
+                "positions of the columns to keep: --columns 0,2.",
+                param_hint="'--except'",
+            )
+        return rows.leave_out([name for name in left_out if name not in (target or ())])
+
+
+def _data(text, columns=None):
+    from ..exceptions import DatasetNotFoundError, ParameterError
+    from ..hdf5.choice import asked_for, split_choice
     from ..hdf5.rows import open_rows
 
-    path, dataset = split_dataset(text)
-    if dataset is not None and not (path and dataset):
-        raise click.BadParameter(f"must be FILE, or FILE::DATASET to name a dataset in it; got {text!r}.")
     try:
-        return open_rows(path, dataset)
+        path, asked = split_choice(text)
+    except ParameterError as error:
+        raise click.BadParameter(str(error)) from None
+    if asked.dataset == "" or not path:
+        raise click.BadParameter(
+            f"must be FILE, or FILE::DATASET to name a dataset in it, or FILE::DATASET[a,b] for columns; got {text!r}."
+        )
+    if columns is not None:
+        if asked.columns is not None:
+            raise click.UsageError("--columns and FILE::DATASET[...] both choose columns of X; give one of them.")
+        asked = asked_for(asked.dataset, columns, asked.transpose)
+    try:
+        return open_rows(path, asked.dataset, None, asked.columns, asked.transpose)
     except DatasetNotFoundError as error:
-        raise click.BadParameter(f"{error} On the command line that is {path}::DATASET.") from None
+        if asked.transpose and asked.dataset is not None:
+            # A dataset may have such a name.
+            try:
+                return open_rows(path, f"{asked.dataset}.T", None, asked.columns)
+            except DatasetNotFoundError:
+                pass
+        raise click.BadParameter(
+            f"{error} On the command line that is {path}::DATASET, and {path}::DATASET[a,b] for columns."
+        ) from None
+
+
+def _names(text):
+    import csv
+
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    if not names or not all(names):
+        raise click.BadParameter(f"must be names of columns with commas between, such as a,b; got {text!r}.")
+    return names
 
 
 def _rows(text):
@@ -169,6 +226,8 @@ def _sizes(text):
 
 
 DATA = Form("data", _data)
+INPUTS = Inputs()
+NAMES = Form("names", _names)
 ROWS = Form("rows", _rows)
 NEURONS = Form("neurons", _neurons)
 ALPHA = Form("alpha", _alpha)
@@ -195,9 +254,31 @@ rows_option = click.option(
 weights_option = click.option(
     "--weights", metavar="FILE", type=DATA, help="Data file with the weights of the rows, one column."
 )
-x_argument = click.argument("x", metavar="X", type=DATA)
-t_argument = click.argument("t", metavar="T", type=DATA)
+x_argument = click.argument("x", metavar="X", type=INPUTS)
+t_argument = click.argument("t", metavar="[T]", type=DATA, required=False)
+columns_option = click.option(
+    "--columns", metavar="A,B,...", type=NAMES, is_eager=True, help="Take these columns of X only, by name or position."
+)
+except_option = click.option(
+    "--except", "left_out", metavar="A,B,...", type=NAMES, is_eager=True, help="Leave out these columns of X."
+)
+target_option = click.option(
+    "--target",
+    metavar="NAME",
+    type=NAMES,
+    is_eager=True,
+    help="Column of X that is the target, or several with commas between, in the place of T.",
+)
 model_argument = click.argument("model", metavar="MODEL")
+
+
+def check_targets_given(t, target) -> None:
+    """Refuse targets that are given twice or not at all."""
+    if (t is None) == (target is None):
+        what = "neither" if t is None else "both"
+        raise click.UsageError(
+            f"give the targets once: T, or --target with the name of the column of X that they are; got {what}."
+        )
 
 
 def load_estimator(path, verbose: bool | None = None):

@@ -15,11 +15,15 @@ from .arguments import (
     DATA,
     NEURONS,
     Written,
+    check_targets_given,
+    columns_option,
+    except_option,
     force_option,
     load_estimator,
     model_argument,
     quiet_option,
     t_argument,
+    target_option,
     weights_option,
     x_argument,
 )
@@ -48,9 +52,11 @@ def cli():
     5  daskelm predict model.h5 X.h5 --out Y.h5, or score model.h5 X.h5 T.h5
 
     A data file is named as FILE, or as FILE::DATASET if it holds several
-    datasets. Several files of one table are named by a glob in quotes, such
-    as 'part*.h5::X' (part2 comes before part10). Data may also be at a URL,
-    such as s3://bucket/part.h5.
+    datasets. FILE::DATASET[a,b] is some of its columns, FILE::DATASET.T a
+    table that was written column by column, as MATLAB and R do. Several files
+    of one table are named by a glob in quotes, such as 'part*.h5::X' (part2
+    comes before part10). Data may also be at a URL, such as
+    s3://bucket/part.h5.
 
     Results go to standard output, progress and errors to standard error.
     Exit codes: 0 for success; 1 for a bug in daskelm; 2 for any other error,
@@ -199,6 +205,9 @@ def _filter(name):
     show_default=True,
     help="Seed of the random neurons. The same command gives the same model.",
 )
+@target_option
+@columns_option
+@except_option
 @weights_option
 @scheduler_option
 @force_option
@@ -217,6 +226,9 @@ def init(
     dtype,
     gram_dtype,
     seed,
+    target,
+    columns,
+    left_out,
     weights,
     scheduler,
     force,
@@ -231,6 +243,7 @@ def init(
       daskelm init dataX.h5 model.h5 --neurons 10:lin,5:tanh,15:sigm
       daskelm init dataX.h5 digits.h5 --classes 0,1,2,3,4,5,6,7,8,9
       daskelm init dataX.h5 model.h5 --neurons 500:auto --targets dataT.h5
+      daskelm init table.h5 model.h5 --target delay
 
     Next: daskelm accumulate, with this model file in every command. Sums
     made with different models cannot be added, so keep it.
@@ -248,9 +261,12 @@ def init(
         raise click.UsageError("--classes and --labels both say which classes there are; give one of them.")
     if labels is not None and targets is not None:
         raise click.UsageError("--labels and --targets both name the labels; --labels is enough.")
+    if target is not None and (labels is not None or targets is not None):
+        raise click.UsageError("--target and --targets or --labels both name the targets; give one of them.")
     known = classes is not None or labels is not None
     if classifier is None:
         classifier = known
+    known = known or (target is not None and classifier)
     if classifier and not known:
         raise click.UsageError("a classifier needs --classes or --labels, since some of the rows may miss a class.")
     if not classifier and (known or class_weight is not None):
@@ -267,11 +283,11 @@ def init(
 
             estimator = ELMClassifier(class_weight=class_weight, **params)
             y = labels if targets is None else targets
-            estimator.initialize(x, y=y, classes=classes, sample_weight=weights)
+            estimator.initialize(x, y=y, classes=classes, sample_weight=weights, target=target)
         else:
             from ..estimators.regressor import ELMRegressor
 
-            estimator = ELMRegressor(**params).initialize(x, targets, sample_weight=weights)
+            estimator = ELMRegressor(**params).initialize(x, targets, sample_weight=weights, target=target)
     estimator.save(model, overwrite=force)
     _print_info(model)
 
@@ -281,14 +297,17 @@ def init(
 @x_argument
 @click.option("--out", metavar="FILE", type=Written("data"), required=True, help="HDF5 file to write.")
 @click.option("--proba", is_flag=True, help="Write probabilities of the classes instead of labels.")
+@columns_option
+@except_option
 @scheduler_option
 @force_option
 @quiet_option
-def predict(model, x, out, proba, scheduler, force, quiet):
+def predict(model, x, out, proba, columns, left_out, scheduler, force, quiet):
     """Predict from HDF5 to HDF5, in bounded memory.
 
     MODEL  model file that was solved
-    X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
+    X      inputs: FILE or FILE::DATASET, several files as a glob in quotes; a
+           column that was the target is left out, by its name
 
     Example:
       daskelm predict model.h5 dataX.h5 --out predictedY.h5
@@ -310,25 +329,30 @@ def predict(model, x, out, proba, scheduler, force, quiet):
 @model_argument
 @x_argument
 @t_argument
+@target_option
+@columns_option
+@except_option
 @weights_option
 @scheduler_option
 @quiet_option
-def score(model, x, t, weights, scheduler, quiet):
+def score(model, x, t, target, columns, left_out, weights, scheduler, quiet):
     """Print R2, or a classifier's accuracy.
 
     MODEL  model file that was solved
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
-    T      true targets or labels, named in the same way
+    T      true targets or labels, named in the same way; or --target
 
     Example:
       daskelm score model.h5 dataX.h5 dataT.h5
+      daskelm score model.h5 table.h5 --target delay
 
     Next: the score on rows that are in no sums, which is the expected score
     on new rows.
     """
+    check_targets_given(t, target)
     estimator = load_estimator(model, verbose=not quiet)
     with connected(scheduler):
-        click.echo(repr(float(estimator.score(x, t, weights))))
+        click.echo(repr(float(estimator.score(x, t, weights, target))))
 
 
 @click.command(cls=Command)

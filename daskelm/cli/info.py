@@ -14,6 +14,8 @@ import numpy as np
 
 from ..estimators.state import read_model
 from ..exceptions import FileFormatError
+from ..hdf5.choice import split_choice
+from ..hdf5.columns import COLUMNS, columns_of
 from ..hdf5.layout import outsides_of, unwritten_rows
 from ..hdf5.links import datasets_in, dtype_of, links_in
 from ..hdf5.opening import file_sizes, opened
@@ -25,6 +27,8 @@ from .arguments import kind_of
 
 __all__ = ["describe", "draw_facts", "layer_facts", "lines", "named"]
 
+# Gaps, which are NaN, are counted in files of so many numbers at most, since all of them must be read.
+_COUNTED_NUMBERS = 2**23
 # Largest number of row ranges of one source that are printed as text; --json lists them all.
 _RANGES = 6
 
@@ -39,12 +43,14 @@ def named(name: str) -> list[str]:
 
 def describe(name: str) -> dict:
     """Facts about a file, as values for JSON; for FILE::DATASET, about that dataset alone."""
-    path, dataset = split_dataset(name)
+    path, asked = split_choice(name)
     kind = kind_of(path)
     facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
-    part = open_rows(path, dataset).parts[0] if dataset else None
+    part = None
+    if asked.dataset or asked.columns:
+        part = open_rows(path, asked.dataset, None, asked.columns, asked.transpose).parts[0]
     if kind == "data":
-        return facts | (_all_datasets(path) if part is None else _one_dataset(part, path, dataset))
+        return facts | (_all_datasets(path) if part is None else _one_dataset(part, path, asked.dataset))
     if kind == "model":
         return facts | _model(path)
     if kind == "sums":
@@ -54,7 +60,10 @@ def describe(name: str) -> dict:
 
 def _all_datasets(path):
     def facts(file):
-        found = {"datasets": [_facts(name, item) for name, item in datasets_in(file).items()]}
+        own = datasets_in(file)
+        # What describes the columns of a table is shown with the table.
+        tables = {name: item for name, item in own.items() if name.removesuffix(COLUMNS) not in own.keys() - {name}}
+        found = {"datasets": [_facts(name, item) for name, item in tables.items()]}
         links = [{"name": name, "to": link.target, "there": link.there} for name, link in links_in(file).items()]
         return found | ({"links": links} if links else {})
 
@@ -65,7 +74,7 @@ def _all_datasets(path):
 def _one_dataset(part, path, name):
     with opened(part.path) as (file, remote):
         get = file.get if remote is None else partial(remote.call, file.get)
-        facts = partial(_facts, name.lstrip("/"), get(part.dataset))
+        facts = partial(_facts, (name or part.dataset).lstrip("/"), get(part.dataset))
         found = facts() if remote is None else remote.call(facts)
     # If the name is a link, the dataset may lie in another file, under another name.
     here = part.path in (path, os.path.abspath(path))
@@ -87,6 +96,23 @@ def _facts(name, item):
         facts["reads_from"] = sources
     if item.shape and (holes := unwritten_rows(item)):
         facts["unwritten"] = [list(run) for run in holes]
+    return facts | _facts_of_columns(item, dtype, whole="unwritten" not in facts and "reads_from" not in facts)
+
+
+def _facts_of_columns(item, dtype, whole):
+    """Names, levels and gaps of the columns of a table; `whole` says that all of it lies in the file."""
+    if dtype is None or dtype.kind not in "fiub" or item.ndim not in (1, 2):
+        return {}
+    columns = columns_of(item, item.file.filename)
+    facts = {}
+    if columns is not None:
+        facts["columns"] = [
+            {"name": one.name} | ({} if one.levels is None else {"levels": list(one.levels)}) for one in columns
+        ]
+    near = item.file.driver != "fileobj" and item.size <= _COUNTED_NUMBERS
+    if dtype.kind == "f" and whole and near and item.size and (counts := np.isnan(item[()]).sum(axis=0)).any():
+        names = [one.name for one in columns] if columns else range(counts.size)
+        facts["gaps"] = {str(name): int(n) for name, n in zip(names, np.atleast_1d(counts), strict=True) if n}
     return facts
 
 
@@ -123,6 +149,11 @@ def _model(path):
     facts |= {name: params[name] for name in ("random_state", "alpha") if name in params}
     if (classes := getattr(targets, "classes", None)) is not None:
         facts["classes"] = classes.tolist()
+    columns = getattr(fitted, "columns", None)
+    if columns is not None and columns.names is not None:
+        facts["input_names"] = list(columns.names)
+    if columns is not None and columns.targets:
+        facts["target_names"] = list(columns.targets)
     facts["solved"] = solution is not None
     if solution is not None:
         condition = solution.condition_number
@@ -140,6 +171,7 @@ def _sums(path):
     sums = NormalEquations.load(path)
     sources = [
         {"paths": sorted(source.paths), "rows": source.n_rows, "ranges": [list(rows) for rows in source.ranges]}
+        | ({"targets": sorted(source.targets)} if source.targets else {})
         for source in sums.ledger.sources.values()
     ]
     return {
@@ -163,6 +195,11 @@ def _remarks(item):
         yield f"read from {some(item['reads_from'])}"
     if runs := [f"{start}:{stop}" for start, stop in item.get("unwritten", [])]:
         yield f"rows never written: {some(runs)}"
+    if columns := item.get("columns"):
+        names = [one["name"] + (f" ({len(one['levels'])} levels)" if "levels" in one else "") for one in columns]
+        yield f"columns {some(names)}"
+    if gaps := item.get("gaps"):
+        yield f"gaps: {some(f'{n} in {name}' for name, n in gaps.items())}"
 
 
 def lines(facts: dict) -> Iterator[str]:
@@ -183,6 +220,9 @@ def lines(facts: dict) -> Iterator[str]:
         facts["draw_errors"] = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
     if draws := facts.get("draws"):
         facts["draws"] = ", ".join(draws)
+    for key in ("input_names", "target_names"):
+        if key in facts:
+            facts[key] = some(facts[key])
     for name, value in facts.items():
         yield f"  {name.replace('_', ' '):<18}{value}"
     for source in sources:
@@ -190,3 +230,5 @@ def lines(facts: dict) -> Iterator[str]:
         ranges = [f"{start}:{stop}" for start, stop in source["ranges"]]
         more = f" and {len(ranges) - _RANGES} more ranges" if len(ranges) > _RANGES else ""
         yield f"    {' '.join(ranges[:_RANGES])}{more}"
+        if targets := source.get("targets"):
+            yield f"    target {some(targets)}"

@@ -7,6 +7,9 @@ import click
 from .arguments import (
     ALPHA,
     Written,
+    check_targets_given,
+    columns_option,
+    except_option,
     force_option,
     load_estimator,
     lock_option,
@@ -14,6 +17,7 @@ from .arguments import (
     quiet_option,
     rows_option,
     t_argument,
+    target_option,
     weights_option,
     x_argument,
 )
@@ -28,17 +32,20 @@ __all__ = ["accumulate", "merge", "remove", "solve"]
 @x_argument
 @t_argument
 @click.option("--into", "sums", metavar="SUMS", required=True, help="Sums file to add to; a new one if there is none.")
+@target_option
+@columns_option
+@except_option
 @rows_option
 @weights_option
 @scheduler_option
 @lock_option
 @quiet_option
-def accumulate(model, x, t, sums, rows, weights, scheduler, lock, quiet):
+def accumulate(model, x, t, sums, target, columns, left_out, rows, weights, scheduler, lock, quiet):
     """Add the sums of rows to a file, from any number of processes.
 
     MODEL  model file, made by daskelm init
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes
-    T      targets or labels, named in the same way
+    T      targets or labels, named in the same way; or --target
 
     Rows are recognised by their content: those that SUMS counts already are
     left out. Finished work is written to SUMS now and then. So a command that
@@ -46,12 +53,14 @@ def accumulate(model, x, t, sums, rows, weights, scheduler, lock, quiet):
 
     Example:
       daskelm accumulate model.h5 dataX.h5 dataT.h5 --rows 0:500 --into sums.h5
+      daskelm accumulate model.h5 table.h5 --target delay --into sums.h5
 
     Next: the other rows, then daskelm solve.
     """
+    check_targets_given(t, target)
     estimator = load_estimator(model, verbose=not quiet)
     with connected(scheduler):
-        added = estimator._accumulate_into(sums, x, t, rows, weights, lock)
+        added = estimator._accumulate_into(sums, x, t, rows, weights, lock, target)
     already = x.rows(rows).n_rows - added
     click.echo(f"{sums}: {added} rows added, {already} were counted already; {_n_rows(sums)} in all")
 
@@ -67,26 +76,30 @@ def _n_rows(sums):
 @x_argument
 @t_argument
 @click.option("--from", "sums", metavar="SUMS", required=True, help="Sums file to remove the rows from.")
+@target_option
+@columns_option
+@except_option
 @rows_option
 @weights_option
 @scheduler_option
 @lock_option
 @quiet_option
-def remove(model, x, t, sums, rows, weights, scheduler, lock, quiet):
+def remove(model, x, t, sums, target, columns, left_out, rows, weights, scheduler, lock, quiet):
     """Remove rows from a sums file, exactly.
 
     MODEL  model file that the rows were added with
     X      inputs: the same data that the rows were added from
-    T      targets or labels that they were added with
+    T      targets or labels that they were added with; or --target
 
     Example:
       daskelm remove model.h5 dataX.h5 dataT.h5 --rows 0:100 --from sums.h5
 
     Next: daskelm solve, for the model without these rows.
     """
+    check_targets_given(t, target)
     estimator = load_estimator(model, verbose=not quiet)
     with connected(scheduler):
-        estimator.remove(x, t, rows=rows, sums=sums, sample_weight=weights, lock=lock)
+        estimator.remove(x, t, rows=rows, sums=sums, sample_weight=weights, lock=lock, target=target)
     click.echo(f"{sums}: {x.rows(rows).n_rows} rows removed, {_n_rows(sums)} left")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
+from ..hdf5.column_first import column_first_by
 from ..hdf5.paths import place_of
 from ..hdf5.rows import open_rows
 from ..lazy import da
@@ -130,23 +131,64 @@ def check_lengths(**sources: Source | None) -> int:
     if len(set(lengths.values())) > 1:
         names, last = list(lengths)[:-1], list(lengths)[-1]
         got = ", ".join(f"{name} has {n}" for name, n in lengths.items())
-        raise DataError(f"{', '.join(names)} and {last} must have the same number of rows; {got}.")
+        given = {name: source for name, source in sources.items() if source is not None}
+        raise DataError(
+            f"{', '.join(names)} and {last} must have the same number of rows; {got}.{_on_their_side(given)}"
+        )
     return next(iter(lengths.values()))
+
+
+def _on_their_side(sources) -> str:
+    """What to do about tables that hold a column in each row, as shapes or attributes of their files show; or ""."""
+    shapes = {name: source.shape for name, source in sources.items()}
+    written = {name: by for name, source in sources.items() if (by := column_first_by(source_of(source).files))}
+    for n in {n for shape in shapes.values() for n in shape if n > 1}:
+        turned = [name for name, shape in shapes.items() if shape[0] != n and len(shape) == 2]
+        if turned and all(n == shape[0] or (name in turned and shape[1] == n) for name, shape in shapes.items()):
+            break
+    else:
+        turned = list(written)
+    if not turned:
+        return ""
+    by = next((f" as {written[name]} writes it" for name in turned if name in written), "")
+    name = turned[0]
+    if source_of(sources[name]).files is None:
+        return f" {' and '.join(turned)} may be on its side: give {name}.T, (n_samples, n_columns)."
+    return (
+        f" {' and '.join(turned)} may be on its side,{by or ' as programs that store columns first write it'} "
+        f"(MATLAB, R, Octave, Julia, Fortran): give from_hdf5(path, transpose=True) for {name}, or FILE::DATASET.T in "
+        "the command."
+    )
 
 
 def check_distinct(**inputs: tuple[object, Source | None]) -> None:
     """Refuse two inputs that are the same dataset, chosen by a path alone; each is given as (value, source)."""
-    tables = {
-        name: (given, [(place_of(part.path), part.dataset) for part, _, _ in source_of(source).parts()])
-        for name, (given, source) in inputs.items()
-    }
+    tables = {name: (given, _choices(source)) for name, (given, source) in inputs.items()}
     for (a, (given_a, held_a)), (b, (given_b, held_b)) in itertools.combinations(tables.items(), 2):
-        same = set(held_a).intersection(held_b)
         # Where both are named, by from_hdf5 or as a dataset, the same data are meant: an autoencoder.
-        if same and not all(dask.is_dask_collection(x) or isinstance(x, h5py.Dataset) for x in (given_a, given_b)):
-            path, dataset = min(same)
+        if all(dask.is_dask_collection(x) or isinstance(x, h5py.Dataset) for x in (given_a, given_b)):
+            continue
+        for place in sorted(held_a.keys() & held_b.keys()):
+            if not any(one.shares(other) for one in held_a[place] for other in held_b[place]):
+                continue
+            path, dataset = place
+            if all(one.is_whole for one in (*held_a[place], *held_b[place])):
+                raise DataError(
+                    f"{a} and {b} must be different data, but both are dataset {dataset!r} of {path}, since a path "
+                    f"stands for the one 2-D dataset of its file. Name what is meant: from_hdf5(path, dataset=...) for "
+                    f"{a} and for {b}."
+                )
             raise DataError(
-                f"{a} and {b} must be different data, but both are dataset {dataset!r} of {path}, since a path stands "
-                f"for the one 2-D dataset of its file. Name what is meant: from_hdf5(path, dataset=...) for {a} and "
-                f"for {b}."
+                f"{a} and {b} must be different columns of dataset {dataset!r} of {path}; got some that are in both. "
+                f"Choose them: target=NAME takes y out of X (--target in the command), and columns=[...] of "
+                f"from_hdf5 names those of {a}."
             )
+
+
+def _choices(source) -> dict:
+    """The choices of columns that rows of files are, by path and dataset."""
+    found: dict = {}
+    for part, _, _ in source_of(source).parts():
+        for one in part.each():
+            found.setdefault((place_of(one.path), one.dataset), set()).add(one.choice)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -17,12 +18,14 @@ from ..data.finite import check_finite
 from ..data.frames import check_columns, check_dask_columns, columns_of
 from ..data.inputs import check_distinct, check_lengths, is_lazy, lazily_together, one_column, open_input
 from ..data.interop import header_of, to_supported
+from ..data.refusals import refuse_levels
 from ..data.source import Source, in_memory, n_columns, source_of
+from ..data.target_columns import names_of_target, split_target, without_columns
 from ..exceptions import DataError, InputTypeError, ParameterError
 from ._sklearn_compat import check_n_features, check_sample_weight
 from .fitted import Columns
 
-__all__ = ["Rows", "check_bool", "is_vector", "open_X", "open_rows", "open_table", "open_weights"]
+__all__ = ["Rows", "apart", "check_bool", "is_vector", "open_X", "open_rows", "open_table", "open_weights"]
 
 
 class Rows(NamedTuple):
@@ -46,16 +49,42 @@ def is_vector(y: Source) -> bool:
     return y.ndim == 1 or (source_of(y).files is not None and n_columns(y) == 1)
 
 
+def apart(X, y, target, known: Columns | None = None, name: str = "y") -> tuple[Any, Any, tuple[str, ...]]:
+    """X, y, and the names of the targets: columns of X named by `target` as y, or those known, left out of X.
+
+    `name` is that of the argument y, for errors.
+    """
+    own = () if known is None else known.targets
+    if target is None:
+        # A target may be an input too, if it was given as both.
+        gone = [name for name in own if known is None or name not in (known.names or ())]
+        return without_columns(X, gone) if gone else X, y, own
+    names = tuple(map(str, names_of_target(target)))
+    if y is not None:
+        raise ParameterError(
+            f"target: it names columns of X that are the targets, and {name} gives them too; got both, with "
+            f"target={target!r}. Leave one of the two out."
+        )
+    if own and names != own:
+        raise ParameterError(
+            f"target must be that of the model, {_names(own)}; got {_names(names)}. Make another model for another "
+            "target, with fit or initialize."
+        )
+    return *split_target(X, target), names
+
+
 def open_X(
     X, owner: str, known: Columns | None = None, array=None, *, gaps: bool = False, coded: bool = False
 ) -> tuple[Source, Columns]:
     """X as a checked source of rows, and its columns, which must be `known` if these are given.
 
-    `owner` is the name of the estimator's class, for scikit-learn's messages; `array` is X as `lazily_together` gives
-    it, where it was opened with others. With `gaps`, NaN is a gap that may be there. X is `coded` where its categories
-    are codes already.
+    Columns of the names of the targets are left out. `owner` is the name of the estimator's class, for scikit-learn's
+    messages; `array` is X as `lazily_together` gives it, where it was opened with others. With `gaps`, NaN is a gap
+    that may be there. X is `coded` where its categories are codes already.
     """
     reset, checker = known is None, _checker(owner, known)
+    if known is not None and array is None:
+        X, _, _ = apart(X, None, None, known)
     # A DataArray has names of columns, which its dask array has not.
     header = header_of(X)
     X = to_supported(X, "X")
@@ -80,11 +109,14 @@ def open_X(
         raise InputTypeError(f"X must hold numbers; got {source.dtype}. Drop or code text columns first.")
     if columns is not None:
         header = X._meta
-    if reset or header is not None:
+    refuse_levels(source_of(source).files, "X")
+    if (in_file := getattr(source_of(source).files, "names", None)) is not None:
+        _check_names_in_file(checker, in_file, known, owner)
+    elif reset or header is not None:
         names = np.empty((1, n_columns(source))) if header is None else header
         validate_data(checker, names, reset=reset, skip_check_array=True)
     else:
-        # Files and dask arrays cannot have names, so that there is no reason to warn that they have none.
+        # Most files and dask arrays have no names, so that there is no reason to warn that they have none.
         check_n_features(checker, source, reset=False)
     if not n_columns(source):
         raise DataError(f"X must have at least one column; got shape {source.shape}.")
@@ -98,6 +130,29 @@ def _coded(X, checker, known) -> Any:
         header = X._meta if hasattr(X, "_meta") else X
         validate_data(checker, header, reset=False, skip_check_array=True)
     return as_coded(X, known)
+
+
+def _check_names_in_file(checker, names, known, owner):
+    """Check names of columns in files as scikit-learn checks those of frames, without pandas."""
+    if known is None:
+        checker.n_features_in_, checker.feature_names_in_ = len(names), np.array(names, dtype=object)
+    elif known.names is None:
+        # scikit-learn warns of frames in these words.
+        warnings.warn(f"X has feature names, but {owner} was fitted without feature names", UserWarning, stacklevel=2)
+        check_n_features(checker, np.empty((0, len(names))), reset=False)
+    elif names != known.names:
+        missing = [name for name in known.names if name not in names]
+        unseen = [name for name in names if name not in known.names]
+        got = [f"without {_names(missing)}"] * bool(missing) + [f"with {_names(unseen)}"] * bool(unseen)
+        raise DataError(
+            f"X must have the columns of fit, {_names(known.names)}, in this order; got a file "
+            f"{' and '.join(got) or f'with another order, {_names(names)}'}. Choose them by name: "
+            "from_hdf5(path, columns=model.feature_names_in_.tolist()), or --columns in the command."
+        )
+
+
+def _names(names):
+    return ", ".join(map(str, names[:6])) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _array_of(X, checker, reset):
@@ -127,10 +182,10 @@ def _checker(owner: str, columns: Columns | None):
     return checker
 
 
-def _columns_of(checker, known=None) -> Columns:
+def _columns_of(checker, known) -> Columns:
     names = getattr(checker, "feature_names_in_", None)
-    levels = None if known is None else known.levels
-    return Columns(int(checker.n_features_in_), None if names is None else tuple(map(str, names)), levels)
+    targets, levels = ((), None) if known is None else (known.targets, known.levels)
+    return Columns(int(checker.n_features_in_), None if names is None else tuple(map(str, names)), targets, levels)
 
 
 def open_weights(sample_weight, X: Source) -> Source | None:
@@ -162,22 +217,29 @@ def open_rows(
     owner: str,
     known: Columns | None = None,
     read_y: Callable | None = None,
+    target=None,
     *,
     gaps: bool = False,
 ) -> Rows:
     """X, y and weights of the same rows, opened together, so that columns of one dask frame are made together.
 
-    `read_y` makes y, given beside X, a source; other parameters are as for `open_X`.
+    `read_y` makes y, given beside X, a source; `target` names columns of X that are y; other parameters are as for
+    `open_X`.
     """
+    X, y, names = apart(X, y, target, known)
     given = X
     X, coding = _coded(X, _checker(owner, known), known)
     check_dask_columns(X, "X")
     array, labels, weights = lazily_together(X=X, y=y, sample_weight=sample_weight)
     source, columns = open_X(X, owner, known, array, gaps=gaps, coded=coding is not None)
     targets = None if y is None or read_y is None else read_y(labels, given)
+    if targets is not None:
+        refuse_levels(source_of(targets).files, "y")
+        names = names or getattr(source_of(targets).files, "names", None) or ()
     check_lengths(X=source, y=targets)
     weights = open_weights(weights, source)
     check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
+    columns = replace(columns, targets=names)
     if coding is not None and known is None:
         kept = levels_kept(source, weights, coding)
         source = recoded(source, coding, kept)
@@ -185,11 +247,16 @@ def open_rows(
     return Rows(source, targets, weights, columns)
 
 
-def open_table(X, y, sample_weight, owner: str, known: Columns | None, read_y: Callable, *, gaps: bool = False) -> Rows:
+def open_table(
+    X, y, sample_weight, owner: str, known: Columns | None, read_y: Callable, target=None, *, gaps: bool = False
+) -> Rows:
     """Rows to learn from, as `open_rows`, but y must be given, and y and weights are in memory where X is."""
-    if y is None:
-        raise ParameterError(f"y: This {owner} estimator requires y to be passed, but the target y is None.")
-    X, y, weights, columns = open_rows(X, y, sample_weight, owner, known, read_y, gaps=gaps)
+    if y is None and target is None:
+        raise ParameterError(
+            f"y: This {owner} estimator requires y to be passed, but the target y is None. Give y, or target with the "
+            "name of a column of X."
+        )
+    X, y, weights, columns = open_rows(X, y, sample_weight, owner, known, read_y, target, gaps=gaps)
     if source_of(X).in_process:
         vector = is_vector(y)
         y, weights = in_memory(y=y, sample_weight=weights)

@@ -36,6 +36,7 @@ class ClassificationMethods(ClassifierMixin):
     # These come from the other classes of an estimator.
     _fitted: Fitted | None
     verbose: Any
+    _apart: Any
     _apply: Any
     _open: Any
     _output_dtype: Any
@@ -127,7 +128,7 @@ class ClassificationMethods(ClassifierMixin):
         unseen = unseen_outputs(layer, sums, solution, sample)  # type: ignore[arg-type]
         return replace(fitted, link=link_of(unseen, multi=isinstance(targets, IndicatorTargets)))
 
-    def calibrate(self, X, y, sample_weight=None) -> Self:
+    def calibrate(self, X, y=None, sample_weight=None, target=None) -> Self:
         """Fit the link from outputs to probabilities to rows; predicted labels stay as they are.
 
         `fit` has done it already. Models that were solved from sums alone, after `partial_fit`, `accumulate`, `solve`
@@ -143,6 +144,9 @@ class ClassificationMethods(ClassifierMixin):
             Labels.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
@@ -158,7 +162,7 @@ class ClassificationMethods(ClassifierMixin):
             no rows of positive weight.
         """
         solution, fitted = self._solved("calibrate"), self._check_is_drawn("calibrate")
-        rows, targets = self._open(X, y, sample_weight), self._known_targets()
+        rows, targets = self._open(X, y, sample_weight, target=target), self._known_targets()
         multi = isinstance(targets, IndicatorTargets)
         expected = f"{targets.n_targets} columns of labels" if multi else "one label per row"
         if n_columns(rows.y) != (targets.n_targets if multi else 1):
@@ -266,7 +270,7 @@ class ClassificationMethods(ClassifierMixin):
         """
         return self._apply(self._function("decision_function"), X, "decision_function", out, overwrite)
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(self, X, y=None, sample_weight=None, target=None) -> float:
         """Accuracy: the fraction of rows with the correct label; of multi-label targets, with the exact set of labels.
 
         Parameters
@@ -277,12 +281,16 @@ class ClassificationMethods(ClassifierMixin):
             True labels.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
         float
             Between 0 and 1. Lazy inputs are worked off chunk by chunk.
         """
+        X, y = self._apart(X, y, target)
         y = _not_files(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")

@@ -110,6 +110,8 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         Number of inputs.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the inputs, if they had any.
+    target_names_in_ : ndarray of shape (n_targets,)
+        Names of the targets, if they were columns with names.
 
     References
     ----------
@@ -157,7 +159,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         self.random_state = random_state
         self.verbose = verbose
 
-    def initialize(self, X, y=None, classes=None, sample_weight=None) -> Self:
+    def initialize(self, X, y=None, classes=None, sample_weight=None, target=None) -> Self:
         """Draw the neurons, take the scale of the inputs and fix the classes; trains nothing.
 
         Parameters
@@ -171,6 +173,9 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
             All labels that will come.
         sample_weight : the same as X, of shape (n_samples,), optional
             Weights of the rows in the scale.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
@@ -190,7 +195,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         DrawWarning
             Rows that say too little for `neurons` that are drawn by them.
         """
-        rows = self._open_rows(X, y, sample_weight, reset=True)
+        rows = self._open_rows(X, y, sample_weight, reset=True, target=target)
         labels = rows.y
         targets = None
         if classes is not None or labels is not None:
@@ -201,7 +206,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         self._fitted = replace(self._draw(rows, targets, whole=False), targets=targets)
         return self
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, target=None) -> Self:
         """Add rows to the sums; the layer is drawn from the first ones and kept. Solved at the first use.
 
         Parameters
@@ -214,6 +219,9 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
             All labels that will come; needed in the first call.
         sample_weight : the same as X, of shape (n_samples,), optional
             Weights of the rows.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
@@ -233,4 +241,4 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
         DrawWarning
             Rows that say too little for `neurons` that are drawn by them.
         """
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, y, sample_weight, classes, target)

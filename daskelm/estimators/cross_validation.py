@@ -25,7 +25,9 @@ class CrossValidationMethods(FitCallbacks):
     """Methods of an estimator that is fitted for a whole grid at once, and keeps the best."""
 
     # Validation rows are not metadata of the rows of X.
-    __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("X_val", "y_val", "sample_weight_val")}
+    __metadata_request__fit = {
+        name: metadata_routing.UNUSED for name in ("X_val", "y_val", "sample_weight_val", "target")
+    }
 
     n_neurons: Any
     ranking: Any
@@ -44,7 +46,7 @@ class CrossValidationMethods(FitCallbacks):
     _with_link: Any
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None) -> Self:
+    def fit(self, X, y=None, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None, target=None) -> Self:
         """Sum over all rows in one pass, choose penalty and number of neurons, and solve.
 
         Scores that are not known from the sums take one further pass, for the whole grid.
@@ -64,6 +66,10 @@ class CrossValidationMethods(FitCallbacks):
             Their targets, or labels that y has too; some of those may be missing.
         sample_weight_val : the same, of shape (n_val_samples,), optional
             Their weights in the scores.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns, and X_val
+            likewise. For tables
+            whose columns have names.
 
         Returns
         -------
@@ -93,8 +99,8 @@ class CrossValidationMethods(FitCallbacks):
         check_bool(self.store_cv_results, "store_cv_results")
         with self._reporting(X, y, sample_weight):
             # 1. The data: X, y and weights of the rows, and validation rows if there are any.
-            rows = self._open(X, y, sample_weight, reset=True)
-            validation = self._open_validation(X_val, y_val, sample_weight_val, rows.columns)
+            rows = self._open(X, y, sample_weight, reset=True, target=target)
+            validation = self._open_validation(X_val, y_val, sample_weight_val, rows.columns, target)
             # 2. The model: the columns of T, and random neurons.
             targets = self._make_targets(rows.y, rows.weights, whole=True)
             drawn = self._draw(rows, targets)
@@ -127,17 +133,17 @@ class CrossValidationMethods(FitCallbacks):
             self._fitted = self._with_link(solved, rows)
         return self
 
-    def _open_validation(self, X_val, y_val, sample_weight_val, columns) -> Validation | None:
+    def _open_validation(self, X_val, y_val, sample_weight_val, columns, target) -> Validation | None:
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         there = [name for name, value in given.items() if value is not None]
         if not there:
             return None
-        if X_val is None or y_val is None:
+        if X_val is None or (y_val is None and target is None):
             raise ParameterError(
                 f"X_val and y_val must be given together, sample_weight_val with them only; got {', '.join(there)}."
             )
         with naming_validation(opening=True):
-            rows = self._open(X_val, y_val, sample_weight_val, known=columns)
+            rows = self._open(X_val, y_val, sample_weight_val, known=columns, target=target if y_val is None else None)
         return Validation(rows.X, rows.y, rows.weights)
 
 

@@ -26,10 +26,11 @@ _MADE_WITH = ("neurons", "standardize", "missing", "dtype", "random_state", "cla
 
 @dataclass(frozen=True)
 class Columns:
-    """Number of the columns of X, their names if they have any, and the levels of those that are categories."""
+    """Number of the columns of X, their names, names of the columns that were the targets, and levels of categories."""
 
     n_features: int
     names: tuple[str, ...] | None = None
+    targets: tuple[str, ...] = ()
     levels: tuple[tuple | None, ...] | None = None
 
 
@@ -107,11 +108,12 @@ class Fitted:
         # A link is that of the outputs it was fitted to.
         return replace(self, sums=sums, solution=solution, target_dtype=sums.target_dtype, **({"link": None} | more))
 
-    def with_rows(self, sums: NormalEquations, targets: Targets, vector_target: bool) -> Fitted:
-        """The same with sums of more rows, not solved yet."""
+    def with_rows(self, sums: NormalEquations, targets: Targets, vector_target: bool, columns: Columns) -> Fitted:
+        """The same with sums of more rows, not solved yet; `columns` are those of the rows."""
         vector = vector_target if self.vector_target is None else self.vector_target
         total = sums if self.sums is None else self.sums + sums
-        return replace(self, sums=total, targets=targets, solution=None, vector_target=vector, link=None)
+        own = replace(self.columns, targets=columns.targets)
+        return replace(self, sums=total, targets=targets, solution=None, vector_target=vector, link=None, columns=own)
 
     def check_parameters(self, params: Mapping, what: str) -> None:
         """Refuse `what` where a parameter that layer and sums depend on has another value now."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import metadata_routing
 
 from ..data.source import source_of
-from ..exceptions import NotSolvedError, ParameterError
+from ..exceptions import ParameterError
 from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
@@ -18,13 +17,13 @@ from ..passes.tasks import Job
 from ..ridge.solve import Solution
 from ..sums.file import read_sums
 from ..sums.normal_equations import NormalEquations
-from ..sums.provenance import Table, provenance_of
 from ..sums.solved import solve_sums
 from ._sklearn_compat import with_callbacks
 from .callbacks import FitCallbacks
 from .checking import check_bool, is_vector
-from .fitted import Fitted
-from .solving import check_can_add, check_sums_match, folds_for, own_sums, select_with
+from .curve_results import curve_of
+from .fitted import Columns, Fitted
+from .solving import check_can_add, check_sums_match, folds_for, own_sums, select_with, without_rows
 
 __all__ = ["FittingMethods"]
 
@@ -33,7 +32,8 @@ class FittingMethods(FitCallbacks):
     """Methods of an estimator that is fitted for one penalty, and keeps sums that rows are added to."""
 
     # Files of work and callbacks are not metadata of the rows.
-    __metadata_request__fit = {"checkpoint": metadata_routing.UNUSED, "callback": metadata_routing.UNUSED}
+    __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("checkpoint", "callback", "target")}
+    __metadata_request__partial_fit = {"target": metadata_routing.UNUSED}
 
     alpha: Any
     gram_dtype: Any
@@ -53,7 +53,7 @@ class FittingMethods(FitCallbacks):
     _with_link: Any
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, checkpoint=None, callback=None) -> Self:
+    def fit(self, X, y=None, sample_weight=None, checkpoint=None, callback=None, target=None) -> Self:
         """Draw the hidden layer, sum over all rows in one pass, and solve.
 
         With a callback, with `tol`, or with `verbose=2`, the rows are taken in an order that is random and the same in
@@ -75,6 +75,8 @@ class FittingMethods(FitCallbacks):
         callback : callable, or list of callables, optional
             Each is called with every `LearningCurvePoint`, in this thread, while the work goes on. If one returns True,
             the pass ends there, as it does with `tol`. `LearningCurvePlot` is one.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns.
 
         Returns
         -------
@@ -113,7 +115,7 @@ class FittingMethods(FitCallbacks):
         n_passes = 1 if checkpoint is None else None
         with self._reporting(X, y, sample_weight, n_passes):
             # 1. The data: X, y and weights of the rows.
-            rows = self._open(X, y, sample_weight, reset=True)
+            rows = self._open(X, y, sample_weight, reset=True, target=target)
             # 2. The model: the columns of T, and random neurons.
             targets = self._make_targets(rows.y, rows.weights, whole=True)
             drawn = self._draw(rows, targets)
@@ -154,48 +156,46 @@ class FittingMethods(FitCallbacks):
 
         ``"n_samples"`` that a point was trained on, ``"score"``, R2 on rows that it has not seen, and its ``"alpha"``.
         """
-        curve = self._check_has_curve("learning_curve_")
+        curve = curve_of(self._fitted, type(self).__name__, "learning_curve_")
         return {name: np.array(getattr(curve, name)) for name in ("n_samples", "score", "alpha")}
 
     @property
     def stopped_early_(self) -> bool:
         """Whether `fit`, with a learning curve, ended before all rows were counted."""
-        return self._check_has_curve("stopped_early_").stopped_early
+        return curve_of(self._fitted, type(self).__name__, "stopped_early_").stopped_early
 
-    def _check_has_curve(self, what: str) -> LearningCurve:
-        if self._fitted is None or self._fitted.curve is None:
-            # scikit-learn's `hasattr` expects this error.
-            raise AttributeError(
-                f"{what}: this {type(self).__name__} has no learning curve. Call fit with callback=, with tol, or with "
-                "verbose=2."
-            )
-        return self._fitted.curve
-
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, classes=None, target=None):
         fitted = self._fitted
         if fitted is not None:
             check_can_add(self._check_same_parameters("partial_fit"), type(self).__name__)
-        rows = self._open(X, y, sample_weight, reset=fitted is None)
+        rows = self._open(X, y, sample_weight, reset=fitted is None, target=target)
         targets = self._make_targets(rows.y, rows.weights, whole=False, classes=classes)
         if fitted is None:
             fitted = self._draw(rows, targets, whole=False)
         folds = folds_for(self.alpha, fitted.layer, fitted.sums)
         sums = accumulate(fitted.layer, targets, rows.X, rows.y, rows.weights, folds, verbose=self.verbose)
-        self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y))
+        self._fitted = fitted.with_rows(sums, targets, is_vector(rows.y), rows.columns)
         return self
 
-    def _work(self, X, T, sample_weight, what: str, *, adding: bool = False) -> tuple[Fitted, Job]:
-        """Result of fitting, and rows that the method `what` sums with its layer; `adding` means to its own sums."""
+    def _work(
+        self, X, T, sample_weight, what: str, *, adding: bool = False, target=None
+    ) -> tuple[Fitted, Job, Columns]:
+        """Result of fitting, rows that the method `what` sums with its layer, and their columns.
+
+        `adding` means to its own sums.
+        """
         fitted = self._check_same_parameters(what)
         if adding:
             check_can_add(fitted, type(self).__name__)
-        rows = self._open(X, T, sample_weight)
+        rows = self._open(X, T, sample_weight, target=target)
         targets = self._make_targets(rows.y, rows.weights, whole=False)
         # Only rows that go to files may be in other folds than the model's own sums.
         folds = folds_for(self.alpha, fitted.layer, fitted.sums if adding or what == "remove" else None)
-        return fitted, Job(fitted.layer, targets, rows.X, rows.y, rows.weights, folds)
+        return fitted, Job(fitted.layer, targets, rows.X, rows.y, rows.weights, folds), rows.columns
 
-    def accumulate(self, X, T, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True) -> Self:
+    def accumulate(
+        self, X, T=None, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True, target=None
+    ) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
         Rows of HDF5 files are recognised by their content: those that the file counts already are left out, so that a
@@ -217,6 +217,8 @@ class FittingMethods(FitCallbacks):
         lock : bool, default=True
             Whether to hold the lock of `into` while it is written. False is for file systems that have no locks, with a
             sums file for each process, which `solve` and `merge` take together.
+        target : str or list of str, optional
+            Name of the column of X that is T, or names of several, instead of T; X is the other columns.
 
         Returns
         -------
@@ -239,20 +241,22 @@ class FittingMethods(FitCallbacks):
             The cluster lost its workers or its scheduler; finished work is in the file, but for the last seconds.
         """
         if into is not None:
-            self._accumulate_into(into, X, T, rows, sample_weight, lock)
+            self._accumulate_into(into, X, T, rows, sample_weight, lock, target)
             return self
-        fitted, work = self._work(X, T, sample_weight, "accumulate", adding=True)
+        fitted, work, columns = self._work(X, T, sample_weight, "accumulate", adding=True, target=target)
         # All rows are given to the pass, since the rows around the range distinguish the table from others.
         sums = accumulate(*work, ranges=[source_of(work.X).row_range(rows)], verbose=self.verbose)
-        self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y))
+        self._fitted = fitted.with_rows(sums, work.targets, is_vector(work.y), columns)
         return self
 
-    def _accumulate_into(self, into, X, T, rows, sample_weight, lock) -> int:
+    def _accumulate_into(self, into, X, T, rows, sample_weight, lock, target=None) -> int:
         """Add rows to a file; the number of those that were not counted there before."""
-        _, work = self._work(X, T, sample_weight, "accumulate")
+        _, work, _ = self._work(X, T, sample_weight, "accumulate", target=target)
         return add_rows(into, work, source_of(work.X).row_range(rows), lock=lock, verbose=self.verbose)
 
-    def remove(self, X, T, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True) -> Self:
+    def remove(
+        self, X, T=None, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True, target=None
+    ) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
 
         The layer and its scale of the inputs do not change.
@@ -269,6 +273,8 @@ class FittingMethods(FitCallbacks):
             The weights that the rows were added with.
         lock : bool, default=True
             Whether to hold the lock of the sums file while it is written.
+        target : str or list of str, optional
+            Name of the column of X that is T, or names of several, instead of T; X is the other columns.
 
         Returns
         -------
@@ -282,20 +288,12 @@ class FittingMethods(FitCallbacks):
         DataError
             The rows have other values than when they were added.
         """
-        fitted, work = self._work(X, T, sample_weight, "remove")
+        fitted, work, _ = self._work(X, T, sample_weight, "remove", target=target)
         start, stop = source_of(work.X).row_range(rows)
         if sums is not None:
             remove_rows(sums, work, (start, stop), lock=lock, verbose=self.verbose)
             return self
-        if fitted.sums is None:
-            raise NotSolvedError(f"This {type(self).__name__} instance has no sums to take rows out of; name a file.")
-        # Rows that are counted are known by name in the ledger, and are compared.
-        own, edges = fitted.sums.ledger, (start - 1, start, stop - 1, stop)
-        in_files = source_of(work.X).files is not None
-        table = Table(work.X, work.y, work.weights, work.targets)
-        known = provenance_of(table, own, edges) if in_files else None
-        gone = accumulate(*work, provenance=known, ranges=[(start, stop)], verbose=self.verbose)
-        self._fitted = replace(fitted, sums=fitted.sums - gone, solution=None, link=None)
+        self._fitted = without_rows(fitted, work, (start, stop), type(self).__name__, self.verbose)
         return self
 
     def solve(self, sums=None) -> Self:

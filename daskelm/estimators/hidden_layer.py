@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..data.targets import ClassTargets, RegressionTargets, Targets
 from ..exceptions import DataError
 from ..layer.specification import UNCOUNTED, needs_targets, parse_neurons
 from .base import BaseELM
-from .checking import open_rows
+from .checking import apart, open_rows
 from .state import write_model
 
 __all__ = ["HiddenLayer"]
@@ -84,7 +85,7 @@ class HiddenLayer(BaseELM):
         self.dtype = dtype
         self.random_state = random_state
 
-    def fit(self, X, y=None, sample_weight=None) -> Self:
+    def fit(self, X, y=None, sample_weight=None, target=None) -> Self:
         """Draw the neurons and take the scale of the inputs.
 
         Parameters
@@ -96,6 +97,8 @@ class HiddenLayer(BaseELM):
             labels, and numbers are numbers.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the scale.
+        target : str or list of str, optional
+            Names of columns of X that are y, instead of y; they are left out of the inputs.
 
         Returns
         -------
@@ -109,11 +112,12 @@ class HiddenLayer(BaseELM):
         """
         owner = type(self).__name__
         gaps = self._takes_gaps()
+        X, y, names = apart(X, y, target)
         rows = open_rows(X, None, sample_weight, owner, gaps=gaps)
         if needs_targets(parse_neurons(self.neurons, rows.columns.n_features, UNCOUNTED)):
             rows = open_rows(X, y, sample_weight, owner, read_y=_read_y, gaps=gaps)
         targets = None if rows.y is None else _targets_of(rows.y)
-        self._fitted = self._draw(rows, targets)
+        self._fitted = self._draw(rows._replace(columns=replace(rows.columns, targets=names)), targets)
         return self
 
     def save(self, path, overwrite: bool = False) -> None:

@@ -37,6 +37,7 @@ class RegressionMethods(RegressorMixin):
     _fitted: Fitted | None
     verbose: Any
     clip: Any
+    _apart: Any
     _apply: Any
     _output_dtype: Any
     _outputs: Any
@@ -156,7 +157,7 @@ class RegressionMethods(RegressorMixin):
         """The fitted values as they are: numbers have no probabilities."""
         return fitted
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(self, X, y=None, sample_weight=None, target=None) -> float:
         """Coefficient of determination R2 of the predictions.
 
         Parameters
@@ -167,12 +168,16 @@ class RegressionMethods(RegressorMixin):
             True targets.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
         float
             The mean over targets; 1 is best. Lazy inputs are worked off chunk by chunk.
         """
+        X, y = self._apart(X, y, target)
         _refuse_words(y, X)
         if not any(map(is_lazy, (X, y, sample_weight))):
             self._solved("score")

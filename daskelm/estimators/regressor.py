@@ -103,6 +103,8 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         Number of inputs.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the inputs, if they had any.
+    target_names_in_ : ndarray of shape (n_targets,)
+        Names of the targets, if they were columns with names.
 
     References
     ----------
@@ -153,7 +155,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
     def _per_target(self):
         return check_bool(self.alpha_per_target, "alpha_per_target")
 
-    def initialize(self, X, y=None, sample_weight=None) -> Self:
+    def initialize(self, X, y=None, sample_weight=None, target=None) -> Self:
         """Draw the neurons and take the scale of the inputs; trains nothing.
 
         Parameters
@@ -164,6 +166,9 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
             Targets, which `neurons` that are drawn by them need; of other ones, only the number of dimensions is used.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows in the scale.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
@@ -183,13 +188,13 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         DrawWarning
             Rows that say too little for `neurons` that are drawn by them.
         """
-        rows = self._open_rows(X, y, sample_weight, reset=True)
+        rows = self._open_rows(X, y, sample_weight, reset=True, target=target)
         targets = None if rows.y is None else self._make_targets(rows.y, rows.weights, whole=False)
         drawn = self._draw(rows, targets, whole=False)
         self._fitted = replace(drawn, vector_target=None if rows.y is None else is_vector(rows.y))
         return self
 
-    def partial_fit(self, X, y, sample_weight=None) -> Self:
+    def partial_fit(self, X, y=None, sample_weight=None, target=None) -> Self:
         """Add rows to the sums; the layer is drawn from the first ones and kept. Solved at the first use.
 
         Parameters
@@ -200,6 +205,9 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
             Targets.
         sample_weight : the same, of shape (n_samples,), optional
             Weights of the rows.
+        target : str or list of str, optional
+            Name of the column of X that is y, or names of several, instead of y; X is the other columns. For tables
+            whose columns have names.
 
         Returns
         -------
@@ -219,4 +227,4 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
         DrawWarning
             Rows that say too little for `neurons` that are drawn by them.
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, target=target)

@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.utils import metadata_routing
 
 from ..data.source import Source, source_of
-from ..exceptions import NotSolvedError
+from ..exceptions import NotSolvedError, ParameterError
 from ..hdf5.outputs import check_not_an_input
 from ..passes.predict import WeightedOutput, apply
 from ..ridge.solve import Solution
 from ..sums.normal_equations import NormalEquations
 from ._sklearn_compat import num_samples
-from .checking import Rows, open_rows, open_table, open_weights
+from .checking import Rows, apart, open_rows, open_table, open_weights
 from .fitted import Choice, Columns, Fitted
 from .state import write_model
 
@@ -26,6 +26,8 @@ class ResultMethods:
 
     # Names of output files are not metadata of the rows.
     __metadata_request__predict = {"out": metadata_routing.UNUSED, "overwrite": metadata_routing.UNUSED}
+    # Names of columns are not either.
+    __metadata_request__score = {"target": metadata_routing.UNUSED}
 
     # These come from the other classes of an estimator.
     _fitted: Fitted | None
@@ -37,15 +39,33 @@ class ResultMethods:
     _prediction: Any
     get_params: Any
 
-    def _open(self, X, y, sample_weight, *, reset: bool = False, known: Columns | None = None) -> Rows:
+    def _open(self, X, y, sample_weight, *, reset: bool = False, known: Columns | None = None, target=None) -> Rows:
         """Rows to learn from, with y; X must have the columns `known`, or unless `reset` those of the last fit."""
         known = None if reset else known or self._known_columns()
-        return open_table(X, y, sample_weight, type(self).__name__, known, self._read_y, gaps=self._takes_gaps())
+        return open_table(
+            X, y, sample_weight, type(self).__name__, known, self._read_y, target, gaps=self._takes_gaps()
+        )
 
-    def _open_rows(self, X, y, sample_weight, *, reset: bool = False) -> Rows:
+    def _open_rows(self, X, y, sample_weight, *, reset: bool = False, target=None) -> Rows:
         """Rows whose y may be None."""
         known = None if reset else self._known_columns()
-        return open_rows(X, y, sample_weight, type(self).__name__, known, self._read_y, gaps=self._takes_gaps())
+        return open_rows(X, y, sample_weight, type(self).__name__, known, self._read_y, target, gaps=self._takes_gaps())
+
+    def _apart(self, X, y, target) -> tuple[Any, Any]:
+        """X without its targets, and y, which `target` may name; one of the two must be given."""
+        if y is None and target is None:
+            raise ParameterError("y must be given, or target with the name of a column of X; got neither.")
+        return apart(X, y, target, self._known_columns())[:2]
+
+    @property
+    def target_names_in_(self) -> np.ndarray:
+        """Names of the targets, of shape (n_targets,), if they were columns with names."""
+        if not (names := self._check_is_drawn("target_names_in_").columns.targets):
+            raise AttributeError(
+                f"target_names_in_: the targets of this {type(self).__name__} had no names. Take them from a table: "
+                "fit(table, target=name)."
+            )
+        return np.array(names, dtype=object)
 
     def _score_inputs(self, X, y, sample_weight):
         """(y, lazy predictions, weights) where some of the inputs are lazy."""

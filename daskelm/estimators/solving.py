@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from ..data.source import source_of
 from ..exceptions import IncompatibleSumsError, NotSolvedError
 from ..layer.layer import Layer
+from ..passes.accumulate import accumulate
+from ..passes.tasks import Job
 from ..ridge.solve import is_auto
 from ..selection.from_sums import select_from_sums
 from ..sums.content import n_folds
 from ..sums.normal_equations import NormalEquations
+from ..sums.provenance import Table, provenance_of
 from .checking import check_bool
 from .fitted import Choice, Fitted
 
-__all__ = ["check_can_add", "check_sums_match", "folds_for", "own_sums", "select_with"]
+__all__ = ["check_can_add", "check_sums_match", "folds_for", "own_sums", "select_with", "without_rows"]
 
 
 def folds_for(alpha, layer: Layer, sums: NormalEquations | None = None) -> int:
@@ -74,3 +79,16 @@ def own_sums(fitted: Fitted, what: str, owner: str) -> NormalEquations:
         f"{what} needs sums over rows. Call partial_fit or accumulate first, or name a sums file: "
         "solve('sums.h5')."
     )
+
+
+def without_rows(fitted: Fitted, work: Job, rows: tuple[int, int], owner: str, verbose: int | bool) -> Fitted:
+    """The result of fitting with rows [start, stop) of a job taken out of its sums, not solved yet."""
+    if fitted.sums is None:
+        raise NotSolvedError(f"This {owner} instance has no sums to take rows out of; name a file.")
+    # Rows that are counted are known by name in the ledger, and are compared.
+    own, edges = fitted.sums.ledger, (rows[0] - 1, rows[0], rows[1] - 1, rows[1])
+    in_files = source_of(work.X).files is not None
+    table = Table(work.X, work.y, work.weights, work.targets)
+    known = provenance_of(table, own, edges) if in_files else None
+    gone = accumulate(*work, provenance=known, ranges=[rows], verbose=verbose)
+    return replace(fitted, sums=fitted.sums - gone, solution=None, link=None)

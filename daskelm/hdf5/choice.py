@@ -157,6 +157,15 @@ class Choice:
             return list(range(-(-self.width // side)))
         return sorted({i for first, last in self.runs for i in range(first // side, -(-last // side))})
 
+    def shares(self, other: Choice) -> bool:
+        """Whether a column is read by both, which are choices of one dataset."""
+        if self.fields and other.fields:
+            return not {name for name, _ in self.fields}.isdisjoint(name for name, _ in other.fields)
+        if self.transposed != other.transposed:
+            return True
+        runs, others = ([(0, one.width)] if one.runs is None else one.runs for one in (self, other))
+        return any(a < d and c < b for a, b in runs for c, d in others)
+
     @property
     def label(self) -> str:
         """Text that follows the name of the dataset where not all of it is read as it lies in the file."""

@@ -136,6 +136,13 @@ def positions_of(asked: Sequence, columns: Sequence[Column] | None, width: int, 
                 raise DatasetNotFoundError(
                     f"{what}: columns must be among {_listed(list(places))}; got {_listed(missing)}. Give these names."
                 )
+            if len(places) < width:
+                names = [column.name for column in columns or ()]
+                if twice := [one for one in asked if names.count(one) > 1]:
+                    raise DatasetNotFoundError(
+                        f"{what}: columns are given by name only where no other has that name; got {_listed(twice)}, "
+                        "which several have. Give positions: columns=[0, 3]."
+                    )
             return [places[one] for one in asked]
         asked = [int(one) for one in asked]
     if beyond := [one for one in asked if not 0 <= one < width]:
@@ -155,8 +162,8 @@ def _check_transposable(dataset, path):
         what = "at a URL" if dataset.file.driver == "fileobj" else "whose numbers lie in other files"
         raise DataError(
             f"{path}: transpose is for a dataset that lies in a file of this machine's file system; got "
-            f"{dataset.name!r} {what}. Copy it to a file first: make_hdf5(h5py.File(path)[name][:].T, 'X.h5'), where it "
-            "fits into memory."
+            f"{dataset.name!r} {what}. Copy it to a file first: make_hdf5(h5py.File(path)[name][:].T, 'X.h5'), where "
+            "it fits into memory."
         )
 
 

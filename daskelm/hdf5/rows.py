@@ -20,7 +20,7 @@ from .external import check_prefixes
 from .links import place_of_dataset
 from .naming import positions_of
 from .opening import missing_file
-from .paths import is_url, plain_path
+from .paths import is_url, place_of, plain_path
 from .reader import Hdf5Reader
 from .remote import urls_matching
 
@@ -77,6 +77,13 @@ class Hdf5Rows:
     def names(self) -> tuple[str, ...] | None:
         """Names of the columns; None where the files have none."""
         return None if self.columns is None else tuple(column.name for column in self.columns)
+
+    def called(self, part: Part) -> str:
+        """Path and dataset of a part, with the names of its columns if they are a choice of several."""
+        label = part.label
+        if self.names and not part.beside and not part.choice.is_whole and len(self.names) <= 8:
+            label = f"{part.dataset}{'.T' * part.choice.transposed}[{','.join(self.names)}]"
+        return f"{place_of(part.path)}:{label}"
 
     def choose(self, columns) -> Hdf5Rows:
         """The same rows of some columns, given by name or position, in that order; one alone becomes a vector."""

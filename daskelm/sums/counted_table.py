@@ -48,6 +48,8 @@ class CountedTable:
         they allow comparing two ranges that overlap within a piece.
     paths : frozenset of str
         Paths that the rows were read from. A hint only, which separates a changed table from a look-alike.
+    targets : frozenset of str
+        Paths and datasets that the targets were read from; empty for targets that were in no file.
     same, others : frozenset of str
         Names of similar tables that were found to be this one, or different ones, when their rows were read again.
     """
@@ -59,6 +61,7 @@ class CountedTable:
     cells: Mapping[int, Digests] = field(default_factory=dict)
     pieces: Mapping[int, Digests] = field(default_factory=dict)
     paths: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
 
@@ -113,6 +116,7 @@ class CountedTable:
             anchors={**self.anchors, **other.anchors},
             cells=cells,
             paths=self.paths | other.paths,
+            targets=self.targets | other.targets,
             same=self.same | other.same,
             others=self.others | other.others,
         )

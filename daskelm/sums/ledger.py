@@ -13,6 +13,7 @@ from ..exceptions import IncompatibleSumsError, RowsCountedError
 from ..hdf5.paths import is_url
 from .counted_table import CountedTable, Evidence
 from .row_cells import Ranges, common_rows, joined_pieces, merge_ranges, split_pieces, without_rows
+from .target_places import other_target, refused_target
 
 __all__ = ["Ledger", "SourceIndex"]
 
@@ -91,6 +92,9 @@ class Ledger:
                     # The same path on two machines holds two tables: give this one another name.
                     text = f"{name} {sorted(source.cells.items())} {source.ranges}"
                     name = hashlib.sha256(text.encode()).hexdigest()[:32]
+            if name in merged and other_target(merged[name].targets, source.targets):
+                known, new = merged[name].targets, source.targets
+                raise IncompatibleSumsError(refused_target("cannot add", _called(source, name), known, new))
             merged[name] = merged[name].union(source) if name in merged else source
         return Ledger(merged, self.n_unknown + other.n_unknown)
 
@@ -153,6 +157,7 @@ class Ledger:
                 "n_columns": [source.n_columns for source in sources],
                 "cell_rows": [source.cell_rows for source in sources],
                 "paths": [sorted(source.paths) for source in sources],
+                "targets": [sorted(source.targets) for source in sources],
                 "n_unknown": self.n_unknown,
             },
             "ledger_ranges": np.array(ranges, np.uint64).reshape(-1, 3),
@@ -179,7 +184,10 @@ class Ledger:
         both = zip(*(joined_pieces(state["ledger_digests"][:, i]) for i in (0, 1)), strict=True)
         for (i, row), digests in zip(state["ledger_cells"].tolist(), both, strict=True):
             cells[i][row] = digests
-        columns = (plain["n_columns"], plain["cell_rows"], anchors, cells, pieces, map(frozenset, plain["paths"]))
+        # Files that were written before targets had names have none.
+        called = plain.get("targets", [[]] * len(anchors))
+        places = map(frozenset, plain["paths"]), map(frozenset, called)
+        columns = (plain["n_columns"], plain["cell_rows"], anchors, cells, pieces, *places)
         sources = (CountedTable(tuple(rows), *rest) for rows, *rest in zip(ranges, *columns, strict=True))
         return cls(dict(zip(plain["names"], sources, strict=True)), plain["n_unknown"])
 

@@ -21,6 +21,7 @@ from .digests import row_digests, sum_digests
 from .ledger import Ledger, SourceIndex
 from .readings import Reading, read_around, read_counted
 from .row_cells import cell_of, common_rows, piece_of, rows_within
+from .target_places import other_target, refused_target, warn_of_other_targets
 
 __all__ = ["Origin", "Provenance", "Table", "digests_of_T", "digests_of_X", "provenance_of"]
 
@@ -89,6 +90,12 @@ class Table:
         """Rows per cell, a power of two."""
         numbers = self.X.n_columns + n_columns(self.y) + 1
         return 2 ** max(int(np.log2(_CELL_BYTES / (8 * numbers))), 0)
+
+    def target_places(self, start: int, stop: int) -> frozenset[str]:
+        """Paths, datasets and columns that the targets of rows [start, stop) of X are read from; none in memory."""
+        if (files := source_of(self.y).files) is None:
+            return frozenset()
+        return frozenset(files.called(part) for part, _, _ in files.between(start, stop).ranges())
 
     def digests(
         self, part: Part, origin: Origin, ranges: Sequence[tuple[int, int]]
@@ -232,12 +239,15 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     sources: dict[str, CountedTable] = {}
     copies = Copies(table)
     alike: list[tuple[str, str]] = []
+    all_targets = frozenset(place for known in ledger.sources.values() for place in known.targets)
+    unsure: list[tuple[str, frozenset[str], frozenset[str]]] = []
     groups: list[str] = []
     start = 0
     for part, first, last in places:
         path = f"{place_of(part.path)}:{part.label}"
         anchors = _anchors(table.X.of_part(part), part.n_rows)
-        source = CountedTable((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]))
+        targets = table.target_places(start, start + last - first)
+        source = CountedTable((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]), targets=targets)
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
         similar = index.similar(source)
         known, unlike = [], []
@@ -257,6 +267,14 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
             elif reading.differs:
                 unlike.append((name, True))
         group = copies.find(part, origin, source, bool(known))
+        own = frozenset(place for name in known for place in ledger.sources[name].targets)
+        if other_target(own, targets):
+            raise DataError(refused_target("y", path, own, targets))
+        moved = not any(path in ledger.sources[name].paths for name in known)
+        if (not moved and own and targets and own.isdisjoint(targets)) or (
+            not known and other_target(all_targets, targets)
+        ):
+            unsure.append((path, own or all_targets, targets))
         if known:
             # A table that was counted through two mounts may have two names.
             rows = Ledger({"": [rows for name in known for rows in ledger.sources[name].ranges]})
@@ -280,6 +298,7 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
         start += last - first
     refuse_twice(table.X, origins, groups)
     warn_of_look_alikes(alike + copies.alike)
+    warn_of_other_targets(unsure)
     return Provenance(tuple(origins), sources, table, tuple(part for part, _, _ in places))
 
 
