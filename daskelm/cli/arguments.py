@@ -90,8 +90,9 @@ class Inputs(click.ParamType):
 
     def convert(self, value, param, ctx):
         """The rows, opened."""
-        # These options are eager, so that Click has read them already.
-        columns, left_out, target = (ctx.params.get(name) for name in ("columns", "left_out", "target"))
+        # These options are eager, so that Click has read them already; for one that is not given it may have a mark.
+        given = (ctx.params.get(name) for name in ("columns", "left_out", "target"))
+        columns, left_out, target = (one if isinstance(one, list) else None for one in given)
         if columns is None:
             rows = _data(value)
         else:

@@ -104,7 +104,7 @@ def _facts_of_columns(item, dtype, whole):
     if dtype is None or dtype.kind not in "fiub" or item.ndim not in (1, 2):
         return {}
     columns = columns_of(item, item.file.filename)
-    facts = {}
+    facts: dict = {}
     if columns is not None:
         facts["columns"] = [
             {"name": one.name} | ({} if one.levels is None else {"levels": list(one.levels)}) for one in columns

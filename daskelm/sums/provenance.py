@@ -251,6 +251,10 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
         similar = index.similar(source)
         known, unlike = [], []
+        # What a target is called is compared before its numbers, since these differ then.
+        for name in similar:
+            if path in ledger.sources[name].paths and other_target(ledger.sources[name].targets, targets):
+                raise DataError(refused_target("y", path, ledger.sources[name].targets, targets))
         for name in similar:
             cells = _cells_to_read(table, part, origin, ledger.sources[name], share, edges)
             reading = read_counted(table, part, origin, ledger.sources[name], cells)
