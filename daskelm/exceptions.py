@@ -30,6 +30,7 @@ __all__ = [
     "PenaltyWarning",
     "RowsCountedError",
     "ScaleWarning",
+    "TargetWarning",
 ]
 
 

@@ -243,7 +243,7 @@ def init(
       daskelm init dataX.h5 model.h5 --neurons 10:lin,5:tanh,15:sigm
       daskelm init dataX.h5 digits.h5 --classes 0,1,2,3,4,5,6,7,8,9
       daskelm init dataX.h5 model.h5 --neurons 500:auto --targets dataT.h5
-      daskelm init table.h5 model.h5 --target delay
+      daskelm init table.h5 delays.h5 --target delay
 
     Next: daskelm accumulate, with this model file in every command. Sums
     made with different models cannot be added, so keep it.
@@ -344,7 +344,6 @@ def score(model, x, t, target, columns, left_out, weights, scheduler, quiet):
 
     Example:
       daskelm score model.h5 dataX.h5 dataT.h5
-      daskelm score model.h5 table.h5 --target delay
 
     Next: the score on rows that are in no sums, which is the expected score
     on new rows.

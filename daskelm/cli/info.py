@@ -61,7 +61,7 @@ def describe(name: str) -> dict:
 def _all_datasets(path):
     def facts(file):
         own = datasets_in(file)
-        # What describes the columns of a table is shown with the table.
+        # The description of the columns of a table is shown with the table.
         tables = {name: item for name, item in own.items() if name.removesuffix(COLUMNS) not in own.keys() - {name}}
         found = {"datasets": [_facts(name, item) for name, item in tables.items()]}
         links = [{"name": name, "to": link.target, "there": link.there} for name, link in links_in(file).items()]

@@ -53,7 +53,7 @@ def accumulate(model, x, t, sums, target, columns, left_out, rows, weights, sche
 
     Example:
       daskelm accumulate model.h5 dataX.h5 dataT.h5 --rows 0:500 --into sums.h5
-      daskelm accumulate model.h5 table.h5 --target delay --into sums.h5
+      daskelm accumulate delays.h5 table.h5 --target delay --into delay-sums.h5
 
     Next: the other rows, then daskelm solve.
     """

@@ -139,7 +139,7 @@ def check_lengths(**sources: Source | None) -> int:
 
 
 def _on_their_side(sources) -> str:
-    """What to do about tables that hold a column in each row, as shapes or attributes of their files show; or ""."""
+    """Remedy for tables that hold a column in each row, as shapes or attributes of their files show; or ""."""
     shapes = {name: source.shape for name, source in sources.items()}
     written = {name: by for name, source in sources.items() if (by := column_first_by(source_of(source).files))}
     for n in {n for shape in shapes.values() for n in shape if n > 1}:

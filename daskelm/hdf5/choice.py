@@ -23,7 +23,7 @@ _MOST_NAMED = 8
 
 
 class Asked(NamedTuple):
-    """What a user asks for: a dataset, some of its columns, and whether it lies on its side; all are optional.
+    """Request of a user: a dataset, some of its columns, and whether it lies on its side; all are optional.
 
     `columns` are names or positions; `single` says that one was given as such, for a vector.
     """
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 
 
 def asked_for(dataset: str | None = None, columns=None, transpose: bool = False) -> Asked:
-    """What a call asks for, checked: `columns` is a name, a position, or a sequence of either without repetition."""
+    """Request of a call, checked: `columns` is a name, a position, or a sequence of either without repetition."""
     if not isinstance(transpose, bool | np.bool_):
         raise ParameterError(f"transpose must be True or False; got {transpose!r}.")
     if columns is None:
@@ -94,7 +94,7 @@ def runs_of(positions: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which columns of one dataset are read, and how they lie in it.
+    """Columns of one dataset that are read, and how they lie in it.
 
     Parameters
     ----------

@@ -13,7 +13,6 @@ from ..data.source import Source, files_of, n_columns, source_of, take_runs
 from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError
 from ..hdf5.dataset import Part
-from ..hdf5.paths import place_of
 from ..hdf5.rows import Hdf5Rows
 from .copies import Copies, called, name_of, refuse_twice, warn_of_look_alikes
 from .counted_table import CountedTable
@@ -244,14 +243,14 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     groups: list[str] = []
     start = 0
     for part, first, last in places:
-        path = f"{place_of(part.path)}:{part.label}"
+        path = table.X.called(part)
         anchors = _anchors(table.X.of_part(part), part.n_rows)
         targets = table.target_places(start, start + last - first)
         source = CountedTable((), table.X.n_columns, table.cell_rows, anchors, paths=frozenset([path]), targets=targets)
         origin = Origin(start, start + last - first, first, "", table.cell_rows)
         similar = index.similar(source)
         known, unlike = [], []
-        # What a target is called is compared before its numbers, since these differ then.
+        # The names of the targets are compared before their numbers, since these differ then.
         for name in similar:
             if path in ledger.sources[name].paths and other_target(ledger.sources[name].targets, targets):
                 raise DataError(refused_target("y", path, ledger.sources[name].targets, targets))

@@ -7,12 +7,14 @@ import sys
 import tomllib
 from importlib.metadata import EntryPoint, version
 
+import h5py
 import numpy as np
 import pytest
 from command import ROOT, T, X, run
 
 from daskelm import load, make_hdf5
 from daskelm.cli import cli, main
+from daskelm.hdf5.columns import Column, write_columns
 
 COMMANDS = list(cli.commands)
 
@@ -33,6 +35,8 @@ def test_examples_in_the_help_run_one_after_the_other(folder):
     for name, data in (("X", X[:, :]), ("T", T)):
         np.savetxt(f"data{name}.csv", np.tile(data, (2, 2)), delimiter=",")
     make_hdf5(np.tile(T, (2, 2)), "dataT.h5")
+    with h5py.File("table.h5", "w") as file:
+        write_columns(file.create_dataset("data", data=X[:, :3]), [Column(name) for name in ("hour", "delay", "wind")])
     for command in COMMANDS:
         lines = examples(command)
         assert lines, f"{command} --help has no example"

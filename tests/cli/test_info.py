@@ -56,7 +56,12 @@ def test_info_of_sums(folder, model):
     load(model).accumulate(X[:7], T[:7], into="sums.h5")
     found = json.loads(run("info --json sums.h5"))[0]
     [source] = found["sources"]
-    assert source == {"paths": [f"{folder / 'X.h5'}:/data"], "rows": 30, "ranges": [[0, 10], [20, 30], [590, 600]]}
+    assert source == {
+        "paths": [f"{folder / 'X.h5'}:/data"],
+        "rows": 30,
+        "ranges": [[0, 10], [20, 30], [590, 600]],
+        "targets": [f"{folder / 'T.h5'}:/data"],
+    }
     assert (found["rows"], found["rows_from_memory"], found["neurons"], found["targets"]) == (37, 7, 21, 2)
     chosen = np.r_[0:10, 20:30, 590:600]
     assert found["sum_of_weights"] == pytest.approx(WEIGHTS[chosen].sum() + 7)

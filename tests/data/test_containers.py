@@ -32,6 +32,7 @@ from daskelm import (
     make_hdf5,
     to_hdf5,
 )
+from daskelm.hdf5.columns import Column, write_columns
 from daskelm.ridge.eigen import GCV_GRID
 from daskelm.sums.content import folds_of, row_hashes
 
@@ -182,6 +183,44 @@ def of_persisted_from_hdf5(rows, folder):
     return Rows(lazy.X.persist(), lazy.y.persist(), lazy.weights, lazy.labels.persist())
 
 
+def of_chosen_columns(rows, folder):
+    """Columns of one table in a file, by name and in another order than there."""
+    frame = rows.frame()[["y", *NAMES[::-1], "labels", "weights"]]
+    with h5py.File(folder / "table.h5", "w") as file:
+        table = file.create_dataset("data", data=frame.to_numpy(), chunks=(70, 3), compression="gzip")
+        write_columns(table, [Column(name) for name in frame.columns])
+    return Rows(*(from_hdf5(folder / "table.h5", columns=one) for one in (NAMES, "y", ["weights"], "labels")))
+
+
+def of_records(rows, folder):
+    """Fields of records, as PyTables and h5py write tables; labels stay integers."""
+    with h5py.File(folder / "table.h5", "w") as file:
+        file.create_dataset("events", data=rows.frame().to_records(index=False), chunks=(70,), compression="gzip")
+    return Rows(*(from_hdf5(folder / "table.h5", columns=one) for one in (NAMES, ["y"], "weights", "labels")))
+
+
+def of_datasets_side_by_side(rows, folder):
+    """A dataset of one dimension for each column."""
+    with h5py.File(folder / "table.h5", "w") as file:
+        for name, values in rows.frame().items():
+            file[f"events/{name}"] = values.to_numpy()
+    columns = [f"events/{name}" for name in NAMES]
+    others = [f"events/{name}" for name in rows.columns]
+    return Rows(
+        from_hdf5(folder / "table.h5", columns=columns), *(from_hdf5(folder / "table.h5", one) for one in others)
+    )
+
+
+def of_tables_on_their_side(rows, folder):
+    """Tables that were written column by column, as MATLAB and R do."""
+    with h5py.File(folder / "table.mat", "w") as file:
+        file.create_dataset("X", data=rows.X.T, chunks=(3, 70), compression="gzip")
+        for name, values in rows.columns.items():
+            file[name] = values[None]
+    names = ("X", *rows.columns)
+    return Rows(*(from_hdf5(folder / "table.mat", dataset=name, transpose=True) for name in names))
+
+
 def of_datasets(rows, folder):
     files = _files(rows, folder)
     return Rows(*(h5py.File(path)["data"] for path in (files.X, files.y, files.weights, files.labels)))
@@ -233,6 +272,10 @@ CONTAINERS: dict[str, Callable] = {
     "computed from_hdf5": of_computed_from_hdf5,
     "persisted from_hdf5": of_persisted_from_hdf5,
     "h5py.Dataset": of_datasets,
+    "chosen columns": of_chosen_columns,
+    "records": of_records,
+    "datasets side by side": of_datasets_side_by_side,
+    "tables on their side": of_tables_on_their_side,
     "list": of_lists,
     "glob": of_globs,
     "path beside dask": of_path_beside_dask,
