@@ -143,10 +143,10 @@ def normalize_hdf5(h5file, mean=None, std=None, batch: int | None = None) -> tup
             f"{h5file} must hold rows of floats to be normalised in place; got {rows.n_rows} rows of {rows.dtype}. "
             "Write it as float64, with make_hdf5."
         )
-    if rows.parts[0].sources:
+    if rows.parts[0].sources or not rows.parts[0].choice.is_whole:
         raise DataError(
-            f"{h5file} must hold its rows itself to be normalised in place; got a file whose rows are in other files. "
-            "Write it to a file of its own: to_hdf5(from_hdf5(path), new_path)."
+            f"{h5file} must hold its rows itself to be normalised in place; got a file whose rows are in other files, "
+            "or are records. Write it to a file of its own: to_hdf5(from_hdf5(path), new_path)."
         )
     rows.check_written()
     if mean is not None:

@@ -20,6 +20,7 @@ from daskelm import ELMRegressor, NormalEquations, from_hdf5
 from daskelm.exceptions import DataError, FileFormatError, InsufficientMemoryError
 from daskelm.hdf5 import remote as remote_files
 from daskelm.hdf5 import remote_rows
+from daskelm.hdf5.columns import Column, write_columns
 from daskelm.hdf5.rows import open_rows
 
 ROOT = Path(__file__).parents[2]
@@ -300,3 +301,31 @@ def test_the_page_is_true(s3):
         page.clear()
         s3fs.S3FileSystem.clear_instance_cache()
         gc.collect()
+
+
+@pytest.mark.parametrize("how", [{}, {"chunks": (60, 2), "compression": "gzip"}, {"chunks": (60, D)}])
+def test_chosen_columns_are_those_of_a_local_copy(s3, how, monkeypatch):
+    """Of tables, records and datasets side by side; chunks of other columns are not fetched."""
+    monkeypatch.setattr(remote_rows, "_WINDOW_BYTES", 20_000)
+    few = X[:300]
+    records = np.rec.fromarrays([few[:, 0], few[:, 1]], names=["a", "b"])
+    with h5py.File("t.h5", "w") as file:
+        write_columns(file.create_dataset("table", data=few, **how), [Column(f"x{i}") for i in range(D)])
+        file.create_dataset("records", data=records, chunks=(60,))
+        file["g/a"], file["g/b"] = few[:, 0], few[:, 1]
+    url = put(s3, "t.h5")
+    for given in (
+        {"columns": [f"x{D - 1}", "x0"]},
+        {"dataset": "table", "columns": 1},
+        {"dataset": "records", "columns": ["b", "a"]},
+        {"columns": ["g/b", "g/a"]},
+        {"dataset": "g", "columns": "b"},
+    ):
+        here = from_hdf5("t.h5", chunks=150, **given)
+        there = from_hdf5(url, chunks=150, **given)
+        np.testing.assert_array_equal(there.compute(), here.compute())
+        assert open_rows(url, **given).columns == open_rows("t.h5", **given).columns
+    with pytest.raises(
+        DataError, match=r"transpose is for a dataset .* got '/table' at a URL\. Copy it to a file first"
+    ):
+        from_hdf5(url, dataset="table", transpose=True)
