@@ -62,6 +62,7 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
     """
     from ..data.inputs import check_lengths
     from ..data.source import n_columns
+    from ..exceptions import DataError
     from ..layer.neurons import Neurons
     from ..layer.specification import parse_neurons
     from ..preflight.checks import Job, check_job
@@ -70,6 +71,8 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
     n_neurons = None
     if x is not None:
         check_lengths(X=x, T=t, weights=weights)
+        if not (x.n_rows and x.n_columns):
+            raise DataError(f"X must have at least one row and one column; got shape {x.shape}.")
         groups = parse_neurons(neurons, x.n_columns)
         n_neurons = sum(len(group) if isinstance(group, Neurons) else group[0] for group in groups)
     if targets is None:

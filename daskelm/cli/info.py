@@ -16,8 +16,9 @@ from ..estimators.state import read_model
 from ..exceptions import FileFormatError
 from ..hdf5.choice import split_choice
 from ..hdf5.columns import COLUMNS, columns_of
+from ..hdf5.kinds import dtype_of, is_numeric, kind_in_words
 from ..hdf5.layout import outsides_of, unwritten_rows
-from ..hdf5.links import datasets_in, dtype_of, links_in
+from ..hdf5.links import datasets_in, links_in
 from ..hdf5.opening import file_sizes, opened
 from ..hdf5.paths import split_dataset
 from ..hdf5.rows import files_named, open_rows, some
@@ -82,11 +83,11 @@ def _one_dataset(part, path, name):
 
 
 def _facts(name, item):
-    dtype, chunks = dtype_of(item), None if item.chunks is None else list(item.chunks)
+    chunks = None if item.chunks is None else list(item.chunks)
     facts = {
         "name": name,
         "shape": list(item.shape or ()),
-        "dtype": "unknown to NumPy" if dtype is None else str(dtype),
+        "dtype": str(item.dtype) if is_numeric(item) else kind_in_words(item),
     }
     made = item.id.get_create_plist()
     # HDF5 may add to the name of a filter where to find it.
@@ -96,7 +97,7 @@ def _facts(name, item):
         facts["reads_from"] = sources
     if item.shape and (holes := unwritten_rows(item)):
         facts["unwritten"] = [list(run) for run in holes]
-    return facts | _facts_of_columns(item, dtype, whole="unwritten" not in facts and "reads_from" not in facts)
+    return facts | _facts_of_columns(item, dtype_of(item), whole="unwritten" not in facts and "reads_from" not in facts)
 
 
 def _facts_of_columns(item, dtype, whole):

@@ -65,7 +65,8 @@ def from_hdf5(
     Returns
     -------
     dask array of shape (n_samples, n_features) or (n_samples,)
-        The rows, with the dtype of the file. No chunk crosses two files. Missing values of netCDF variables are NaN.
+        The rows, with the dtype of the file. No chunk crosses two files. Variables of
+        netCDF are unpacked, with the dtype that xarray gives, and their missing values are NaN.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def from_hdf5(
     DataError
         Rows past the end, more than two dimensions, or files with different columns.
     InputTypeError
-        The dataset or a chosen column holds text, or a netCDF variable that is packed.
+        The dataset or a chosen column holds something else than numbers.
 
     Examples
     --------

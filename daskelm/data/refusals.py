@@ -75,6 +75,9 @@ def _refuse_missing(chunk, name, first_row):
 
 def refuse_promises(value, name: str) -> None:
     """Refuse promises of data: delayed values, futures, iterators, and paths in other containers than lists."""
+    if isinstance(value, h5py.Dataset):
+        # NumPy may not have a dtype for it.
+        return
     several = isinstance(value, list | tuple) and bool(value)
     first = value[0] if several else value
     kinds = (Delayed, sys.modules["distributed"].Future) if "distributed" in sys.modules else (Delayed,)

@@ -17,6 +17,7 @@ from .external import SourceFiles, own_holes, status_of
 from .layout import Outside, bytes_of_chunks, intersection, outsides_of, union, unwritten
 from .netcdf import mark_missing
 from .opening import file_sizes, missing_file, need_filters, opened
+from .packing import Packing
 from .paths import is_url
 from .remote_rows import RemoteRows
 from .views import view_of
@@ -34,9 +35,10 @@ class Part:
     """Description of one dataset of one file: path, name, rows, rows per chunk, the file's size and date.
 
     Reading it block by block takes memory: `cache_bytes` for chunks, `fetched_bytes` for what is fetched from a URL,
-    `unpacking_bytes` while a chunk is unpacked. `missing` are numbers that stand for missing values. `holes` are runs
-    of rows that were never written. `sources` are size and date of the other files that it is read from, in the order
-    of `outsides_of`. `described_at` is the time of this description, in nanoseconds.
+    `unpacking_bytes` while a chunk is unpacked. `missing` are numbers that stand for missing values, `packing` is how
+    codes become values. `holes` are runs of rows that were never written. `sources` are size and date of the other
+    files that it is read from, in the order of `outsides_of`. `described_at` is the time of this description, in
+    nanoseconds.
 
     `choice` says which columns of the dataset are read, of numbers of `dtype`; picking them out of the blocks of the
     file takes `picking_bytes`. Chunks have `chunk_columns` columns (0 without chunks, and where that is not known), of
@@ -55,6 +57,7 @@ class Part:
     unpacking_bytes: int = 0
     holes: tuple[tuple[int, int], ...] = ()
     sources: tuple[tuple[int, int], ...] = ()
+    packing: Packing | None = None
     described_at: int = field(default=0, compare=False)
     choice: Choice = field(default_factory=Choice)
     dtype: str = "<f8"
@@ -70,8 +73,14 @@ class Part:
     @property
     def held_bytes(self) -> int:
         """Largest number of bytes that reading it block by block holds besides the blocks."""
-        own = self.cache_bytes + self.unpacking_bytes + self.fetched_bytes + self.picking_bytes
+        widening = 0 if self.packing is None else self.packing.held_bytes(self.whole_rows)
+        own = self.cache_bytes + self.unpacking_bytes + self.fetched_bytes + self.picking_bytes + widening
         return own + sum(part.held_bytes for part in self.beside)
+
+    @property
+    def whole_rows(self) -> int:
+        """Rows that are best read together: those of a chunk that must be decompressed, else 1."""
+        return self.chunk_rows if self.unpacking_bytes else 1
 
     @property
     def packed_row_bytes(self) -> int:
@@ -113,7 +122,8 @@ class Part:
         if choice == self.choice:
             return self
         dtype = np.result_type(*(np.dtype(one) for _, one in choice.fields)).str if choice.fields else self.dtype
-        taken = replace(self, choice=choice, dtype=dtype)
+        packing = None if self.packing is None else replace(self.packing, row_size=choice.n_columns)
+        taken = replace(self, choice=choice, dtype=dtype, packing=packing)
         if self.chunk_columns and (self.cache_bytes or self.unpacking_bytes):
             chunks = self.chunk_rows, self.chunk_columns, self.item_bytes
             cache, unpacking = bytes_of_chunks(choice, *chunks, bool(self.unpacking_bytes))
@@ -257,16 +267,24 @@ class OpenPart:
         finally:
             self._stack.close()
 
+    def _read_stored(self, first, last, out):
+        """Read rows as they are in the file."""
+        if self._chunks is not None:
+            self._chunks.read(first, last, out)
+        else:
+            self._view.read(out, first, last)
+
     def read(self, first: int, last: int, out: np.ndarray, coming: Callable) -> None:
         """Read rows first to last - 1 of the dataset into `out`; `coming` is passed on to `RemoteRows.read`."""
         self._check_sources(first, last)
         self.part.check_written(first, last, self._holes)
 
         def read(a, b):
-            if self._chunks is not None:
-                self._chunks.read(a, b, out[a - first : b - first])
+            target, packing = out[a - first : b - first], self.part.packing
+            if packing is None:
+                self._read_stored(a, b, target)
             else:
-                self._view.read(out[a - first : b - first], a, b)
+                packing.read(self._read_stored, a, b, target, self.part.path, self.part.whole_rows)
 
         try:
             if self._rows is None:
@@ -282,7 +300,7 @@ class OpenPart:
                 f"{self.part.path}: rows {first} to {last - 1} of {self.part.dataset!r} cannot be read; the file is "
                 f"truncated or damaged ({error}). Copy or convert it again."
             ) from None
-        if self.part.missing:
+        if self.part.missing and self.part.packing is None:
             mark_missing(out, self.part.missing, self.part.path, first)
 
 

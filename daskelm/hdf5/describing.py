@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import repeat
 from typing import NamedTuple
 
@@ -16,9 +17,10 @@ from .choice import Asked
 from .columns import Column
 from .dataset import Part, side_by_side
 from .external import status_of, surveyed
-from .links import datasets_in, dtype_of, links_in, listing, place_of_dataset
+from .kinds import is_numeric
+from .links import datasets_in, links_in, listing, place_of_dataset
 from .naming import choice_in, dataset_or_names, is_table_of_records
-from .netcdf import check_unpacked, is_scale, missing_values
+from .netcdf import conventions_of, is_scale
 from .opening import opened
 from .paths import is_url
 from .remote import RemoteFile
@@ -105,16 +107,17 @@ def _beside(path, remote, names: list[str], asked: Asked) -> Described:
 
 def _found(file, path, asked) -> h5py.Dataset | list[str]:
     dataset = dataset_or_names(file, path, asked)
-    dataset = _choose(file, path) if dataset is None else dataset
-    if isinstance(dataset, h5py.Dataset):
-        check_unpacked(dataset, path)
-    return dataset
+    return _choose(file, path) if dataset is None else dataset
 
 
 def _description(dataset, path, version, now, asked) -> Described:
     choice, columns = choice_in(dataset, path, asked)
-    missing, axis = missing_values(dataset), choice.sample_axis
+    packing, missing = (None, ()) if choice.fields else conventions_of(dataset, path)
+    axis = choice.sample_axis
     dtype = np.result_type(*(np.dtype(one) for _, one in choice.fields)) if choice.fields else dataset.dtype
+    if packing is not None:
+        packing = replace(packing, row_size=choice.n_columns)
+        dtype = np.dtype(packing.dtype)
     part = Part(
         path,
         dataset.name,
@@ -124,6 +127,7 @@ def _description(dataset, path, version, now, asked) -> Described:
         modified=version[1],
         fetched_bytes=fetched_bytes(dataset, choice) if is_url(path) else 0,
         missing=missing,
+        packing=packing,
         described_at=now,
         choice=choice,
         dtype=dtype.newbyteorder("=").str,
@@ -150,15 +154,14 @@ def _choose(file, path):
         return chosen
     raise DatasetNotFoundError(
         f"{path} must hold exactly one 2-D numeric dataset, or a 1-D one alone, when none is named; got "
-        f"{', '.join(listing(file)) or 'nothing'}. Name one: from_hdf5(path, dataset=...); or several of one dimension "
+        f"{listing(file)}. Name one: from_hdf5(path, dataset=...); or several of one dimension "
         "that stand side by side: from_hdf5(path, columns=[...])."
     )
 
 
 def _is_table(dataset):
     """Whether a dataset has rows of numbers; a single number is not a candidate."""
-    dtype = dtype_of(dataset)
-    return dtype is not None and dtype.kind in "fiub" and bool(dataset.ndim)
+    return is_numeric(dataset) and bool(dataset.shape)
 
 
 def _only_table(datasets):

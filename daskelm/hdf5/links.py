@@ -11,14 +11,13 @@ from typing import NamedTuple
 import h5py
 
 from ..exceptions import DatasetNotFoundError, FileFormatError
+from .kinds import described, is_numeric
 
 __all__ = [
     "Link",
     "broken_link",
     "dataset_named",
     "datasets_in",
-    "described",
-    "dtype_of",
     "item_named",
     "linked_from",
     "links_in",
@@ -30,6 +29,8 @@ __all__ = [
 
 # HDF5 follows at most so many links, one after the other, for one name.
 _MOST_LINKS = 16
+# Messages list so many datasets.
+_MOST_LISTED = 8
 
 
 class Link(NamedTuple):
@@ -164,24 +165,17 @@ def _linked(file, path, name) -> list[tuple[str, str]]:
         return []
 
 
-def dtype_of(dataset: h5py.Dataset):
-    """NumPy's dtype of a dataset; None for types that NumPy does not have, such as times or quad precision."""
-    try:
-        return dataset.dtype
-    except (TypeError, ValueError):
-        return None
-
-
-def described(dataset: h5py.Dataset) -> str:
-    """Shape and dtype of a dataset, for messages and lists."""
-    dtype = dtype_of(dataset)
-    return f"{dataset.shape} {'of a type that NumPy does not have' if dtype is None else dtype}"
-
-
-def listing(file: h5py.File) -> list[str]:
-    """All datasets of a file, with shapes and dtypes, and its links with their targets."""
-    found = [f"{name} {described(dataset)}" for name, dataset in datasets_in(file).items()]
-    return found + [f"{name} ({link})" for name, link in links_in(file).items()]
+def listing(file: h5py.File) -> str:
+    """The first datasets of a file with shapes and kinds: tables of numbers first, the largest before others."""
+    found = datasets_in(file)
+    tables = {name: item for name, item in found.items() if is_numeric(item) and item.ndim in (1, 2)}
+    by_size = sorted(tables, key=lambda name: -tables[name].size)
+    lines = [f"{name} {described(found[name])}" for name in list(dict.fromkeys((*by_size, *found)))[:_MOST_LISTED]]
+    links = links_in(file)
+    lines += [f"{name} ({link})" for name, link in links.items()][: _MOST_LISTED - len(lines)]
+    more = len(found) + len(links) - len(lines)
+    rest = f" and {more} more, which daskelm info {file.filename} lists" if more else ""
+    return (", ".join(lines) or "nothing") + rest
 
 
 def dataset_named(file: h5py.File, path: str, name: str) -> h5py.Dataset:

@@ -10,7 +10,9 @@ import numpy as np
 from ..exceptions import DataError, DatasetNotFoundError, InputTypeError
 from .choice import Asked, Choice, runs_of
 from .columns import Column, columns_of
-from .links import dataset_named, datasets_in, dtype_of, item_named
+from .kinds import dtype_of, is_numeric, kind_in_words, table_of, to_numbers
+from .links import dataset_named, datasets_in, item_named
+from .paths import is_url
 
 __all__ = ["choice_in", "dataset_or_names", "is_table_of_records", "names_in", "positions_of"]
 
@@ -86,15 +88,14 @@ def choice_in(dataset: h5py.Dataset, path: str, asked: Asked) -> tuple[Choice, t
     dtype, name = dtype_of(dataset), dataset.name
     if dtype is not None and dtype.names:
         return _fields(dataset, path, asked)
-    if dtype is None or dtype.kind not in "fiub":
-        what = "a type that NumPy does not have" if dtype is None else f"{dtype} (text)"
+    if not is_numeric(dataset):
         raise InputTypeError(
-            f"{path}: dataset {name!r} must hold numbers; got {what}. Code text columns as numbers first."
+            f"{path}: dataset {name!r} must hold numbers; got {kind_in_words(dataset)}. {to_numbers(dataset)}"
         )
-    if dataset.ndim not in (1, 2):
+    if not dataset.shape or dataset.ndim not in (1, 2):
         raise DataError(
             f"{path}: dataset {name!r} must be 2-D (rows, columns) or 1-D; got shape {dataset.shape}. "
-            "Reshape it to one row per sample first."
+            f"{table_of(dataset, path, is_url(path))}"
         )
     if asked.transpose:
         _check_transposable(dataset, path)

@@ -7,9 +7,10 @@ import math
 import h5py
 import numpy as np
 
-from ..exceptions import DataError, InputTypeError
+from ..exceptions import DataError
+from .packing import Packing, packing_of
 
-__all__ = ["check_unpacked", "fill_is_missing", "is_scale", "mark_missing", "missing_values"]
+__all__ = ["conventions_of", "fill_is_missing", "is_scale", "mark_missing", "missing_values"]
 
 # The fill values of the netCDF library for variables without one of their own, by dtype.
 _FILLS = {
@@ -31,30 +32,33 @@ def is_scale(dataset: h5py.Dataset) -> bool:
     return h5py.h5ds.is_scale(dataset.id)
 
 
-def check_unpacked(dataset: h5py.Dataset, path: str) -> None:
-    """Refuse a variable whose numbers are packed: codes from which the values must be computed."""
-    attributes = {name: dataset.attrs[name] for name in ("scale_factor", "add_offset") if name in dataset.attrs}
-    packed = [name for name, value in attributes.items() if not np.all(value == (name == "scale_factor"))]
-    if dataset.attrs.get("_Unsigned") in ("true", b"true") and dataset.dtype.kind == "i":
-        packed.append("_Unsigned")
-    if packed:
-        name = dataset.name.lstrip("/")
-        raise InputTypeError(
-            f"{path}: dataset {dataset.name!r} must hold the numbers themselves; got codes of them, to be unpacked by "
-            f"{' and '.join(packed)}. Unpack them with xarray, which gives a dask array: "
-            f"xarray.open_dataset({path!r}, chunks={{}})[{name!r}].data."
-        )
+def conventions_of(dataset: h5py.Dataset, path: str) -> tuple[Packing | None, tuple[float | int, ...]]:
+    """How a packed variable is unpacked, None for others, and the numbers in the file that are missing values.
+
+    These are for a packed variable only the fill value of rows that were never written, if it is one of them.
+    """
+    packing = packing_of(dataset, path, _own_fill(dataset))
+    if packing is None:
+        return None, missing_values(dataset)
+    fill = _fill(dataset)
+    return packing, () if fill is None or not packing.is_missing(fill) else (fill.item(),)
 
 
 def missing_values(dataset: h5py.Dataset) -> tuple[float | int, ...]:
     """Numbers that stand for a missing value in a variable: those it declares, and netCDF's own fill."""
     declared = [dataset.attrs[name] for name in ("_FillValue", "missing_value") if name in dataset.attrs]
     values = [value for group in declared for value in np.ravel(group)]
-    own = _FILLS.get(dataset.dtype.str[1:])
-    if own is not None and (fill := _fill(dataset)) is not None and fill == dataset.dtype.type(own):
+    if (own := _own_fill(dataset)) is not None:
         values.append(own)
     stored = (_as_stored(value, dataset.dtype) for value in values)
     return tuple(dict.fromkeys(value for value in stored if value is not None))
+
+
+def _own_fill(dataset):
+    """netCDF's own fill for the dtype, where it is the fill value of the dataset; None elsewhere."""
+    own = _FILLS.get(dataset.dtype.str[1:])
+    filled = own is not None and (fill := _fill(dataset)) is not None and fill == dataset.dtype.type(own)
+    return own if filled else None
 
 
 def _fill(dataset):

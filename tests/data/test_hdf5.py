@@ -241,7 +241,7 @@ def test_bad_files_are_named(tmp_path):
         from_hdf5(write(tmp_path / "3d.h5", np.ones((2, 3, 4))), dataset="data")
     with h5py.File(tmp_path / "two.h5", "w") as file:
         file["a"], file["b"] = np.ones((2, 2)), np.ones((3, 2))
-    with pytest.raises(KeyError, match=r"exactly one 2-D .*; got a \(2, 2\) float64, b"):
+    with pytest.raises(KeyError, match=r"exactly one 2-D .*; got b \(3, 2\) float64, a"):
         from_hdf5(tmp_path / "two.h5")
     with pytest.raises(DatasetNotFoundError, match="has no dataset 'c'; it holds a, b"):
         from_hdf5(tmp_path / "two.h5", dataset="c")
