@@ -193,24 +193,32 @@ def _number(text):
     return float(text)
 
 
-def _classes(text):
+def _labels(words):
+    """Labels as numbers if all are numbers, else as text."""
     try:
-        return [_number(label) for label in text.split(",")]
+        return [_number(word) for word in words]
     except ValueError:
-        raise click.BadParameter(
-            f"must be labels that are numbers, with commas between, such as 0,1,2; got {text!r}. Code words as numbers "
-            "first."
-        ) from None
+        return words
+
+
+def _classes(text):
+    words = text.split(",")
+    if not all(words):
+        raise click.BadParameter(f"must be labels with commas between, such as 0,1,2 or red,blue; got {text!r}.")
+    return _labels(words)
 
 
 def _class_weight(text):
+    pairs = [pair.rpartition("=") for pair in text.split(",")]
     try:
-        pairs = (pair.split("=") for pair in text.split(","))
-        return {_number(label): float(weight) for label, weight in pairs}
+        weights = [float(weight) for _, _, weight in pairs]
     except ValueError:
+        weights = []
+    if not weights or not all(label for label, _, _ in pairs):
         raise click.BadParameter(
-            f"must be LABEL=WEIGHT for some of the classes, such as 0=1,1=20; got {text!r}."
-        ) from None
+            f"must be LABEL=WEIGHT for some of the classes, such as 0=1,1=20 or red=2; got {text!r}."
+        )
+    return dict(zip(_labels([label for label, _, _ in pairs]), weights, strict=True))
 
 
 def _numbers(text):

@@ -177,7 +177,7 @@ def _filter(name):
     default=None,
     help="Which model to make; if not given, a classifier with --classes or --labels, else a regressor.",
 )
-@click.option("--classes", metavar="0,1,...", type=CLASSES, help="All labels that occur in T.")
+@click.option("--classes", metavar="A,B,...", type=CLASSES, help="All labels that occur in T.")
 @click.option("--labels", metavar="T", type=DATA, help="Data file to find the classes in, instead of --classes.")
 @click.option(
     "--class-weight", metavar="LABEL=WEIGHT,...", type=CLASS_WEIGHT, help="Weights of classes; 1 for the others."

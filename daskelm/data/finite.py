@@ -60,7 +60,7 @@ def first_bad(
     bad = bad.reshape(len(block), -1)
     row = int(np.argmax(bad.any(axis=1)))
     column = int(np.argmax(bad[row]))
-    value = str(block.reshape(len(block), -1)[row, column]).replace("nan", "NaN")
+    value = str(block.reshape(len(block), -1)[row, column]).replace("nan", "NaN") or "an empty text"
     place = source_of(block if source is None else source).place(first_row + row)
     if block.ndim > 1:
         place += f", column {column}" + (f" ({columns[column]!r})" if columns is not None else "")
@@ -74,7 +74,13 @@ def _present(block):
         return np.isfinite(block)
     if kind in "mM":
         return ~np.isnat(block)
-    return ~np.frompyfunc(is_missing, 1, 1)(block).astype(bool) if kind == "O" else None
+    if kind == "U":
+        return block != ""
+    return ~np.frompyfunc(_is_missing_label, 1, 1)(block).astype(bool) if kind == "O" else None
+
+
+def _is_missing_label(value):
+    return is_missing(value) or (isinstance(value, str) and not value)
 
 
 def check_weights(weights: np.ndarray, first_row: int = 0) -> None:

@@ -98,7 +98,7 @@ def from_hdf5(
     array([ 1.,  3.,  5.,  7.,  9., 11.])
     """
     source = open_rows(path, dataset, rows, columns, transpose)
-    row_bytes = source.n_columns * source.dtype.itemsize
+    row_bytes = source.row_bytes
     if chunks == "auto":
         step = max(parse_bytes(dask.config.get("array.chunk-size")) // max(row_bytes, 1), 1)
     elif isinstance(chunks, int | np.integer) and not isinstance(chunks, bool) and (chunks > 0 or chunks == -1):

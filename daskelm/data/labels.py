@@ -10,7 +10,13 @@ from .finite import check_finite
 from .row_chunks import apply_to_rows
 from .source import Source, source_of
 
-__all__ = ["count_classes"]
+__all__ = ["count_classes", "labels_in"]
+
+
+def labels_in(y: Source) -> Source:
+    """Labels as users mean them: those behind the codes of files, where these have levels; other data as it is."""
+    files = source_of(y).files
+    return y if files is None else files.as_labels()
 
 
 def count_classes(y: Source, weights: Source | None = None, verbose: int | bool = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +43,13 @@ def count_classes(y: Source, weights: Source | None = None, verbose: int | bool 
     parts = [part for part in counts if len(part[0])]
     if not parts:
         return np.empty(0), np.empty(0)
-    classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    try:
+        classes, inverse = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    except TypeError:
+        raise _several_types() from None
+    if source_of(y).files is not None and classes.dtype == object:
+        # Labels of files have one type: as in memory, classes are an array of it.
+        classes = np.array(classes.tolist())
     return classes, np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(classes))
 
 
@@ -52,5 +64,9 @@ def _count(y, weights, first_row):
     try:
         classes, inverse = np.unique(y, return_inverse=True)
     except TypeError:
-        raise DataError("y: labels must be of one type that can be sorted; got several types.") from None
+        raise _several_types() from None
     return classes, np.bincount(inverse, None if weights is None else np.asarray(weights).reshape(-1), len(classes))
+
+
+def _several_types():
+    return DataError("y: labels must be of one type that can be sorted; got several types.")

@@ -16,6 +16,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from ..exceptions import DataError, InputTypeError
+from ..hdf5.rows import Hdf5Rows
 from ..lazy import da
 
 __all__ = ["check_chunk", "checked", "refuse_levels", "refuse_promises", "refuse_unusable"]
@@ -75,8 +76,8 @@ def _refuse_missing(chunk, name, first_row):
 
 def refuse_promises(value, name: str) -> None:
     """Refuse promises of data: delayed values, futures, iterators, and paths in other containers than lists."""
-    if isinstance(value, h5py.Dataset):
-        # NumPy may not have a dtype for it.
+    if isinstance(value, h5py.Dataset | Hdf5Rows):
+        # Their text is labels, and NumPy may not have a dtype for a dataset.
         return
     several = isinstance(value, list | tuple) and bool(value)
     first = value[0] if several else value

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..exceptions import DataError, InputTypeError, ParameterError
-from .finite import LARGEST_WEIGHT, first_bad
+from .finite import LARGEST_WEIGHT, check_finite, first_bad
 from .source import Source
 
 __all__ = [
@@ -88,8 +88,10 @@ class ClassTargets:
             found[found == len(self.classes)] = 0
             unseen = self.classes[found] != y
         except TypeError:
+            check_finite(y, "y")
             raise InputTypeError(
-                f"y: labels must be of the type of the classes ({self.classes.dtype}); got {y.dtype}."
+                f"y: labels must be of the type of the classes, such as {self.classes.tolist()[0]!r}; got "
+                f"{y.tolist()[0]!r}. Give labels and classes in one way: as text, or as numbers."
             ) from None
         if np.any(unseen):
             raise DataError(
@@ -99,7 +101,9 @@ class ClassTargets:
         return found
 
     def check(self, y: np.ndarray, weights: np.ndarray | None, first_row: int, source: Source | None = None) -> None:
-        """Check nothing, since `encode` refuses values that are no label."""
+        """Refuse missing words; `encode` refuses other values that are no label."""
+        if y.dtype.kind in "UO":
+            check_finite(y, "y", first_row, source)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """T (rows, n_targets) float64 for labels y (rows,)."""

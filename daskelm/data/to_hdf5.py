@@ -198,7 +198,10 @@ def stream_hdf5(
     label="to_hdf5",
     trusted: bool = False,
 ) -> str:
-    """`to_hdf5`, with a `label` for its progress; chunks of a `trusted` array, made by daskelm, are not checked."""
+    """`to_hdf5`, with a `label` for its progress; chunks of a `trusted` array, made by daskelm, are not checked.
+
+    A trusted array may hold text, which is written with variable length.
+    """
     check_ending(path, "path")
     array = to_supported(array, "array")
     if is_frame(array) and dask.is_dask_collection(array):
@@ -208,7 +211,9 @@ def stream_hdf5(
         raise InputTypeError(
             f"array must be a dask array or dataframe; got {type(array).__name__}. Other data is written by make_hdf5."
         )
-    _check_kind(array.dtype, array.ndim, array.shape)
+    words = trusted and array.dtype.kind in "UO"
+    if not words:
+        _check_kind(array.dtype, array.ndim, array.shape)
     check_not_an_input(path, "path", array=array)
     check_replaceable(path, "data", overwrite, _name(dataset))
     array = array if trusted else checked(array, "array")
@@ -216,7 +221,7 @@ def stream_hdf5(
         array = array.rechunk({1: -1})
     total = None if np.isnan(array.shape[0]) else array.shape[0]
     progress = RowProgress(total, verbose, label)
-    dtype = _number_dtype(dtype) or array.dtype
+    dtype = h5py.string_dtype() if words else _number_dtype(dtype) or array.dtype
     _write(_computed(array), path, dataset, dtype, compression, overwrite, progress)
     return os.fspath(path)
 

@@ -16,6 +16,7 @@ from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import refuse_written
 from ..layer.layer import Layer
+from ..lazy import da
 from ..passes.predict import RowFunction, apply
 from ._sklearn_compat import FittedTable, check_feature_names_in, output_config
 from .checking import Rows, open_X
@@ -128,12 +129,15 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         # These checks come before the work, which may take hours.
         check_not_an_input(out, X=[X, source] if is_path(X) else source)
         check_replaceable(out, "data", overwrite)
-        if function.dtype.kind not in "fiub":
+        words = function.dtype.kind not in "fiub"
+        if words and not all(isinstance(label, str) for label in self.classes_):
             raise InputTypeError(
-                f"out: HDF5 files must hold numbers; got labels of type {function.dtype}. Write "
+                "out: HDF5 files must hold numbers or text; got labels of several types. Write "
                 "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
         result = apply(function, source, name, verbose)
+        if words and not is_dask_array(result):
+            result = da.from_array(result)
         if is_dask_array(result):
             with sharing(function.layer.nbytes):
                 return stream_hdf5(result, out, overwrite=overwrite, verbose=verbose, label=name, trusted=True)

@@ -106,7 +106,9 @@ def open_X(
             f"X must be 2-D, (n_samples, n_features); got shape {source.shape}. Use {single} for a single feature."
         )
     if source.dtype.kind not in "fiub":
-        raise InputTypeError(f"X must hold numbers; got {source.dtype}. Drop or code text columns first.")
+        raise InputTypeError(
+            f"X must hold numbers; got {_kind(source)}. Code text columns as numbers first, or drop them."
+        )
     if columns is not None:
         header = X._meta
     refuse_levels(source_of(source).files, "X")
@@ -201,7 +203,7 @@ def open_weights(sample_weight, X: Source) -> Source | None:
             sample_weight = np.full(X.shape[0], sample_weight)
     weights = open_input(sample_weight, "sample_weight")
     if weights.dtype.kind not in "fiub":
-        raise InputTypeError(f"sample_weight must hold numbers; got {weights.dtype}. Code them as numbers first.")
+        raise InputTypeError(f"sample_weight must hold numbers; got {_kind(weights)}. Code them as numbers first.")
     if weights.ndim not in (1, 2) or n_columns(weights) != 1:
         in_files = source_of(weights).files is not None
         remedy = " Name a dataset: from_hdf5(path, dataset=...)." if in_files else ""
@@ -234,7 +236,6 @@ def open_rows(
     source, columns = open_X(X, owner, known, array, gaps=gaps, coded=coding is not None)
     targets = None if y is None or read_y is None else read_y(labels, given)
     if targets is not None:
-        refuse_levels(source_of(targets).files, "y")
         names = names or getattr(source_of(targets).files, "names", None) or ()
     check_lengths(X=source, y=targets)
     weights = open_weights(weights, source)
@@ -263,3 +264,8 @@ def open_table(
         y = y.reshape(-1) if vector else y
         weights = None if weights is None else weights.reshape(-1)
     return Rows(X, y, weights, columns)
+
+
+def _kind(source):
+    files = source_of(source).files
+    return source.dtype if files is None or files.words is None else files.words

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from ..data.finite import check_finite
 from ..data.inputs import is_lazy, open_input, plain_values
-from ..data.labels import count_classes
+from ..data.labels import count_classes, labels_in
 from ..data.probabilities import ProbabilityLink, probabilities
 from ..data.source import is_path, n_columns
 from ..data.targets import ClassTargets, IndicatorTargets
@@ -67,7 +67,7 @@ class ClassificationMethods(ClassifierMixin):
         """y, given with X, as a source of labels."""
         y = _not_files(y, X)
         if is_lazy(y):
-            source = open_input(y, "y")
+            source = labels_in(open_input(y, "y"))
             if source.ndim not in (1, 2):
                 raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
             return source
@@ -205,7 +205,7 @@ class ClassificationMethods(ClassifierMixin):
         X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
             Inputs.
         out : str or path-like, optional
-            HDF5 file to stream the labels to, which must be numbers.
+            HDF5 file to stream the labels to: numbers, or text of variable length in UTF-8.
         overwrite : bool, default=False
             Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
             empty file.

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from ..data.inputs import is_lazy, open_input, plain_values
-from ..data.labels import count_classes
+from ..data.labels import count_classes, labels_in
 from ..data.source import Source, n_columns
 from ..data.targets import ClassTargets, RegressionTargets, Targets
 from ..exceptions import DataError
@@ -143,7 +143,7 @@ class HiddenLayer(BaseELM):
 
 def _read_y(y, X) -> Source:
     """Targets or labels, given with X, as a source."""
-    source = open_input(y, "y") if is_lazy(y) else np.asarray(plain_values(y, "y"))
+    source = labels_in(open_input(y, "y")) if is_lazy(y) else np.asarray(plain_values(y, "y"))
     if source.ndim not in (1, 2):
         raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
     return source

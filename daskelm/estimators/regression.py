@@ -15,9 +15,10 @@ from sklearn.utils.validation import check_array
 
 from ..data.finite import check_weights
 from ..data.inputs import is_lazy, open_input, plain_values
-from ..data.source import in_memory, is_dask_array, is_path, n_columns
+from ..data.source import in_memory, is_dask_array, is_path, n_columns, source_of
 from ..data.targets import RegressionTargets, check_targets
 from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
+from ..hdf5.rows import some
 from ..passes.predict import UncertainOutput, numbers_of
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty
@@ -54,6 +55,9 @@ class RegressionMethods(RegressorMixin):
         source = open_input(y, "y")
         if source.ndim not in (1, 2):
             raise DataError(f"y must be 1-D or 2-D; got shape {source.shape}.")
+        files = source_of(source).files
+        if files is not None and files.words is not None:
+            raise _no_numbers(f"{files.words} in {some(files.paths)}")
         if source.dtype.kind not in "fiub":
             raise _no_numbers(source.dtype)
         return source

@@ -75,7 +75,7 @@ def _is_ours(file, names, dataset):
     folders = [dataset[: match.start()] for match in re.finditer("/", dataset)]
     return (
         isinstance(item, h5py.Dataset)
-        and item.dtype.kind in "fiub"
+        and (item.dtype.kind in "fiub" or h5py.check_string_dtype(item.dtype) is not None)
         and (not attributes or attributes == _NORMALIZED)
         and not any(len(file[folder].attrs) for folder in folders)
     )

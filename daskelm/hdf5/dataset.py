@@ -21,6 +21,7 @@ from .packing import Packing
 from .paths import is_url
 from .remote_rows import RemoteRows
 from .views import view_of
+from .words import Words
 
 __all__ = ["OpenPart", "Part", "side_by_side", "sizes_of_parts"]
 
@@ -36,9 +37,9 @@ class Part:
 
     Reading it block by block takes memory: `cache_bytes` for chunks, `fetched_bytes` for what is fetched from a URL,
     `unpacking_bytes` while a chunk is unpacked. `missing` are numbers that stand for missing values, `packing` is how
-    codes become values. `holes` are runs of rows that were never written. `sources` are size and date of the other
-    files that it is read from, in the order of `outsides_of`. `described_at` is the time of this description, in
-    nanoseconds.
+    codes become values, `words` how labels are read. `holes` are runs of rows that were never written. `sources` are
+    size and date of the other files that it is read from, in the order of `outsides_of`. `described_at` is the time of
+    this description, in nanoseconds.
 
     `choice` says which columns of the dataset are read, of numbers of `dtype`; picking them out of the blocks of the
     file takes `picking_bytes`. Chunks have `chunk_columns` columns (0 without chunks, and where that is not known), of
@@ -58,6 +59,7 @@ class Part:
     holes: tuple[tuple[int, int], ...] = ()
     sources: tuple[tuple[int, int], ...] = ()
     packing: Packing | None = None
+    words: Words | None = None
     described_at: int = field(default=0, compare=False)
     choice: Choice = field(default_factory=Choice)
     dtype: str = "<f8"
@@ -278,10 +280,15 @@ class OpenPart:
         """Read rows first to last - 1 of the dataset into `out`; `coming` is passed on to `RemoteRows.read`."""
         self._check_sources(first, last)
         self.part.check_written(first, last, self._holes)
+        words = self.part.words if out.dtype.kind == "O" else None
 
         def read(a, b):
             target, packing = out[a - first : b - first], self.part.packing
-            if packing is None:
+            if words is not None:
+                stored = np.empty(target.shape, self._dataset.dtype)
+                self._read_stored(a, b, stored)
+                target[:] = words.decode(stored, self.part.path, a)
+            elif packing is None:
                 self._read_stored(a, b, target)
             else:
                 packing.read(self._read_stored, a, b, target, self.part.path, self.part.whole_rows)
@@ -300,7 +307,7 @@ class OpenPart:
                 f"{self.part.path}: rows {first} to {last - 1} of {self.part.dataset!r} cannot be read; the file is "
                 f"truncated or damaged ({error}). Copy or convert it again."
             ) from None
-        if self.part.missing and self.part.packing is None:
+        if self.part.missing and self.part.packing is None and words is None:
             mark_missing(out, self.part.missing, self.part.path, first)
 
 

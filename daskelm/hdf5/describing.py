@@ -14,7 +14,7 @@ import numpy as np
 
 from ..exceptions import DataError, DatasetNotFoundError, FileFormatError
 from .choice import Asked
-from .columns import Column
+from .columns import COLUMNS, Column
 from .dataset import Part, side_by_side
 from .external import status_of, surveyed
 from .kinds import is_numeric
@@ -26,6 +26,7 @@ from .paths import is_url
 from .remote import RemoteFile
 from .remote_rows import check_kept_inside, fetched_bytes
 from .views import temporary_bytes
+from .words import is_text_column, words_of
 
 __all__ = ["Described", "describe_all"]
 
@@ -112,9 +113,11 @@ def _found(file, path, asked) -> h5py.Dataset | list[str]:
 
 def _description(dataset, path, version, now, asked) -> Described:
     choice, columns = choice_in(dataset, path, asked)
-    packing, missing = (None, ()) if choice.fields else conventions_of(dataset, path)
+    packing, missing = conventions_of(dataset, path) if is_numeric(dataset) else (None, ())
     axis = choice.sample_axis
     dtype = np.result_type(*(np.dtype(one) for _, one in choice.fields)) if choice.fields else dataset.dtype
+    if is_text_column(dataset):
+        dtype = np.dtype(object)
     if packing is not None:
         packing = replace(packing, row_size=choice.n_columns)
         dtype = np.dtype(packing.dtype)
@@ -128,6 +131,7 @@ def _description(dataset, path, version, now, asked) -> Described:
         fetched_bytes=fetched_bytes(dataset, choice) if is_url(path) else 0,
         missing=missing,
         packing=packing,
+        words=None if choice.fields else words_of(dataset, path),
         described_at=now,
         choice=choice,
         dtype=dtype.newbyteorder("=").str,
@@ -150,6 +154,10 @@ def _choose(file, path):
         links = links_in(file).values()
         if all(link.there for link in links):
             chosen = _only_table([link.item for link in links if isinstance(link.item, h5py.Dataset)])
+    if chosen is None and not any(map(_is_table, own)):
+        # Labels alone.
+        words = [item for item in own if is_text_column(item) and not item.name.endswith(COLUMNS)]
+        chosen = words[0] if len(words) == 1 else None
     if chosen is not None:
         return chosen
     raise DatasetNotFoundError(

@@ -13,6 +13,7 @@ from .columns import Column, columns_of
 from .kinds import dtype_of, is_numeric, kind_in_words, table_of, to_numbers
 from .links import dataset_named, datasets_in, item_named
 from .paths import is_url
+from .words import is_text_column
 
 __all__ = ["choice_in", "dataset_or_names", "is_table_of_records", "names_in", "positions_of"]
 
@@ -88,6 +89,8 @@ def choice_in(dataset: h5py.Dataset, path: str, asked: Asked) -> tuple[Choice, t
     dtype, name = dtype_of(dataset), dataset.name
     if dtype is not None and dtype.names:
         return _fields(dataset, path, asked)
+    if is_text_column(dataset) and asked.columns is None and not asked.transpose:
+        return Choice(vector=True) if dataset.ndim == 1 else Choice(1), None
     if not is_numeric(dataset):
         raise InputTypeError(
             f"{path}: dataset {name!r} must hold numbers; got {kind_in_words(dataset)}. {to_numbers(dataset)}"

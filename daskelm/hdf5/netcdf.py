@@ -71,7 +71,7 @@ def _fill(dataset):
 def fill_is_missing(dataset: h5py.Dataset, missing: tuple[float | int, ...] = ()) -> bool:
     """Whether rows that were never written read as missing values: NaN, or a number that stands for it."""
     fill = _fill(dataset)
-    # Records have no fill value that is a missing one.
+    # Records and text have no fill value that is a missing one.
     return fill is not None and np.asarray(fill).dtype.kind in "fiu" and bool(np.isnan(fill) or fill in missing)
 
 

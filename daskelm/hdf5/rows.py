@@ -23,6 +23,7 @@ from .opening import missing_file
 from .paths import is_url, place_of, plain_path
 from .reader import Hdf5Reader
 from .remote import urls_matching
+from .words import TEXT_BYTES, Words
 
 __all__ = ["Hdf5Rows", "files_named", "open_rows", "row_range", "some"]
 
@@ -67,6 +68,34 @@ class Hdf5Rows:
     def shape(self) -> tuple[int, ...]:
         """(n_rows, n_columns), or (n_rows,) of 1-D datasets."""
         return (self.n_rows, self.n_columns) if self.ndim == 2 else (self.n_rows,)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in memory."""
+        return self.n_columns * (self.dtype.itemsize + (TEXT_BYTES if self.dtype == object else 0))
+
+    @property
+    def words(self) -> str | None:
+        """The labels that the rows are, in words: text, or codes of levels; None for numbers."""
+        return next((str(words) for words in map(self._words_of, self.parts) if words is not None), None)
+
+    def _words_of(self, part: Part) -> Words | None:
+        """How labels are read from a part: as its dataset says, or by the levels of the one column that was chosen."""
+        if part.words is None and self.columns is not None and len(self.columns) == 1 and self.columns[0].levels:
+            return Words(tuple(enumerate(self.columns[0].levels)))
+        return part.words
+
+    def as_labels(self) -> Hdf5Rows:
+        """The same rows, as labels where they are codes of labels; rows of numbers alone stay as they are."""
+        if self.words is None:
+            return self
+        parts = tuple(replace(part, words=self._words_of(part)) for part in self.parts)
+        if (plain := next((part.path for part in parts if part.words is None), None)) is not None:
+            raise DataError(
+                f"all files must hold labels as words, or all as numbers; got {self.words}, and numbers in {plain}. "
+                "Write them in one way."
+            )
+        return replace(self, parts=parts, dtype=np.dtype(object))
 
     @property
     def paths(self) -> list[str]:
@@ -240,13 +269,14 @@ def open_rows(
     for part, shape, _ in described:
         if shape[1:] != first_shape[1:]:
             raise DataError(
-                f"all files must have the same number of columns; got {first_shape} in {parts[0].path} and {shape} in "
-                f"{part.path}."
+                f"all files must have the same number of columns and dimensions; got {first_shape} in {parts[0].path} "
+                f"and {shape} in {part.path}."
             )
     dtype = np.result_type(*(part.result_dtype for part in parts))
     n_rows = sum(part.n_rows for part in parts)
     n_columns = first_shape[1] if len(first_shape) == 2 else 1
-    return Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype, _columns_of_all(described)).rows(rows)
+    found = Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype, _columns_of_all(described))
+    return (found.as_labels() if dtype.kind == "O" else found).rows(rows)
 
 
 def _columns_of_all(described) -> tuple[Column, ...] | None:

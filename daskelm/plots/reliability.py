@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data.finite import check_finite
 from ..data.inputs import check_lengths, is_lazy, one_column, open_input, plain_values
-from ..data.labels import count_classes
+from ..data.labels import count_classes, labels_in
 from ..data.row_chunks import apply_to_rows
 from ..data.source import Source, is_path, n_columns
 from ..data.targets import ClassTargets, IndicatorTargets
@@ -134,7 +134,9 @@ class ReliabilityDisplay:
             matplotlib is not installed.
         """
         need_matplotlib(cls.__name__)
-        given = np.asarray(y) if isinstance(y, list | tuple) and not is_path(X) else y
+        given = y
+        if isinstance(y, list | tuple):
+            given = open_input(y, "y") if is_path(X) else np.asarray(y)
         options = {"sample_weight": sample_weight, "label": label, "n_bins": n_bins, "name": name, "ax": ax}
         return cls.from_predictions(given, model.predict_proba(X), classes=model.classes_, **options, **kwargs)
 
@@ -227,7 +229,9 @@ def _opened(values, name, beside=None) -> Source:
     """Labels, probabilities or weights, opened from any supported type; a list of words is labels beside data."""
     if isinstance(values, list | tuple) and beside is not None and not is_path(beside):
         values = np.asarray(values)
-    source = open_input(values, name) if is_lazy(values) else np.asarray(one_column(plain_values(values, name)))
+    source = (
+        labels_in(open_input(values, name)) if is_lazy(values) else np.asarray(one_column(plain_values(values, name)))
+    )
     if source.ndim not in (1, 2):
         raise DataError(f"{name} must be 1-D or 2-D; got shape {source.shape}.")
     if name != "y" and source.dtype.kind not in "fiub":

@@ -93,7 +93,7 @@ def _versions():
 
 def _digest(rows):
     """Digest of some rows, read as tasks will read them: by path, through the filters of the file."""
-    n = max(1, min(_RUN_ROWS, _RUN_BYTES // max(rows.n_columns * rows.dtype.itemsize, 1), rows.n_rows))
+    n = max(1, min(_RUN_ROWS, _RUN_BYTES // max(rows.row_bytes, 1), rows.n_rows))
     starts = sorted({i * (rows.n_rows - n) // (_RUNS - 1) for i in range(_RUNS)})
     # Rows that were never written are left out. A copy may have any date, since its rows are compared.
     (part,) = rows.parts
@@ -102,7 +102,7 @@ def _digest(rows):
     content = hashlib.sha256()
     try:
         for block in rows.read_runs([(start, start + n) for start in starts]):
-            content.update(block.tobytes())
+            content.update(repr(block.tolist()).encode() if block.dtype == object else block.tobytes())
     except (OSError, DaskelmError) as error:
         return {"error": str(error)}
     return {"digest": content.hexdigest()}

@@ -107,7 +107,7 @@ def warn_of_look_alikes(pairs: Sequence[tuple[str, str]]) -> None:
     path, other = pairs[0]
     more = f" The same holds for {len(pairs) - 1} more." if pairs[1:] else ""
     same = path == other
-    differs = "reads otherwise than when its rows were added" if same else f"looks like {other}, but reads otherwise"
+    differs = "has changed since its rows were added" if same else f"looks like {other}, but reads otherwise"
     warnings.warn(
         f"X: {path} {differs}, so its rows count as those of another table.{more} If "
         "the one is a copy of the other that was changed (written anew in another precision, say, or with other "

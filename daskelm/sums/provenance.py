@@ -339,10 +339,12 @@ def _reads_the_same(table, part, origin, source, known, reading: Reading) -> boo
     if reading.differs and same_place:
         first = " and ".join(f"{a} to {b - 1}" for a, b in reading.differs[:2])
         more = " and others" if reading.differs[2:] else ""
+        [(start, stop), *others] = reading.differs
+        where = f"somewhere among rows {first}{more}" if others or stop - start > 1 else f"in row {start}"
         raise DataError(
             f"X: {part.path} has changed since its rows were added: "
-            f"{'they' if reading.x_differs else 'their targets or weights'} read otherwise now, somewhere among rows "
-            f"{first}{more}. Nothing was added. Take its rows out of the sums with the data that they were added from "
+            f"{'they' if reading.x_differs else 'their targets or weights'} read otherwise now, {where}. "
+            "Nothing was added. Take its rows out of the sums with the data that they were added from "
             "(remove, or a - b), or begin a new sums file. With a sums file for each data file, and merge, only that "
             "of this one would have to be made anew."
         )

@@ -226,6 +226,32 @@ def of_datasets(rows, folder):
     return Rows(*(h5py.File(path)["data"] for path in (files.X, files.y, files.weights, files.labels)))
 
 
+def of_words(rows, folder):
+    """Labels that are text, in the same order."""
+    files = _files(rows, folder)
+    with h5py.File(folder / "words.h5", "w") as file:
+        file["species"] = np.array(["a", "é", "ö"])[rows.labels - 7].astype(object)
+    return Rows(files.X, files.y, files.weights, folder / "words.h5")
+
+
+def of_levels(rows, folder):
+    """Labels that are codes with levels, in a table that has the names of its columns."""
+    files = _files(rows, folder)
+    path = make_hdf5((rows.labels - 7).astype(float), folder / "codes.h5")
+    with h5py.File(path, "a") as file:
+        write_columns(file["data"], [Column("species", ("red", "white", "yellow"))])
+    return Rows(files.X, files.y, files.weights, path)
+
+
+def of_packed_netcdf(rows, folder):
+    """X as codes; its numbers are computed from them without a rounding error."""
+    files = _files(rows, folder)
+    with h5py.File(folder / "X.nc", "w") as file:
+        file["t"] = 8 * rows.X
+        file["t"].attrs["scale_factor"], file["t"].attrs["add_offset"] = 0.125, 0.0
+    return Rows(folder / "X.nc", files.y, files.weights, files.labels)
+
+
 def _parts(rows, folder):
     for i, part in enumerate(np.array_split(np.arange(len(rows.X)), 3)):
         inner = folder / f"part{i}"
@@ -276,6 +302,9 @@ CONTAINERS: dict[str, Callable] = {
     "records": of_records,
     "datasets side by side": of_datasets_side_by_side,
     "tables on their side": of_tables_on_their_side,
+    "path, labels of text": of_words,
+    "path, labels of levels": of_levels,
+    "path, packed": of_packed_netcdf,
     "list": of_lists,
     "glob": of_globs,
     "path beside dask": of_path_beside_dask,

@@ -90,7 +90,7 @@ def test_another_table_at_the_same_path_counts_anew(no_client, now):
                 file.create_dataset("data", data.shape, "f8", chunks=(100, data.shape[1]))[:50] = data[:50]
     else:
         fill(another, slice(None))
-    told = pytest.warns(AlikeTablesWarning, match="x.h5:/data reads otherwise than when its rows were added")
+    told = pytest.warns(AlikeTablesWarning, match="x.h5:/data has changed since its rows were added")
     with told if now == "full" else contextlib.nullcontext():
         total = counted(rows)
     assert (total.n_samples, len(total.ledger.sources)) == (100 + rows.stop - rows.start, 2)
@@ -103,7 +103,7 @@ def test_rows_that_were_mended_in_part_at_their_path_are_told(no_client):
     counted(slice(12_300, 16_000))
     full["x.h5"][15_999] += 1
     fill(full, slice(None))
-    with pytest.warns(AlikeTablesWarning, match=r"x\.h5:/data reads otherwise than when its rows were added"):
+    with pytest.warns(AlikeTablesWarning, match=r"x\.h5:/data has changed since its rows were added"):
         assert counted(None).n_samples == 23_700
 
 

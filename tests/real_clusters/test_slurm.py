@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -188,6 +189,25 @@ def test_job_array_without_locks_with_a_task_requeued_while_it_runs(slurm, shell
     assert f"sums-1.h5: {N // 2 - done} rows added, {done} were counted already" in log, log
     shell(code("job_arrays", "bash", "--out without_locks.h5"))
     assert_undisturbed(load("without_locks.h5").predict(X[SAMPLE]), FEW)
+
+
+def test_job_array_with_a_task_for_each_file(slurm, shell, model):
+    """Two tasks for five files; one of them is requeued, and leaves out what it had added."""
+    for i, part in enumerate(np.array_split(np.arange(N), 5)):
+        with h5py.File(f"run_{i}.h5", "w") as file:
+            file["X"], file["T"] = X[part], T[part]
+    Path("files.sbatch").write_text(code("job_arrays", "bash", "#SBATCH --job-name=files\n"))
+    array = shell("sbatch --parsable files.sbatch").strip()
+    until(lambda: counted("sums_of_run_1.h5", 0, N // 5))
+    slurm.run("scancel", "--full", "--signal=KILL", f"{array}_1")
+    until(lambda: slurm.states(f"{array}_1") == {"CANCELLED"})
+    shell(f"array={array}\n" + console("job_arrays", "scontrol requeue"))
+    slurm.wait(array)
+
+    assert sorted(map(str, Path().glob("sums_of_*.h5"))) == [f"sums_of_run_{i}.h5" for i in range(5)]
+    shell("daskelm solve model.h5 sums_of_run_*.h5 --out by_files.h5")
+    assert load("by_files.h5").normal_equations_.n_samples == N
+    assert_undisturbed(load("by_files.h5").predict(X[SAMPLE]), FEW)
 
 
 @pytest.fixture
