@@ -65,7 +65,7 @@ MISTAKES = {
     "init X.h5 c.h5 --alpha best": "alpha must be a finite number >= 0, .* 'auto' or 'gcv' .* got 'best'",
     "init X.h5 c.h5 --seed -1": "'--seed': -1 is not in the range",
     "init X.h5 c.h5 --dtype int8": "'--dtype': 'int8' is not one of 'float32', 'float64'",
-    "init X.h5 c.h5 --classes a,b": "'--classes': must be labels that are numbers, .* got 'a,b'",
+    "init X.h5 c.h5 --classes a,,b": "'--classes': must be labels with commas between, .* got 'a,,b'",
     "init X.h5 c.h5 --classes 1": "at least two classes",
     "init X.h5 c.h5 --classes 0,1 --class-weight 0:9": "'--class-weight': must be LABEL=WEIGHT .* got '0:9'",
     "init X.h5 c.h5 --classes 0,1 --class-weight 7=9": "class_weight: its keys must be labels",
