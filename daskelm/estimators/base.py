@@ -132,7 +132,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
         words = function.dtype.kind not in "fiub"
         if words and not all(isinstance(label, str) for label in self.classes_):
             raise InputTypeError(
-                "out: HDF5 files must hold numbers or text; got labels of several types. Write "
+                f"out: HDF5 files must hold numbers or text; got labels of type {function.dtype}. Write "
                 "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
             )
         result = apply(function, source, name, verbose)
