@@ -16,12 +16,13 @@ from ..estimators.state import read_model
 from ..exceptions import FileFormatError
 from ..hdf5.choice import split_choice
 from ..hdf5.columns import COLUMNS, columns_of
+from ..hdf5.file_rows import some
 from ..hdf5.kinds import dtype_of, is_numeric, kind_in_words
 from ..hdf5.layout import outsides_of, unwritten_rows
 from ..hdf5.links import datasets_in, links_in
 from ..hdf5.opening import file_sizes, opened
 from ..hdf5.paths import split_dataset
-from ..hdf5.rows import files_named, open_rows, some
+from ..hdf5.rows import files_named, open_rows
 from ..layer.neurons import kind_name
 from ..sums.normal_equations import NormalEquations
 from .arguments import kind_of

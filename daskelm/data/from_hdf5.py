@@ -14,8 +14,9 @@ from dask.utils import parse_bytes
 from ..cluster.errors import cluster_errors
 from ..exceptions import FileMissingError, ParameterError
 from ..hdf5.dataset import sizes_of_parts
+from ..hdf5.file_rows import FileRows, some
 from ..hdf5.paths import is_url
-from ..hdf5.rows import Hdf5Rows, open_rows, some
+from ..hdf5.rows import open_rows
 from ..lazy import da
 
 __all__ = ["check_visible", "from_hdf5", "rows_behind"]
@@ -110,7 +111,7 @@ def from_hdf5(
     name = f"from-hdf5-{tokenize(source, bounds)}"
     tail, numbers = (0,) * (source.ndim - 1), replace(source, columns=None)
     # Tasks read numbers, and carry no names.
-    graph = {(name, i, *tail): (Hdf5Rows.read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
+    graph = {(name, i, *tail): (FileRows.read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
     row_chunks = tuple(b - a for a, b in bounds)
     sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
     return da.Array(
@@ -118,20 +119,20 @@ def from_hdf5(
     )
 
 
-def rows_behind(array: da.Array) -> Hdf5Rows | None:
+def rows_behind(array: da.Array) -> FileRows | None:
     """The rows of files behind an array that `from_hdf5` made and nothing changed; None for any other array."""
     layers = getattr(array.dask, "layers", {})
     return getattr(layers.get(array.name), "source", None)
 
 
-def check_visible(sources: Sequence[Hdf5Rows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:
+def check_visible(sources: Sequence[FileRows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:
     """Refuse, before any work, rows that were never written, and files that some worker does not see as they are here.
 
     Sources of virtual datasets and external raw files are checked too.
 
     Parameters
     ----------
-    sources : sequence of Hdf5Rows
+    sources : sequence of FileRows
         The rows of files that tasks will read.
     client : distributed.Client or None
         The cluster; None where files are read in this process, which has opened them already.

@@ -14,7 +14,7 @@ import numpy as np
 from ..cluster.client import current_client
 from ..cluster.errors import compute
 from ..hdf5.dataset import Part
-from ..hdf5.rows import Hdf5Rows, row_range, some
+from ..hdf5.file_rows import FileRows, row_range, some
 from ..lazy import da
 from .from_hdf5 import from_hdf5
 from .refusals import check_chunk, checked
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # Rows of data as functions take them and hand them on; `source_of` gives their methods.
-Source: TypeAlias = "np.ndarray | da.Array | Hdf5Rows"
+Source: TypeAlias = "np.ndarray | da.Array | FileRows"
 
 
 class _RowSource:
@@ -46,7 +46,7 @@ class _RowSource:
     # Whether a task can read rows by their numbers; for a dask array it is given whole chunks.
     random_access = True
     # The rows of HDF5 files; None for other data.
-    files: Hdf5Rows | None = None
+    files: FileRows | None = None
 
     def __init__(self, data: Any):
         self.data = data
@@ -187,7 +187,7 @@ class DaskSource(_RowSource):
 class FileSource(_RowSource):
     """Rows of HDF5 files, which each task reads by path."""
 
-    def __init__(self, files: Hdf5Rows):
+    def __init__(self, files: FileRows):
         super().__init__(files)
         self.files = files
         # Readers and bounds of blocks are those of the files.
@@ -207,7 +207,7 @@ class FileSource(_RowSource):
         path, row_in_file = self.data.where(row)
         return f"row {row_in_file} of {path}"
 
-    def between(self, start: int, stop: int, name: str = "") -> Hdf5Rows:
+    def between(self, start: int, stop: int, name: str = "") -> FileRows:
         """Rows start to stop - 1, described and not read."""
         return self.data.between(start, stop)
 
@@ -229,21 +229,21 @@ def source_of(data: Any) -> Any:
 
     Parameters
     ----------
-    data : ndarray, dask array or Hdf5Rows
+    data : ndarray, dask array or FileRows
         What `open_input` gives.
 
     Returns
     -------
     ArraySource, DaskSource or FileSource
     """
-    if isinstance(data, Hdf5Rows):
+    if isinstance(data, FileRows):
         return FileSource(data)
     if is_dask_array(data):
         return DaskSource(data)
     return ArraySource(data)
 
 
-def files_of(*sources: Source | None) -> list[Hdf5Rows]:
+def files_of(*sources: Source | None) -> list[FileRows]:
     """Those of several sources that are rows of HDF5 files."""
     return [files for data in sources if (files := source_of(data).files) is not None]
 
@@ -273,7 +273,7 @@ def is_path(value) -> bool:
     """Whether a value names HDF5 data: a path, a non-empty list of paths, a dataset, or opened rows."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str | os.PathLike) for item in value)
-    return isinstance(value, str | os.PathLike | h5py.Dataset | Hdf5Rows)
+    return isinstance(value, str | os.PathLike | h5py.Dataset | FileRows)
 
 
 def is_dask_array(value: Any) -> bool:

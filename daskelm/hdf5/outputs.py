@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 
 from ..exceptions import ParameterError
-from .contents import files_behind, files_read
+from .contents import files_behind
+from .file_rows import FileRows
 from .paths import identities, is_url
-from .rows import Hdf5Rows
 
 __all__ = ["check_not_an_input"]
 
@@ -117,10 +117,9 @@ def _named_by(value) -> Iterator[str]:
     if isinstance(value, os.PathLike):
         named = os.fspath(value)
         yield os.fsdecode(named)
-    elif isinstance(value, Hdf5Rows):
+    elif isinstance(value, FileRows):
         for part in value.parts:
-            for one in part.each():
-                yield from [one.path] if is_url(one.path) else files_read(one.path, one.dataset)
+            yield from [part.path] if is_url(part.path) else value.files_of(part)
     elif isinstance(value, h5py.Dataset):
         # A dataset whose file is closed cannot be read any more.
         yield from files_behind(value) if value else ()
@@ -138,7 +137,7 @@ def _held_by(value, depth) -> list[tuple[object, int]]:
         # Keys that are tuples are names of tasks.
         named = [(key, depth) for key in value if isinstance(key, str | os.PathLike)]
         return named + [(item, depth) for item in value.values()]
-    if isinstance(value, Hdf5Rows | h5py.HLObject | os.PathLike):
+    if isinstance(value, FileRows | h5py.HLObject | os.PathLike):
         return []
     if isinstance(value, np.ndarray):
         return [(value.base, depth)]

@@ -1,4 +1,4 @@
-"""Reader of blocks of rows from HDF5 files, which it opens by path."""
+"""Reader of blocks of rows from files, which it opens by path."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import OpenPart
-from .side_by_side import OpenColumns, open_part
-
 __all__ = ["Hdf5Reader"]
 
 
 class Hdf5Reader:
-    """Reads blocks of `Hdf5Rows`, and keeps the file of the last block open, with its cache of chunks.
+    """Reads blocks of `FileRows`, and keeps the file of the last block open, with its cache of chunks.
 
     With `reuse`, each read overwrites the block that the previous one returned. `runs` are the only ranges of rows that
     will be read, in order, each in one call, if that is known.
@@ -25,7 +22,7 @@ class Hdf5Reader:
         # The system zeroes new memory page by page, and Dask's workers give it back as soon as it is freed. Reading
         # into the same memory again takes 17 % off a gram task of 200 neurons there.
         self._memory = np.empty((0, *self._row_shape), self._dtype) if reuse else None
-        self._open: OpenPart | OpenColumns | None = None
+        self._open: Any = None
         self._runs = runs
         self._next = 0
 
@@ -64,7 +61,7 @@ class Hdf5Reader:
         if self._open is None or part is not self._open.part or self._open.is_past(first, last):
             self._close()
             # Where all rows are read in one call, no part of a chunk is needed again, and no cache.
-            self._open = open_part(part, cached=len(self._runs) != 1)
+            self._open = self.source.open_part(part, cached=len(self._runs) != 1)
 
         def coming():
             pieces = (piece for run in runs for piece in self.source.between(*run).ranges())

@@ -17,7 +17,7 @@ from ..data.finite import check_finite, check_weights
 from ..data.source import Chunks, Source, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError
-from ..hdf5.rows import Hdf5Rows
+from ..hdf5.file_rows import FileRows
 from ..layer.layer import Layer
 from ..sums.provenance import Origin
 from ..sums.row_cells import merge_ranges
@@ -168,7 +168,7 @@ class _Gram:
 class FileRuns:
     """Sorted runs of rows of files, read as one sequence; a description, no open file. One run is all of the files."""
 
-    files: Hdf5Rows
+    files: FileRows
     runs: Runs
 
 

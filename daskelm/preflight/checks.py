@@ -14,9 +14,9 @@ from dask.utils import format_bytes
 
 from ..cluster.client import n_local_threads
 from ..exceptions import FileFormatError, InsufficientMemoryError
+from ..hdf5.file_rows import FileRows, some
 from ..hdf5.header import sealed_format
 from ..hdf5.paths import is_url
-from ..hdf5.rows import Hdf5Rows, some
 from ..passes.memory import PassSizes, block_rows, held_bytes, rows_per_task
 from ..sums.content import n_folds
 from .facts import facts_here, samples_of
@@ -45,7 +45,7 @@ class Job:
 
     Parameters
     ----------
-    sources : sequence of Hdf5Rows
+    sources : sequence of FileRows
         Data that tasks will read, X first; empty if they are not known.
     n_neurons, n_targets : int
         Numbers of neurons and of targets; n_neurons is None if it is not known.
@@ -55,7 +55,7 @@ class Job:
         Whether the job locks this file.
     """
 
-    sources: Sequence[Hdf5Rows]
+    sources: Sequence[FileRows]
     n_neurons: int | None
     n_targets: int = 1
     into: str | None = None

@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_info
 from .. import blas  # noqa: F401  (Loads SciPy's BLAS, whose threads are counted here.)
 from ..exceptions import DaskelmError
 from ..hdf5.dataset import Part, sizes_of_parts
+from ..hdf5.file_rows import FileRows
 from ..hdf5.layout import intersection
-from ..hdf5.rows import Hdf5Rows
 
 __all__ = ["code_digest", "facts_here", "samples_of"]
 
@@ -44,14 +44,14 @@ def code_digest(package: Path) -> str:
     return code.hexdigest()[:12]
 
 
-def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
+def facts_here(parts: Sequence[Part], samples: Sequence[FileRows]) -> dict:
     """Plain facts about this process.
 
     Parameters
     ----------
     parts : sequence of Part
         Parts whose files' sizes are reported.
-    samples : sequence of Hdf5Rows
+    samples : sequence of FileRows
         Whole tables, to read a few rows from.
 
     Returns
@@ -72,7 +72,7 @@ def facts_here(parts: Sequence[Part], samples: Sequence[Hdf5Rows]) -> dict:
     }
 
 
-def samples_of(sources: Sequence[Hdf5Rows]) -> list[Hdf5Rows]:
+def samples_of(sources: Sequence[FileRows]) -> list[FileRows]:
     """Tables to read a few rows from: each file of each source, or 64 of its files if it has more."""
     samples = []
     for source in sources:

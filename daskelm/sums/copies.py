@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Container, Iterator, Sequence
 
 from ..exceptions import AlikeTablesWarning, DataError
-from ..hdf5.rows import some
+from ..hdf5.file_rows import some
 from .counted_table import CountedTable
 from .ledger import Ledger
 from .row_cells import cell_of

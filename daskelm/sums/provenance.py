@@ -1,4 +1,4 @@
-"""Provenance of rows: which table of a ledger an HDF5 file is, by its content, and which of its rows are counted."""
+"""Provenance of rows: which table of a ledger a file is, by its content, and which of its rows are counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..data.source import Source, files_of, n_columns, source_of, take_runs
 from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError
 from ..hdf5.dataset import Part
-from ..hdf5.rows import Hdf5Rows
+from ..hdf5.file_rows import FileRows
 from .copies import Copies, called, name_of, refuse_twice, warn_of_look_alikes
 from .counted_table import CountedTable
 from .digests import row_digests, sum_digests
@@ -77,7 +77,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Table:
-    """X, rows of HDF5 files, with what belongs to them; where X is in no file, nothing is known of its rows."""
+    """X, rows of files, with what belongs to them; where X is in no file, nothing is known of its rows."""
 
     X: Any
     y: Source
@@ -112,7 +112,7 @@ class Table:
                     of_t = sum_digests(t[a - low : b - low]) if t is not None and low <= a and b <= high else None
                     yield sum_digests(x[a - start : b - start]), of_t
 
-    def parallel(self) -> list[Hdf5Rows]:
+    def parallel(self) -> list[FileRows]:
         """X, targets and weights as whole files, if each is the same rows of one file; else an empty list."""
         data = [self.X, self.y] if self.weights is None else [self.X, self.y, self.weights]
         rows = [d for d in files_of(*data) if len(d.parts) == 1 and d.start == self.X.start]

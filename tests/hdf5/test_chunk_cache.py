@@ -13,7 +13,7 @@ from layouts import RNG, D, N, X, write, y
 
 from daskelm import ELMRegressor
 from daskelm.hdf5 import dataset as hdf5_part
-from daskelm.hdf5 import rows as hdf5
+from daskelm.hdf5 import file_rows as hdf5
 from daskelm.hdf5.rows import open_rows
 
 pytestmark = pytest.mark.usefixtures("empty_folder")

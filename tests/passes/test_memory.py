@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 from sklearn.model_selection import KFold
 
 from daskelm import ELMRegressor, ELMRegressorCV, make_hdf5
-from daskelm.hdf5 import rows as hdf5
+from daskelm.hdf5 import file_rows as hdf5
 from daskelm.hdf5.rows import open_rows
 from daskelm.passes.memory import PassSizes, block_rows, held_bytes, split_every
 from daskelm.selection.fold_sums import fold_need

@@ -44,7 +44,7 @@ from daskelm.exceptions import (
     ParameterError,
     RowsCountedError,
 )
-from daskelm.hdf5.rows import Hdf5Reader
+from daskelm.hdf5.reader import Hdf5Reader
 from daskelm.layer.sublayer import nested_order, sublayer
 from daskelm.passes.memory import Need
 from daskelm.selection.criterion import Grid
