@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .data.from_hdf5 import from_hdf5
+    from .data.from_parquet import from_parquet
     from .data.to_hdf5 import make_hdf5, to_hdf5
     from .estimators.classifier import ELMClassifier
     from .estimators.classifier_cv import ELMClassifierCV
@@ -37,6 +38,7 @@ __all__ = [
     "PredictionDisplay",
     "ReliabilityDisplay",
     "from_hdf5",
+    "from_parquet",
     "load",
     "make_hdf5",
     "merge",
@@ -62,6 +64,7 @@ _HOMES = {
     "PredictionDisplay": "plots.prediction",
     "ReliabilityDisplay": "plots.reliability",
     "from_hdf5": "data.from_hdf5",
+    "from_parquet": "data.from_parquet",
     "load": "estimators.load",
     "make_hdf5": "data.to_hdf5",
     "merge": "sums.file",

@@ -63,23 +63,30 @@ class Written(click.ParamType):
         """The path."""
         from ..exceptions import DaskelmError
         from ..hdf5.atomic import check_replaceable
+        from ..parquet.target import check_parquet_replaceable, is_parquet_name
 
         if self.kind == "table" and not value.endswith(".csv"):
             raise click.BadParameter(f"must be a name that ends in .csv; got {value!r}.")
         # These two options are eager, so that Click has read them already.
         force, dataset = ctx.params.get("force", False), ctx.params.get("dataset", "data")
         try:
-            check_replaceable(value, self.kind, force, dataset)
+            if self.kind == "data" and is_parquet_name(value):
+                check_parquet_replaceable(value, force)
+            else:
+                check_replaceable(value, self.kind, force, dataset)
         except DaskelmError as error:
             raise click.BadParameter(str(error)) from None
         return value
 
 
 def kind_of(path) -> str | None:
-    """The kind of a file: "model", "sums", "data" (any other HDF5), or None for anything else."""
+    """The kind of a file: "model", "sums", "data" (any other HDF5), "Parquet", "Arrow", or None for anything else."""
     from ..hdf5.header import sealed_format
     from ..hdf5.opening import is_hdf5
+    from ..parquet.files import format_of
 
+    if (kind := format_of(path)) is not None:
+        return kind
     return sealed_format(path) or ("data" if is_hdf5(path) else None)
 
 
@@ -114,6 +121,7 @@ def _data(text, columns=None):
     from ..exceptions import DatasetNotFoundError, ParameterError
     from ..hdf5.choice import asked_for, split_choice
     from ..hdf5.rows import open_rows
+    from ..parquet.rows import is_table_path
 
     try:
         path, asked = split_choice(text)
@@ -127,6 +135,8 @@ def _data(text, columns=None):
         if asked.columns is not None:
             raise click.UsageError("--columns and FILE::DATASET[...] both choose columns of X; give one of them.")
         asked = asked_for(asked.dataset, columns, asked.transpose)
+    if is_table_path(path):
+        return _table(path, asked, text)
     try:
         return open_rows(path, asked.dataset, None, asked.columns, asked.transpose)
     except DatasetNotFoundError as error:
@@ -148,6 +158,15 @@ def _names(text):
     if not names or not all(names):
         raise click.BadParameter(f"must be names of columns with commas between, such as a,b; got {text!r}.")
     return names
+
+
+def _table(path, asked, text):
+    """Rows of Parquet or Arrow files: of all columns, or of those of FILE::[a,b]."""
+    from ..parquet.rows import open_rows
+
+    if asked.dataset is not None or asked.transpose:
+        raise click.BadParameter(f"must be FILE, or FILE::[a,b] to name columns of a table; got {text!r}.")
+    return open_rows(path, None if asked.columns is None else list(asked.columns))
 
 
 def _rows(text):

@@ -53,10 +53,11 @@ def cli():
 
     A data file is named as FILE, or as FILE::DATASET if it holds several
     datasets. FILE::DATASET[a,b] is some of its columns, FILE::DATASET.T a
-    table that was written column by column, as MATLAB and R do. Several files
-    of one table are named by a glob in quotes, such as 'part*.h5::X' (part2
-    comes before part10). Data may also be at a URL, such as
-    s3://bucket/part.h5.
+    table that was written column by column, as MATLAB and R do. Parquet and
+    Arrow files are named as FILE, or FILE::[a,b] for some of the columns.
+    Several files of one table are named by a glob in quotes, such as
+    'part*.h5::X' (part2 comes before part10). Data may also be at a URL, such
+    as s3://bucket/part.h5.
 
     Results go to standard output, progress and errors to standard error.
     Exit codes: 0 for success; 1 for a bug in daskelm; 2 for any other error,
@@ -102,8 +103,8 @@ def main():
 def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, force, quiet):
     """Convert a table of numbers to HDF5, in bounded memory.
 
-    SOURCE  text file (.csv, .txt, .tsv or .dat, also with .gz or .bz2), or
-            array of NumPy (.npy)
+    SOURCE  text file (.csv, .txt, .tsv or .dat, also with .gz or .bz2),
+            array of NumPy (.npy), or Parquet or Arrow file
     TARGET  HDF5 file to write; one that this command wrote before is
             replaced when the new one is complete
 
@@ -295,7 +296,13 @@ def init(
 @click.command(cls=Command)
 @model_argument
 @x_argument
-@click.option("--out", metavar="FILE", type=Written("data"), required=True, help="HDF5 file to write.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=Written("data"),
+    required=True,
+    help="File to write: HDF5, or NAME.parquet.",
+)
 @click.option("--proba", is_flag=True, help="Write probabilities of the classes instead of labels.")
 @columns_option
 @except_option
@@ -303,7 +310,7 @@ def init(
 @force_option
 @quiet_option
 def predict(model, x, out, proba, columns, left_out, scheduler, force, quiet):
-    """Predict from HDF5 to HDF5, in bounded memory.
+    """Predict from files to a file, in bounded memory.
 
     MODEL  model file that was solved
     X      inputs: FILE or FILE::DATASET, several files as a glob in quotes; a
@@ -382,7 +389,11 @@ def info(files, as_json):
 
 def _print_data(path, dataset):
     from ..hdf5.rows import open_rows
+    from ..parquet.target import is_parquet_name
 
+    if is_parquet_name(path):
+        _print_info(path)
+        return
     rows = open_rows(path, dataset)
     click.echo(f"{path}: {dataset} {rows.shape} {rows.dtype}")
 

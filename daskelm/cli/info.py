@@ -24,6 +24,7 @@ from ..hdf5.opening import file_sizes, opened
 from ..hdf5.paths import split_dataset
 from ..hdf5.rows import files_named, open_rows
 from ..layer.neurons import kind_name
+from ..parquet.rows import table_facts, table_files
 from ..sums.normal_equations import NormalEquations
 from .arguments import kind_of
 
@@ -38,6 +39,8 @@ _RANGES = 6
 def named(name: str) -> list[str]:
     """The files that a name on the command line stands for: those of a glob, unless a file has this very name."""
     path, dataset = split_dataset(name)
+    if dataset is None and os.path.isdir(path):
+        return table_files(path)
     if not glob.has_magic(path) or os.path.exists(path):
         return [name]
     return [file if dataset is None else f"{file}::{dataset}" for file in files_named(path)]
@@ -48,6 +51,8 @@ def describe(name: str) -> dict:
     path, asked = split_choice(name)
     kind = kind_of(path)
     facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
+    if kind in ("Parquet", "Arrow"):
+        return facts | table_facts(path)
     part = None
     if asked.dataset or asked.columns:
         part = open_rows(path, asked.dataset, None, asked.columns, asked.transpose).parts[0]
@@ -57,7 +62,9 @@ def describe(name: str) -> dict:
         return facts | _model(path)
     if kind == "sums":
         return facts | _sums(path)
-    raise FileFormatError(f"{path} is neither a daskelm file nor HDF5. Text and .npy are converted with make-hdf5.")
+    raise FileFormatError(
+        f"{path} is neither a daskelm file nor HDF5, Parquet or Arrow. Text and .npy are converted with make-hdf5."
+    )
 
 
 def _all_datasets(path):
@@ -204,10 +211,18 @@ def _remarks(item):
         yield f"gaps: {some(f'{n} in {name}' for name, n in gaps.items())}"
 
 
+def _gaps(column):
+    return f", {column['nulls']} nulls" if column["nulls"] else ""
+
+
 def lines(facts: dict) -> Iterator[str]:
     """The facts as lines of text."""
     facts = dict(facts)
     yield f"{facts.pop('file')}: {facts.pop('kind')}, {facts.pop('bytes'):,} bytes"
+    if (columns := facts.pop("columns", None)) is not None:
+        groups, rows = facts.pop("groups"), facts.pop("rows")
+        yield f"  {rows} rows in {groups['number']} groups of at most {groups['most_rows']}, {len(columns)} columns"
+        yield from (f"  {column['name']}  {column['type']}{_gaps(column)}" for column in columns)
     for item in facts.pop("datasets", []):
         chunks = "not chunked" if item["chunks"] is None else f"chunks {tuple(item['chunks'])}"
         details = [item["dtype"], chunks, *item["filters"], *_remarks(item)]

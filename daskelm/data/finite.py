@@ -61,7 +61,8 @@ def first_bad(
     row = int(np.argmax(bad.any(axis=1)))
     column = int(np.argmax(bad[row]))
     value = str(block.reshape(len(block), -1)[row, column]).replace("nan", "NaN") or "an empty text"
-    place = source_of(block if source is None else source).place(first_row + row)
+    opened = source_of(block if source is None else source)
+    place, columns = opened.place(first_row + row), columns if opened.names is None else opened.names
     if block.ndim > 1:
         place += f", column {column}" + (f" ({columns[column]!r})" if columns is not None else "")
     return value, place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import dask
 import numpy as np
@@ -19,11 +18,11 @@ from ..hdf5.paths import is_url
 from ..hdf5.rows import open_rows
 from ..lazy import da
 
-__all__ = ["check_visible", "from_hdf5", "rows_behind"]
+__all__ = ["check_visible", "from_hdf5", "lazy_rows", "rows_behind"]
 
 
 class _FileLayer(MaterializedLayer):
-    """Graph layer of an array from `from_hdf5`, with the rows of files that it reads."""
+    """Graph layer of an array from `lazy_rows`, with the rows of files that it reads."""
 
     def __init__(self, mapping, source):
         super().__init__(mapping)
@@ -98,7 +97,11 @@ def from_hdf5(
     >>> from_hdf5(path, columns=1).compute()
     array([ 1.,  3.,  5.,  7.,  9., 11.])
     """
-    source = open_rows(path, dataset, rows, columns, transpose)
+    return lazy_rows(open_rows(path, dataset, rows, columns, transpose), "from-hdf5", chunks)
+
+
+def lazy_rows(source: FileRows, label: str, chunks: int | str = "auto") -> da.Array:
+    """Rows of files as a dask array that keeps them; `label` begins the names of its tasks."""
     row_bytes = source.row_bytes
     if chunks == "auto":
         step = max(parse_bytes(dask.config.get("array.chunk-size")) // max(row_bytes, 1), 1)
@@ -108,9 +111,8 @@ def from_hdf5(
         raise ParameterError(f"chunks must be 'auto', a number of rows, or -1; got {chunks!r}.")
     tallest = max((part.chunk_rows for part, _, _ in source.ranges()), default=1)
     bounds = source.block_bounds(max(step, tallest)) or [(0, 0)]
-    name = f"from-hdf5-{tokenize(source, bounds)}"
-    tail, numbers = (0,) * (source.ndim - 1), replace(source, columns=None)
-    # Tasks read numbers, and carry no names.
+    name = f"{label}-{tokenize(source, bounds)}"
+    tail, numbers = (0,) * (source.ndim - 1), source.without_names()
     graph = {(name, i, *tail): (FileRows.read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
     row_chunks = tuple(b - a for a, b in bounds)
     sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
@@ -120,7 +122,7 @@ def from_hdf5(
 
 
 def rows_behind(array: da.Array) -> FileRows | None:
-    """The rows of files behind an array that `from_hdf5` made and nothing changed; None for any other array."""
+    """The rows of files behind an array that `lazy_rows` made and nothing changed; None for any other array."""
     layers = getattr(array.dask, "layers", {})
     return getattr(layers.get(array.name), "source", None)
 

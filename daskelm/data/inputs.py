@@ -1,4 +1,4 @@
-"""X, y and weights as users give them, of whatever library, as arrays, dask arrays or rows of HDF5 files."""
+"""X, y and weights as users give them, of whatever library, as arrays, dask arrays or rows of files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
 from ..hdf5.column_first import column_first_by
 from ..hdf5.paths import place_of
-from ..hdf5.rows import open_rows
 from ..lazy import da
 from .frames import frame_to_numpy, frames_to_dask, is_frame
 from .from_hdf5 import rows_behind
+from .from_parquet import open_files
 from .interop import is_lazy_array, to_supported
 from .refusals import checked, refuse_promises, refuse_unusable
 from .source import Source, is_dask_array, is_path, source_of
@@ -32,12 +32,12 @@ __all__ = [
 
 
 def is_lazy(value) -> bool:
-    """Whether data are not in memory: HDF5 files, dask collections, arrays of zarr and xarray."""
+    """Whether data are not in memory: files, dask collections, arrays of zarr and xarray."""
     return is_path(value) or dask.is_dask_collection(value) or is_lazy_array(value)
 
 
 def open_input(value, name: str) -> Source:
-    """Data as a NumPy array, a dask array or rows of HDF5 files.
+    """Data as a NumPy array, a dask array or rows of files.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def open_input(value, name: str) -> Source:
 
     Returns
     -------
-    ndarray, dask array with known chunks and one chunk of columns, or Hdf5Rows
+    ndarray, dask array with known chunks and one chunk of columns, or FileRows
     """
     if is_path(value):
-        return open_rows(value)
+        return open_files(value)
     value = to_supported(value, name)
     if not dask.is_dask_collection(value):
         return np.asarray(value)
@@ -179,16 +179,16 @@ def check_distinct(**inputs: tuple[object, Source | None]) -> None:
                     f"{a} and for {b}."
                 )
             raise DataError(
-                f"{a} and {b} must be different columns of dataset {dataset!r} of {path}; got some that are in both. "
-                f"Choose them: target=NAME takes y out of X (--target in the command), and columns=[...] of "
-                f"from_hdf5 names those of {a}."
+                f"{a} and {b} must be different columns of {f'dataset {dataset!r} of ' if dataset else ''}{path}; got "
+                "some that are in both. Choose them: target=NAME takes y out of X (--target in the command), and "
+                f"columns=[...] of {'from_hdf5' if dataset else 'from_parquet'} names those of {a}."
             )
 
 
 def _choices(source) -> dict:
-    """The choices of columns that rows of files are, by path and dataset."""
+    """The choices of columns that rows of files are, by path and dataset, which Parquet files have none of."""
     found: dict = {}
-    for part, _, _ in source_of(source).parts():
-        for one in part.each():
-            found.setdefault((place_of(one.path), one.dataset), set()).add(one.choice)
+    files = source_of(source).files
+    for path, dataset, choice in () if files is None else files.choices():
+        found.setdefault((place_of(path), dataset), set()).add(choice)
     return found

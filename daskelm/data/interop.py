@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ from ..lazy import da
 from .refusals import refuse_unusable
 from .source import is_path
 
-__all__ = ["header_of", "is_lazy_array", "to_supported"]
+__all__ = ["header_named", "header_of", "is_lazy_array", "to_supported"]
 
 # An array of any library that has one of these attributes has its numbers in memory.
 _SHOWS_MEMORY = ("__array_interface__", "__array_struct__", "__cuda_array_interface__", "__dlpack__", "to_numpy")
@@ -36,6 +37,14 @@ def header_of(value) -> Any:
     import pandas
 
     return pandas.DataFrame(columns=names)
+
+
+def header_named(names: Sequence[str]) -> Any:
+    """An empty table with these names of columns, for scikit-learn's check of names."""
+    # Files whose columns have names are read by pyarrow; pandas may not be installed.
+    import pyarrow
+
+    return pyarrow.table([pyarrow.nulls(0)] * len(names), names=list(names))
 
 
 def to_supported(value, name: str) -> Any:

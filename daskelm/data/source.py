@@ -1,4 +1,4 @@
-"""Sources of rows: one small class each for NumPy arrays, dask arrays and HDF5 files, all with the same methods."""
+"""Sources of rows: one small class each for NumPy arrays, dask arrays and files, all with the same methods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..cluster.errors import compute
 from ..hdf5.dataset import Part
 from ..hdf5.file_rows import FileRows, row_range, some
 from ..lazy import da
-from .from_hdf5 import from_hdf5
+from .from_hdf5 import lazy_rows
 from .refusals import check_chunk, checked
 
 __all__ = [
@@ -45,7 +45,9 @@ class _RowSource:
     in_process = False
     # Whether a task can read rows by their numbers; for a dask array it is given whole chunks.
     random_access = True
-    # The rows of HDF5 files; None for other data.
+    # Names of the columns; None where there are none, or they are in a frame's header.
+    names: tuple[str, ...] | None = None
+    # The rows of files; None for other data.
     files: FileRows | None = None
 
     def __init__(self, data: Any):
@@ -185,18 +187,18 @@ class DaskSource(_RowSource):
 
 
 class FileSource(_RowSource):
-    """Rows of HDF5 files, which each task reads by path."""
+    """Rows of HDF5, Parquet or Arrow files, which each task reads by path."""
 
     def __init__(self, files: FileRows):
         super().__init__(files)
-        self.files = files
+        self.files, self.names = files, files.names
         # Readers and bounds of blocks are those of the files.
         self.open, self.block_bounds, self.runs_of_blocks = files.open, files.block_bounds, files.runs_of_blocks
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
         """Rows of each chunk that `from_hdf5` makes."""
-        return from_hdf5(self.data).chunks[0]
+        return lazy_rows(self.data, "rows").chunks[0]
 
     def parts(self) -> list[tuple[Part, int, int]]:
         """(part, first, last + 1) of each part of the files that has rows here, in rows of that part."""
@@ -221,7 +223,7 @@ class FileSource(_RowSource):
 
     def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
         """A dask array in the row chunks given, whose tasks read the files."""
-        return _in_row_chunks(from_hdf5(self.data), row_chunks)
+        return _in_row_chunks(lazy_rows(self.data, "rows"), row_chunks)
 
 
 def source_of(data: Any) -> Any:
@@ -244,7 +246,7 @@ def source_of(data: Any) -> Any:
 
 
 def files_of(*sources: Source | None) -> list[FileRows]:
-    """Those of several sources that are rows of HDF5 files."""
+    """Those of several sources that are rows of files."""
     return [files for data in sources if (files := source_of(data).files) is not None]
 
 
@@ -270,7 +272,7 @@ def n_columns(source: Source) -> int:
 
 
 def is_path(value) -> bool:
-    """Whether a value names HDF5 data: a path, a non-empty list of paths, a dataset, or opened rows."""
+    """Whether a value names data in files: a path, a non-empty list of paths, a dataset, or opened rows."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str | os.PathLike) for item in value)
     return isinstance(value, str | os.PathLike | h5py.Dataset | FileRows)

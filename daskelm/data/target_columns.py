@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..exceptions import InputTypeError, ParameterError
-from ..hdf5.rows import Hdf5Rows, open_rows, some
+from ..hdf5.file_rows import FileRows, some
 from .frames import columns_of
 from .from_hdf5 import rows_behind
+from .from_parquet import open_files
 from .interop import header_of, to_supported
 from .source import is_dask_array, is_path
 
@@ -80,7 +81,7 @@ def without_columns(X, names: Iterable) -> Any:
 
 def _named(X) -> tuple[Any, list | None]:
     """X as an object that columns are taken from, and the names of these; None where they have none."""
-    rows = open_rows(X) if is_path(X) else rows_behind(X) if is_dask_array(X) else None
+    rows = open_files(X) if is_path(X) else rows_behind(X) if is_dask_array(X) else None
     if rows is not None:
         return rows, None if rows.ndim != 2 or rows.names is None else list(rows.names)
     if (header := header_of(X)) is not None:
@@ -92,7 +93,7 @@ def _named(X) -> tuple[Any, list | None]:
 
 def _picked(table, known, names, single):
     names = list(names)
-    if isinstance(table, Hdf5Rows):
+    if isinstance(table, FileRows):
         return table.leave_out(names), table.choose(names[0] if single else names)
     if header_of(table) is not None:
         places = [known.index(name) for name in names]

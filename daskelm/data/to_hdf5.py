@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from numbers import Integral
 
 import dask
 import h5py
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from ..cluster.client import current_client, n_local_threads
-from ..cluster.errors import cluster_errors
 from ..exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
 from ..hdf5.atomic import check_replaceable
+from ..hdf5.columns import write_columns
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import check_regular, refuse_url
 from ..hdf5.target import new_hdf5
+from ..parquet.rows import is_table_path, open_rows
 from ..progress import RowProgress
+from .blocks import BLOCK_BYTES, computed_blocks, row_blocks
 from .frames import check_columns, frame_to_numpy, frames_to_dask, is_frame
 from .interop import to_supported
 from .refusals import checked
@@ -31,8 +29,6 @@ __all__ = ["check_ending", "make_hdf5", "stream_hdf5", "to_hdf5"]
 
 # Bytes of a chunk of the file: 1 MiB is little to read for a few rows, and enough to read all rows at full speed.
 _CHUNK_BYTES = 2**20
-# Bytes of a block of an array in memory that is written at once.
-_BLOCK_BYTES = 32 * 2**20
 # Endings of the names of files of other formats, and of compressed files.
 _OTHER_ENDINGS = (
     *(".arrow", ".feather", ".parquet", ".npy", ".npz", ".zarr", ".onnx", ".xls", ".xlsx"),
@@ -60,7 +56,8 @@ def make_hdf5(
     ----------
     data : array-like, dask array, dask dataframe, array of zarr or xarray, path, or tuple of int
         Numbers of shape (n_samples, n_features), or (n_samples,) for one column; the path of a ``.npy``, ``.csv``,
-        ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; or a shape (n_samples,
+        ``.txt``, ``.tsv`` or ``.dat`` file, the text ones also as ``.gz`` or ``.bz2``; Parquet or Arrow files, as
+        `from_parquet` takes them, whose columns keep their names; or a shape (n_samples,
         n_features), to be filled with h5py later; chunks that were not filled are an error when they are read.
     path : str or path-like
         File to write. An existing file is replaced once the new one is complete: without `overwrite` only an empty
@@ -115,6 +112,8 @@ def make_hdf5(
         raise ParameterError(f"skiprows must be an int >= 0; got {skiprows!r}.")
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
         return _make_empty(data, path, dataset, dtype or np.dtype(np.float64), compression, overwrite)
+    if is_table_path(data):
+        return _from_table(data, path, dataset, dtype, compression, overwrite, verbose)
     data = to_supported(data, "data")
     if dask.is_dask_collection(data):
         return to_hdf5(data, path, dataset, dtype=dtype, compression=compression, overwrite=overwrite, verbose=verbose)
@@ -222,7 +221,7 @@ def stream_hdf5(
     total = None if np.isnan(array.shape[0]) else array.shape[0]
     progress = RowProgress(total, verbose, label)
     dtype = h5py.string_dtype() if words else _number_dtype(dtype) or array.dtype
-    _write(_computed(array), path, dataset, dtype, compression, overwrite, progress)
+    _write(computed_blocks(array), path, dataset, dtype, compression, overwrite, progress)
     return os.fspath(path)
 
 
@@ -235,6 +234,19 @@ def check_ending(path, name: str) -> None:
             "ending such as .h5. Other formats are written by other libraries: text by numpy.savetxt, zarr by "
             "dask.array.to_zarr."
         )
+
+
+def _from_table(data, path, dataset, dtype, compression, overwrite, verbose):
+    """Columns of Parquet or Arrow files as a dataset that keeps their names."""
+    rows = open_rows(data)
+    check_not_an_input(path, "path", data=[data, rows])
+    check_replaceable(path, "data", overwrite, _name(dataset))
+    progress = RowProgress(rows.n_rows, verbose, "make_hdf5")
+    with rows.open(reuse=True) as reader:
+        bounds = rows.block_bounds(max(BLOCK_BYTES // (rows.n_columns * rows.dtype.itemsize), 1)) or [(0, 0)]
+        blocks = (reader.read(start, stop) for start, stop in bounds)
+        _write(blocks, path, dataset, dtype or rows.dtype, compression, overwrite, progress, rows.columns)
+    return os.fspath(path)
 
 
 def _make_empty(shape, path, dataset, dtype, compression, overwrite):
@@ -256,44 +268,10 @@ def _blocks_of(data, delimiter, header, skiprows) -> tuple[Iterable[np.ndarray],
         if is_text_path(data):
             return read_text(data, delimiter, header, skiprows), None
         array = _load_npy(data)
-    return _row_blocks(array), len(array)
+    return row_blocks(array), len(array)
 
 
-def _computed(array) -> Iterator[np.ndarray]:
-    """The chunks of a dask array in order, computed; no more than twice as many as threads are in flight."""
-    client = current_client()
-    # Optimising the whole array once fuses the tasks of each chunk; the graph of one chunk is then cut out of it.
-    (array,) = dask.optimize(array)
-    blocks = iter(array.to_delayed(optimize_graph=False).ravel())
-    if client is None:
-        n_threads = n_local_threads()
-        # Each task has one thread of BLAS, as on a worker.
-        with threadpool_limits(1 if n_threads > 1 and array.npartitions > 1 else None, user_api="blas"):
-            while window := list(itertools.islice(blocks, 2 * n_threads)):
-                yield from dask.compute(*window)
-        return
-    width = 2 * sum(client.nthreads().values()) + 2
-    flying: deque = deque()
-    try:
-        for block in blocks:
-            flying.append(client.compute(block))
-            if len(flying) >= width:
-                yield _result(flying[0])
-                flying.popleft()
-        while flying:
-            yield _result(flying[0])
-            flying.popleft()
-    finally:
-        if client.status != "closed":
-            client.cancel(list(flying))
-
-
-def _result(future):
-    with cluster_errors(future.client):
-        return future.result()
-
-
-def _write(blocks, path, dataset, dtype, compression, overwrite, progress):
+def _write(blocks, path, dataset, dtype, compression, overwrite, progress, columns=None):
     with new_hdf5(path, _name(dataset), overwrite=overwrite) as (file, check):
         target, n_rows = None, 0
         for block in blocks:
@@ -301,6 +279,8 @@ def _write(blocks, path, dataset, dtype, compression, overwrite, progress):
             if target is None:
                 dtype = np.dtype(dtype or block.dtype)
                 target = _create(file, dataset, (0, block.shape[1]), dtype, compression, progress.total)
+                if columns is not None:
+                    write_columns(target, columns)
             target.resize(n_rows + len(block), axis=0)
             target[n_rows:] = _cast(block, target.dtype, n_rows)
             check()
@@ -343,12 +323,6 @@ def _name(dataset):
     if not isinstance(dataset, str) or not dataset.strip("/"):
         raise ParameterError(f"dataset must be a name, such as 'data'; got {dataset!r}.")
     return dataset
-
-
-def _row_blocks(array):
-    step = max(_BLOCK_BYTES // max(array[:1].nbytes, 1), 1)
-    for start in range(0, max(len(array), 1), step):
-        yield array[start : start + step]
 
 
 def _number_dtype(dtype):

@@ -11,12 +11,14 @@ from ..cluster.client import sharing
 from ..data.source import Source, is_dask_array, is_path
 from ..data.targets import Targets
 from ..data.to_hdf5 import check_ending, make_hdf5, stream_hdf5
+from ..data.to_parquet import stream_parquet
 from ..exceptions import InputTypeError, NotSolvedError, ParameterError
 from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import refuse_written
 from ..layer.layer import Layer
 from ..lazy import da
+from ..parquet.target import check_parquet_replaceable, is_parquet_name
 from ..passes.predict import RowFunction, apply
 from ._sklearn_compat import FittedTable, check_feature_names_in, output_config
 from .checking import Rows, open_X
@@ -124,24 +126,42 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
                 raise ParameterError(f"overwrite: it goes with out=, a file to write; got {overwrite!r} without one.")
             return apply(function, self._opened(X)[0], name, verbose)
         refuse_written(out)
-        check_ending(out, "out")
+        to_parquet = is_parquet_name(out)
+        if not to_parquet:
+            check_ending(out, "out")
         source, _ = self._opened(X)
         # These checks come before the work, which may take hours.
         check_not_an_input(out, X=[X, source] if is_path(X) else source)
-        check_replaceable(out, "data", overwrite)
+        if to_parquet:
+            check_parquet_replaceable(out, overwrite)
+        else:
+            check_replaceable(out, "data", overwrite)
         words = function.dtype.kind not in "fiub"
-        if words and not all(isinstance(label, str) for label in self.classes_):
+        if words and not to_parquet and not all(isinstance(label, str) for label in self.classes_):
             raise InputTypeError(
-                f"out: HDF5 files must hold numbers or text; got labels of type {function.dtype}. Write "
-                "probabilities with predict_proba(X, out=...), or code the labels as numbers before fit."
+                f"out: HDF5 files must hold numbers or text; got labels of type {function.dtype}. Write them to a file "
+                "named .parquet, or probabilities with predict_proba(X, out=...), or code the labels as numbers before "
+                "fit."
             )
         result = apply(function, source, name, verbose)
+        if to_parquet:
+            names = self._output_names(name, function.tail)
+            with sharing(function.layer.nbytes):
+                return stream_parquet(result, out, names, overwrite=overwrite, verbose=verbose, label=name)
         if words and not is_dask_array(result):
             result = da.from_array(result)
         if is_dask_array(result):
             with sharing(function.layer.nbytes):
                 return stream_hdf5(result, out, overwrite=overwrite, verbose=verbose, label=name, trusted=True)
         return make_hdf5(result, out, overwrite=overwrite, verbose=verbose)
+
+    def _output_names(self, name: str, tail: tuple[int, ...]) -> list[str]:
+        """Names of the columns of a result in a file: those of classes, or "prediction", with numbers if several."""
+        classes = getattr(self, "classes_", None)
+        if tail and classes is not None:
+            return [str(label) for label in classes]
+        word = "decision" if name == "decision_function" else "prediction"
+        return [f"{word}_{i}" for i in range(tail[0])] if tail else [word]
 
     def transform(self, X):
         """Outputs of the hidden layer.

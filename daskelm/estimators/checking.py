@@ -100,8 +100,9 @@ def open_X(
         return array, _columns_of(checker, known)
     source = open_input(X if array is None else array, "X")
     if source.ndim != 2:
-        in_files = source_of(source).files is not None
-        single = "from_hdf5(path)[:, None]" if in_files else "X.reshape(-1, 1)"
+        opened = source_of(source)
+        single = "X.reshape(-1, 1)" if opened.files is None else "from_hdf5(path)[:, None]"
+        single = single if opened.names is None else f"from_parquet(path, columns={list(opened.names)})"
         raise DataError(
             f"X must be 2-D, (n_samples, n_features); got shape {source.shape}. Use {single} for a single feature."
         )
@@ -112,8 +113,8 @@ def open_X(
     if columns is not None:
         header = X._meta
     refuse_levels(source_of(source).files, "X")
-    if (in_file := getattr(source_of(source).files, "names", None)) is not None:
-        _check_names_in_file(checker, in_file, known, owner)
+    if (in_file := source_of(source).names) is not None:
+        _check_names_in_file(checker, in_file, known, owner, source_of(source).files.opened_by)
     elif reset or header is not None:
         names = np.empty((1, n_columns(source))) if header is None else header
         validate_data(checker, names, reset=reset, skip_check_array=True)
@@ -134,7 +135,7 @@ def _coded(X, checker, known) -> Any:
     return as_coded(X, known)
 
 
-def _check_names_in_file(checker, names, known, owner):
+def _check_names_in_file(checker, names, known, owner, reader):
     """Check names of columns in files as scikit-learn checks those of frames, without pandas."""
     if known is None:
         checker.n_features_in_, checker.feature_names_in_ = len(names), np.array(names, dtype=object)
@@ -149,7 +150,7 @@ def _check_names_in_file(checker, names, known, owner):
         raise DataError(
             f"X must have the columns of fit, {_names(known.names)}, in this order; got a file "
             f"{' and '.join(got) or f'with another order, {_names(names)}'}. Choose them by name: "
-            "from_hdf5(path, columns=model.feature_names_in_.tolist()), or --columns in the command."
+            f"{reader}(path, columns=model.feature_names_in_.tolist()), or --columns in the command."
         )
 
 
@@ -205,8 +206,9 @@ def open_weights(sample_weight, X: Source) -> Source | None:
     if weights.dtype.kind not in "fiub":
         raise InputTypeError(f"sample_weight must hold numbers; got {_kind(weights)}. Code them as numbers first.")
     if weights.ndim not in (1, 2) or n_columns(weights) != 1:
-        in_files = source_of(weights).files is not None
-        remedy = " Name a dataset: from_hdf5(path, dataset=...)." if in_files else ""
+        opened = source_of(weights)
+        remedy = "" if opened.files is None else " Name a dataset: from_hdf5(path, dataset=...)."
+        remedy = remedy if opened.names is None else " Name a column: from_parquet(path, columns=...)."
         raise DataError(f"sample_weight must be one number per row; got shape {weights.shape}.{remedy}")
     check_lengths(X=X, sample_weight=weights)
     return weights

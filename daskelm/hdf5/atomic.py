@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -26,7 +27,14 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _TABLE = b"alpha,n_neurons,"
 
 
-def check_replaceable(path, kind: str | None, overwrite: bool = False, dataset: str = "data") -> None:
+def check_replaceable(
+    path,
+    kind: str | None,
+    overwrite: bool = False,
+    dataset: str = "data",
+    *,
+    foreign: Callable[[str], str | None] | None = None,
+) -> None:
     """Refuse to replace a file that daskelm would not have written there.
 
     Parameters
@@ -40,6 +48,8 @@ def check_replaceable(path, kind: str | None, overwrite: bool = False, dataset: 
         Whether any regular file may be replaced.
     dataset : str, default="data"
         Name of the dataset in a data file.
+    foreign : callable, optional
+        For a kind that is no HDF5: it gives the contents of a file at a path in words, or None if it may be replaced.
 
     Raises
     ------
@@ -54,7 +64,7 @@ def check_replaceable(path, kind: str | None, overwrite: bool = False, dataset: 
     check_regular(path)
     if kind is None or overwrite or not os.path.exists(path):
         return
-    held = _foreign(path, kind, dataset)
+    held = _foreign(path, kind, dataset, foreign)
     if held is not None:
         what = {"data": "a file of data", "table": "a table of scores"}.get(kind, f"a {kind} file")
         raise FileWriteError(
@@ -63,7 +73,7 @@ def check_replaceable(path, kind: str | None, overwrite: bool = False, dataset: 
         )
 
 
-def _foreign(path, kind, dataset):
+def _foreign(path, kind, dataset, foreign):
     """The contents of a file of another kind, in words; None if it may be replaced."""
     try:
         with open_regular(path) as file:
@@ -82,15 +92,24 @@ def _foreign(path, kind, dataset):
         # Where a sealed file is to be written, any HDF5 file is refused; the function finds the words for it.
         foreign = foreign_contents(path, dataset)
         return foreign if kind == "data" or foreign else "is an HDF5 file of data"
-    return "is no HDF5 file, and not written by daskelm"
+    return "is no HDF5 file, and not written by daskelm" if foreign is None else foreign(path)
 
 
 @contextlib.contextmanager
-def replacing(path, kind: str | None, *, dataset: str = "data", overwrite: bool = False, alone: bool = False):
+def replacing(
+    path,
+    kind: str | None,
+    *,
+    dataset: str = "data",
+    overwrite: bool = False,
+    alone: bool = False,
+    foreign: Callable[[str], str | None] | None = None,
+):
     """Path of a hidden file beside `path` that takes its place, synced to disk, when the block ends without error.
 
-    Whatever kills the process, `path` holds what it held before or all of the new. `kind`, `dataset` and `overwrite`
-    say what may be replaced, as for `check_replaceable`; `alone` says that no other process writes to `path` now.
+    Whatever kills the process, `path` holds what it held before or all of the new. `kind`, `dataset`, `overwrite`
+    and `foreign` say what may be replaced, as for `check_replaceable`; `alone` says that no other process writes to
+    `path` now.
 
     Raises
     ------
@@ -103,7 +122,7 @@ def replacing(path, kind: str | None, *, dataset: str = "data", overwrite: bool 
     FileWriteError
         A file of another kind is there; or the folder or the disk cannot be written.
     """
-    check_replaceable(path, kind, overwrite, dataset)
+    check_replaceable(path, kind, overwrite, dataset, foreign=foreign)
     # The target of a symbolic link is replaced, and the link stays.
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
@@ -122,7 +141,7 @@ def replacing(path, kind: str | None, *, dataset: str = "data", overwrite: bool 
             beside.chmod(_mode(path))
             _sync(beside)
         # The block may have taken hours, and another file may have come meanwhile.
-        check_replaceable(path, kind, overwrite, dataset)
+        check_replaceable(path, kind, overwrite, dataset, foreign=foreign)
         beside.replace(path)
     except BaseException as error:
         beside.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from .remote_rows import RemoteRows
 from .views import view_of
 from .words import Words
 
-__all__ = ["OpenPart", "Part", "side_by_side", "sizes_of_parts"]
+__all__ = ["OpenPart", "Part", "is_version", "side_by_side", "sizes_of_parts"]
 
 # The time of change of a file may lag so far behind the clock, since the kernel's own clock is coarse.
 _CLOCK_NS = 20 * 10**6

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -48,6 +48,9 @@ class FileRows:
     dtype: np.dtype
     # Names and levels of the columns, where the files have names.
     columns: tuple[Column, ...] | None = None
+
+    # The function that opens such files.
+    opened_by: ClassVar[str] = "from_hdf5"
 
     @property
     def n_rows(self) -> int:
@@ -178,9 +181,17 @@ class FileRows:
         """Path and name of a part, as messages and the ledger have it."""
         return f"{place_of(part.path)}:{part.dataset}"
 
+    def choices(self) -> Iterator[tuple[str, str, Any]]:
+        """(path, dataset, columns that are read) of each part; the columns have `shares`, and `is_whole`."""
+        raise NotImplementedError
+
     def choose(self, columns) -> Self:
         """The same rows of some columns, given by name or position, in that order; one alone becomes a vector."""
         raise NotImplementedError
+
+    def without_names(self) -> Self:
+        """The same rows without what only the caller needs to know of their columns; tasks carry no more."""
+        return replace(self, columns=None)
 
     def leave_out(self, names: Iterable[str]) -> Self:
         """The same rows without the columns of these names; names that no column has are left aside."""

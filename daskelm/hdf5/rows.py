@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import h5py
@@ -12,7 +12,7 @@ import numpy as np
 from dask.utils import natural_sort_key
 
 from ..exceptions import DataError, FileFormatError, ParameterError
-from .choice import asked_for
+from .choice import Choice, asked_for
 from .columns import Column
 from .contents import files_read
 from .dataset import OpenPart, Part
@@ -73,6 +73,11 @@ class Hdf5Rows(FileRows):
         if self.names and not part.beside and not part.choice.is_whole and len(self.names) <= 8:
             label = f"{part.dataset}{'.T' * part.choice.transposed}[{','.join(self.names)}]"
         return f"{place_of(part.path)}:{label}"
+
+    def choices(self) -> Iterator[tuple[str, str, Choice]]:
+        """(path, dataset, columns that are read) of each dataset."""
+        for part, _, _ in self.ranges():
+            yield from ((one.path, one.dataset, one.choice) for one in part.each())
 
     def choose(self, columns) -> Hdf5Rows:
         """The same rows of some columns, given by name or position, in that order; one alone becomes a vector."""

@@ -153,13 +153,13 @@ def accumulate_with_checkpoint(path, job: Job, *, verbose: int | bool = 0) -> No
     Raises
     ------
     ParameterError
-        X is not in HDF5 files.
+        X is not in files.
     IncompatibleSumsError
         The file holds other rows too.
     """
     if not files_of(job.X):
         raise ParameterError(
-            "checkpoint: only rows of HDF5 files are known again when the same call is made once more; got X of type "
+            "checkpoint: only rows of files are known again when the same call is made once more; got X of type "
             f"{type(job.X).__name__}. Write it to a file first, with make_hdf5 or to_hdf5."
         )
     add_rows(path, job, verbose=verbose)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import dask
 import dask.array as da
@@ -29,6 +29,7 @@ from daskelm import (
     HiddenLayer,
     NormalEquations,
     from_hdf5,
+    from_parquet,
     make_hdf5,
     to_hdf5,
 )
@@ -46,6 +47,8 @@ CUTS = (130, 1, 99, 70)
 @dataclass(frozen=True)
 class Rows:
     """Rows of one table; arrays here, anything in what a container gives."""
+
+    OTHERS: ClassVar = ("y", "weights", "labels")
 
     X: Any
     y: Any
@@ -269,6 +272,47 @@ def of_globs(rows, folder):
     return Rows(*(str(folder / "part*" / f"{name}.h5") for name in ("X", "y", "weights", "labels")))
 
 
+def of_from_parquet(rows, folder):
+    """Columns of one Parquet file, in row groups that agree with nothing else."""
+    rows.frame().assign(text="not read").to_parquet(folder / "table.parquet", row_group_size=47)
+    return _named_columns(folder / "table.parquet")
+
+
+def _named_columns(path):
+    return Rows(from_parquet(path, columns=NAMES), *(from_parquet(path, columns=name) for name in Rows.OTHERS))
+
+
+def of_parquet_paths(rows, folder):
+    """A glob for X, a folder for y, a list for the weights, and one file for the labels."""
+    parts = np.array_split(np.arange(len(rows.X)), 3)
+    (folder / "y").mkdir()
+    for i, part in enumerate(parts):
+        frame = rows.frame().iloc[part]
+        frame[NAMES].to_parquet(folder / f"X{i}.parquet", row_group_size=[1, 33, 1000][i])
+        frame[["y"]].to_parquet(folder / "y" / f"part-{i}.parquet")
+        frame[["weights"]].reset_index(drop=True).to_feather(folder / f"weights{i}.feather")
+    rows.frame()[["labels"]].to_parquet(folder / "labels.parquet", row_group_size=100)
+    weights = [str(folder / f"weights{i}.feather") for i in range(len(parts))]
+    return Rows(str(folder / "X*.parquet"), str(folder / "y"), weights, folder / "labels.parquet")
+
+
+def of_arrow_file(rows, folder):
+    """Columns of one Arrow file of several record batches."""
+    rows.frame().to_feather(folder / "table.feather", chunksize=61)
+    return _named_columns(folder / "table.feather")
+
+
+def of_computed_from_parquet(rows, folder):
+    lazy = of_from_parquet(rows, folder)
+    return Rows(lazy.X + 0.0, lazy.y * 1.0, lazy.weights + 0.0, lazy.labels + 0)
+
+
+def of_parquet_beside_hdf5(rows, folder):
+    """Rows of X in Parquet, of the others in HDF5."""
+    files = _files(rows, folder)
+    return Rows(of_from_parquet(rows, folder).X, files.y, files.weights, files.labels)
+
+
 def of_path_beside_dask(rows, folder):
     lazy = of_dask_arrays_cut_apart(rows, folder)
     return Rows(_files(rows, folder).X, lazy.y, rows.weights, lazy.labels)
@@ -307,6 +351,11 @@ CONTAINERS: dict[str, Callable] = {
     "path, packed": of_packed_netcdf,
     "list": of_lists,
     "glob": of_globs,
+    "from_parquet": of_from_parquet,
+    "Parquet and Arrow paths": of_parquet_paths,
+    "Arrow file": of_arrow_file,
+    "computed from_parquet": of_computed_from_parquet,
+    "Parquet beside HDF5": of_parquet_beside_hdf5,
     "path beside dask": of_path_beside_dask,
     "numpy beside dask": of_numpy_beside_dask,
 }

@@ -28,6 +28,7 @@ MAX_SCREEN, MAX_DESIGN = 60, 200
 FLOORS = (
     {"exceptions", "progress", "lazy", "blas"},
     {"hdf5", "cluster"},
+    {"parquet"},
     {"data", "layer", "ridge"},
     {"sums", "draws"},
     {"passes"},
