@@ -168,7 +168,7 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like, dask array, or HDF5 path, of shape (n_samples, n_features)
+        X : array-like, dask array, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
 
         Returns

@@ -138,7 +138,7 @@ class ClassificationMethods(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_labels)
             Labels.
@@ -202,10 +202,11 @@ class ClassificationMethods(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         out : str or path-like, optional
-            HDF5 file to stream the labels to: numbers, or text of variable length in UTF-8.
+            File to stream the labels to: HDF5, where words are text of variable length in UTF-8, or Parquet, if its
+            name ends in .parquet.
         overwrite : bool, default=False
             Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
             empty file.
@@ -234,10 +235,11 @@ class ClassificationMethods(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         out : str or path-like, optional
-            HDF5 file to stream the probabilities to, as one 2-D dataset, in bounded memory.
+            File to stream the probabilities to, in bounded memory: HDF5, as one 2-D dataset, or Parquet, if its name
+            ends in .parquet.
         overwrite : bool, default=False
             Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
             empty file.
@@ -254,10 +256,11 @@ class ClassificationMethods(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         out : str or path-like, optional
-            HDF5 file to stream the outputs to, as one 2-D dataset, in bounded memory.
+            File to stream the outputs to, in bounded memory: HDF5, as one 2-D dataset, or Parquet, if its name
+            ends in .parquet.
         overwrite : bool, default=False
             Whether `out` may replace any regular file that is no input; without, only an earlier result, or an
             empty file.
@@ -275,7 +278,7 @@ class ClassificationMethods(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_labels)
             True labels.

@@ -164,7 +164,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_labels), optional
             Labels, which are all read to find the classes; with `classes`, only `neurons` that are drawn by labels need
@@ -211,7 +211,7 @@ class ELMClassifier(ClassificationMethods, FittingMethods, ResultMethods, BaseEL
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_labels)
             Labels.

@@ -53,7 +53,7 @@ class CrossValidationMethods(FitCallbacks):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_targets)
             Targets or labels.

@@ -63,7 +63,7 @@ class FittingMethods(FitCallbacks):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_targets)
             Targets or labels.
@@ -71,7 +71,7 @@ class FittingMethods(FitCallbacks):
             Weights of the rows, not negative.
         checkpoint : str or path-like, optional
             Sums file that the work is committed to as it goes on: when it is killed, the same call goes on from
-            there. For X in HDF5 files and a `random_state` that is an int.
+            there. For X in files and a `random_state` that is an int.
         callback : callable, or list of callables, optional
             Each is called with every `LearningCurvePoint`, in this thread, while the work goes on. If one returns True,
             the pass ends there, as it does with `tol`. `LearningCurvePlot` is one.
@@ -198,13 +198,13 @@ class FittingMethods(FitCallbacks):
     ) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
-        Rows of HDF5 files are recognised by their content: those that the file counts already are left out, so that a
+        Rows of files are recognised by their content: those that the file counts already are left out, so that a
         call that was killed, or made twice, adds what is missing. Finished work is committed now and then. Rows of
         arrays in memory and of other dask arrays are not recognised; they are added all at once.
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         T : the same, of shape (n_samples,) or (n_samples, n_targets)
             Targets or labels.

@@ -90,7 +90,7 @@ class HiddenLayer(BaseELM):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_targets), optional
             Targets or labels, for `neurons` that are drawn by them; others ignore it. Words and truth values are

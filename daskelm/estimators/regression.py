@@ -76,10 +76,11 @@ class RegressionMethods(RegressorMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         out : str or path-like, optional
-            HDF5 file to stream the predictions to, as one 2-D dataset, in bounded memory.
+            File to stream the predictions to, in bounded memory: HDF5, as one 2-D dataset, or Parquet, if its name
+            ends in .parquet.
         return_std : bool, default=False
             Whether to return standard deviations too. They are those of a new observation, its noise included, in the
             Bayesian linear model on H, conditional on the layer and the penalty, with the same noise everywhere:
@@ -166,7 +167,7 @@ class RegressionMethods(RegressorMixin):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_targets)
             True targets.

@@ -160,7 +160,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs; the scale is taken from up to 100,000 of many rows.
         y : the same, of shape (n_samples,) or (n_samples, n_targets), optional
             Targets, which `neurons` that are drawn by them need; of other ones, only the number of dimensions is used.
@@ -199,7 +199,7 @@ class ELMRegressor(RegressionMethods, FittingMethods, ResultMethods, BaseELM):
 
         Parameters
         ----------
-        X : array-like, dask array or dataframe, h5py.Dataset, or HDF5 path(s), of shape (n_samples, n_features)
+        X : array-like, dask array or dataframe, h5py.Dataset, or path(s) of files, of shape (n_samples, n_features)
             Inputs.
         y : the same, of shape (n_samples,) or (n_samples, n_targets)
             Targets.

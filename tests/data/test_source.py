@@ -186,6 +186,7 @@ def test_files_are_found_among_several(numbers, tmp_path):
 
 # Modules that ask for a type where it is no question of where rows come from.
 OTHER_QUESTIONS = {
+    "data.from_parquet": "opens what may be open already",
     "data.refusals": "what a task gave in place of a chunk may be of any type",
     "data.to_hdf5": "only some of the values that users convert can lie in the file that is written",
     "estimators.state": "a value of the state is an array or not",
@@ -195,6 +196,7 @@ OTHER_QUESTIONS = {
     "hpelm.rows": "results go to an array or to a file",
     "layer.layer": "a parameter of neurons is an array or not",
     "onnx.graph": "an input of a node is a constant or a name",
+    "parquet.rows": "opens what may be open already, and checks names",
     "sums.normal_equations": "some fields are arrays",
 }
 

@@ -396,7 +396,7 @@ def test_fit_with_a_checkpoint(here, commit_always, monkeypatch):
         model.fit("X.h5", "T.h5", checkpoint="c.h5")
     with pytest.raises(ParameterError, match="checkpoint: random_state must be an int"):
         ELMRegressor(SPEC).fit("X.h5", "T.h5", checkpoint="d.h5")
-    with pytest.raises(ParameterError, match="checkpoint: only rows of HDF5 files are known again"):
+    with pytest.raises(ParameterError, match="checkpoint: only rows of files are known again"):
         ELMRegressor(SPEC, random_state=0).fit(X, T, checkpoint="d.h5")
     with pytest.raises(IncompatibleSumsError, match="layer fingerprint"):
         ELMRegressor(SPEC, random_state=1).fit("X.h5", "T.h5", checkpoint="c.h5")
