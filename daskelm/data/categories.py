@@ -11,7 +11,8 @@ from dask.base import is_dask_collection
 
 from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
-from ..hdf5.columns import Column
+from ..hdf5.columns import Column, Recode, sorted_levels
+from ..hdf5.file_rows import FileRows
 from .frames import check_columns, columns_of, frame_to_numpy, is_missing
 from .interop import to_supported
 from .probe import probe_runs
@@ -47,23 +48,13 @@ def as_coded(X, known: Any = None) -> tuple[Any, tuple[Column, ...] | None]:
     Parameters
     ----------
     X : object
-        Data of any kind, which are returned as they are unless they have categories; these are in frames.
+        Data of any kind, which are returned as they are unless they are a frame with categories.
     known : Columns, optional
         Names of the columns that X has, and their levels; all levels in X if not given.
-
-    Raises
-    ------
-    InputTypeError
-        Categories are known, and X is no frame.
     """
     table = to_supported(X, "X")
     levels = None if known is None else known.levels
     if columns_of(table) is None:
-        if levels is not None:
-            raise InputTypeError(
-                f"X must be a data frame, since the model has columns of categories; got {type(X).__name__}. Give a "
-                "frame with the columns of fit."
-            )
         return X, None
     if levels is None:
         if known is not None or not coded_columns(table):
@@ -144,12 +135,7 @@ def _sorted_levels(levels, name) -> tuple:
             f"X: a column of categories must have at most {_MOST_LEVELS:,} levels; got {len(levels):,} in {name!r}. If "
             "it names the rows, drop it."
         )
-    return tuple(sorted(levels, key=_order))
-
-
-def _order(level):
-    """Key of levels of any types: numbers before texts, so that their order depends on nothing but the levels."""
-    return isinstance(level, str), level
+    return sorted_levels(levels)
 
 
 def encoded(frame, columns: Sequence[Column]) -> Any:
@@ -209,41 +195,17 @@ def levels_kept(X: Source, weights: Source | None, columns: Sequence[Column]) ->
             least = max(_LEAST_ROWS, int(len(rows) * _LEAST_PART))
             kept = np.argsort(-counts, kind="stable")[:_MOST_KEPT]
             kept = np.sort(kept[counts[kept] >= least])
-            column = Column(column.name, tuple(column.levels[j] for j in kept))
+            column = Column(column.name, sorted_levels(column.levels[j] for j in kept))
         out.append(column)
     return tuple(out)
 
 
-class _Recode:
-    """Changes codes of one list of levels to those of another, in blocks of rows."""
-
-    def __init__(self, given: Sequence[Column], wanted: Sequence[Column]):
-        self.maps = []
-        for i, (own, other) in enumerate(zip(given, wanted, strict=True)):
-            if other.levels is not None and own.levels != other.levels:
-                of_level = {level: code for code, level in enumerate(other.levels)}
-                codes = [of_level.get(level, len(other.levels)) for level in own.levels or ()]
-                self.maps.append((i, np.array([*codes, len(other.levels)], np.float64)))
-
-    def __call__(self, block: np.ndarray) -> np.ndarray:
-        """The block with changed codes, a copy where there are any; NaN stays."""
-        if not self.maps:
-            return block
-        block = np.array(block, np.float64)
-        for i, codes in self.maps:
-            column = block[:, i]
-            gaps = np.isnan(column)
-            with np.errstate(invalid="ignore"):
-                known = (column >= 0) & (column < len(codes) - 1)
-                column[:] = codes[np.where(known, column, len(codes) - 1).astype(np.intp)]
-            column[gaps] = np.nan
-        return block
-
-
 def recoded(X: Source, given: Sequence[Column], wanted: Sequence[Column]) -> Source:
     """Rows whose codes are those of the columns `given`, with the codes of the columns `wanted`."""
-    change = _Recode(given, wanted)
-    if not change.maps:
+    if isinstance(X, FileRows):
+        return X.with_levels(wanted)
+    change = Recode.between(given, wanted)
+    if change is None:
         return X
     if is_dask_array(X):
         return X.map_blocks(change, dtype=np.float64, meta=np.empty((0, 0)))  # type: ignore

@@ -12,13 +12,14 @@ from dask.utils import parse_bytes
 
 from ..cluster.errors import cluster_errors
 from ..exceptions import FileMissingError, ParameterError
+from ..hdf5.columns import have_levels
 from ..hdf5.dataset import sizes_of_parts
 from ..hdf5.file_rows import FileRows, some
 from ..hdf5.paths import is_url
 from ..hdf5.rows import open_rows
 from ..lazy import da
 
-__all__ = ["check_visible", "from_hdf5", "lazy_rows", "rows_behind"]
+__all__ = ["check_visible", "coded_behind", "from_hdf5", "lazy_rows", "rows_behind"]
 
 
 class _FileLayer(MaterializedLayer):
@@ -125,6 +126,12 @@ def rows_behind(array: da.Array) -> FileRows | None:
     """The rows of files behind an array that `lazy_rows` made and nothing changed; None for any other array."""
     layers = getattr(array.dask, "layers", {})
     return getattr(layers.get(array.name), "source", None)
+
+
+def coded_behind(array: da.Array) -> bool:
+    """Whether an array is made of rows of files in which some columns are codes of categories."""
+    layers = getattr(array.dask, "layers", {}).values()
+    return any(isinstance(layer, _FileLayer) and have_levels(layer.source.columns) for layer in layers)
 
 
 def check_visible(sources: Sequence[FileRows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:

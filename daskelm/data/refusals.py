@@ -19,7 +19,7 @@ from ..exceptions import DataError, InputTypeError
 from ..hdf5.rows import Hdf5Rows
 from ..lazy import da
 
-__all__ = ["check_chunk", "checked", "refuse_levels", "refuse_promises", "refuse_unusable"]
+__all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
 
 
 def refuse_unusable(value, name: str) -> None:
@@ -40,20 +40,6 @@ def refuse_unusable(value, name: str) -> None:
     if isinstance(value, h5py.Group):
         raise InputTypeError(
             f"{name}: an HDF5 file or group holds datasets by name; got {value!r}. Give one: file[name], or its path."
-        )
-
-
-def refuse_levels(source: Any, name: str) -> None:
-    """Refuse rows of files with columns of categories: their numbers are codes, which must not be summed as numbers."""
-    columns = getattr(source, "columns", None) or ()
-    coded = [column.name for column in columns if column.levels is not None]
-    if coded:
-        kept = [column.name for column in columns if column.levels is None]
-        raise InputTypeError(
-            f"{name} must hold numbers; got columns of categories, whose numbers in the file are codes: "
-            f"{', '.join(coded[:6])}{f' and {len(coded) - 6} more' if len(coded) > 6 else ''}. Choose other columns, "
-            f"such as from_hdf5(path, columns={kept[:6]}), or write them as numbers, for example by "
-            "pandas.get_dummies."
         )
 
 

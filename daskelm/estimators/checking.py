@@ -18,10 +18,11 @@ from ..data.finite import check_finite
 from ..data.frames import check_columns, check_dask_columns, columns_of
 from ..data.inputs import check_distinct, check_lengths, is_lazy, lazily_together, one_column, open_input
 from ..data.interop import header_of, to_supported
-from ..data.refusals import refuse_levels
 from ..data.source import Source, in_memory, n_columns, source_of
 from ..data.target_columns import names_of_target, split_target, without_columns
 from ..exceptions import DataError, InputTypeError, ParameterError
+from ..hdf5.columns import Column, have_levels
+from ..hdf5.file_rows import some
 from ._sklearn_compat import check_n_features, check_sample_weight
 from .fitted import Columns
 
@@ -89,7 +90,8 @@ def open_X(
     header = header_of(X)
     X = to_supported(X, "X")
     if not coded:
-        X, _ = _coded(X, checker, known)
+        X, coding = _coded(X, checker, known)
+        coded = coding is not None
     check_columns(X, "X")
     columns = columns_of(X)
     if not is_lazy(X):
@@ -112,7 +114,7 @@ def open_X(
         )
     if columns is not None:
         header = X._meta
-    refuse_levels(source_of(source).files, "X")
+    source, levels = _in_codes(source, known, coded)
     if (in_file := source_of(source).names) is not None:
         _check_names_in_file(checker, in_file, known, owner, source_of(source).files.opened_by)
     elif reset or header is not None:
@@ -123,15 +125,49 @@ def open_X(
         check_n_features(checker, source, reset=False)
     if not n_columns(source):
         raise DataError(f"X must have at least one column; got shape {source.shape}.")
-    return source, _columns_of(checker, known)
+    return source, replace(_columns_of(checker, known), levels=levels)
+
+
+def _in_codes(source, known, coded) -> tuple[Source, tuple | None]:
+    """Rows of files with the codes of a model, or those of the files, and the levels; other rows have codes already."""
+    levels = None if known is None else known.levels
+    files = source_of(source).files
+    own = None if files is None else files.columns
+    if coded or (levels is None and not have_levels(own)):
+        return source, levels
+    if known is None:
+        columns = files.all_levels()
+        return files.with_levels(columns), tuple(column.levels for column in columns)
+    names = known.names or tuple(map(str, range(known.n_features)))
+    if levels is None:
+        levels = (None,) * known.n_features
+    if own is None or len(own) != len(levels):
+        raise _without_columns(type(source).__name__ if files is None else "files without them")
+    for name, column, wanted in zip(names, own, levels, strict=True):
+        if (wanted is None) != (column.levels is None):
+            kinds = ["numbers", "categories"] if wanted is None else ["categories", "numbers"]
+            raise InputTypeError(
+                f"X: column {name!r} must hold {kinds[0]}, as in fit; got {kinds[1]} in {some(files.paths)}. Write the "
+                "files from tables with columns of the same types."
+            )
+    return files.with_levels([Column(*one) for one in zip(names, levels, strict=True)]), levels
+
+
+def _without_columns(got):
+    return InputTypeError(
+        f"X must have the columns of fit, some of them categories, by name; got {got}. Give a data frame, or files "
+        "that make_hdf5 wrote from a table with names."
+    )
 
 
 def _coded(X, checker, known) -> Any:
     """X with codes in the place of categories, which are `known` where columns are; and its columns, or None."""
-    X = X if known is None or known.levels is None else to_supported(X, "X")
-    if known is not None and known.levels is not None and columns_of(X) is not None:
-        header = X._meta if hasattr(X, "_meta") else X
-        validate_data(checker, header, reset=False, skip_check_array=True)
+    if known is not None and known.levels is not None:
+        X = to_supported(X, "X")
+        if columns_of(X) is not None:
+            validate_data(checker, X._meta if hasattr(X, "_meta") else X, reset=False, skip_check_array=True)
+        elif not is_lazy(X):
+            raise _without_columns(type(X).__name__)
     return as_coded(X, known)
 
 
@@ -243,6 +279,8 @@ def open_rows(
     weights = open_weights(weights, source)
     check_distinct(X=(X, source), y=(y, targets), sample_weight=(sample_weight, weights))
     columns = replace(columns, targets=names)
+    if coding is None and columns.levels is not None:
+        coding = tuple(Column(*one) for one in zip(columns.names or (), columns.levels, strict=True))
     if coding is not None and known is None:
         kept = levels_kept(source, weights, coding)
         source = recoded(source, coding, kept)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..exceptions import DaskelmError, FileFormatError
 from .choice import Choice
+from .columns import Column, Recode
 from .compressed_chunks import CompressedChunks
 from .external import SourceFiles, own_holes, status_of
 from .layout import Outside, bytes_of_chunks, intersection, outsides_of, union, unwritten
@@ -43,7 +44,8 @@ class Part:
 
     `choice` says which columns of the dataset are read, of numbers of `dtype`; picking them out of the blocks of the
     file takes `picking_bytes`. Chunks have `chunk_columns` columns (0 without chunks, and where that is not known), of
-    `item_bytes` each. `beside` are parts with the columns that follow: `each` gives all, one by one.
+    `item_bytes` each. `beside` are parts with the columns that follow: `each` gives all, one by one. `columns` are
+    those that are read, where some are codes, and `recode` changes codes to those that all files share.
     """
 
     path: str
@@ -67,6 +69,8 @@ class Part:
     chunk_columns: int = 0
     item_bytes: int = 8
     beside: tuple[Part, ...] = ()
+    columns: tuple[Column, ...] | None = None
+    recode: Recode | None = None
 
     def __dask_tokenize__(self):
         # Dask's names of tasks depend on the table, and not on the time of its description.

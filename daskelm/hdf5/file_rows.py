@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..exceptions import DataError, ParameterError
-from .columns import Column
+from .columns import Column, have_levels
 from .paths import place_of
 from .reader import Hdf5Reader
 
@@ -187,6 +187,14 @@ class FileRows:
 
     def choose(self, columns) -> Self:
         """The same rows of some columns, given by name or position, in that order; one alone becomes a vector."""
+        raise NotImplementedError
+
+    def all_levels(self) -> tuple[Column, ...] | None:
+        """The columns with all levels that occur; None where no column is one of categories."""
+        return self.columns if have_levels(self.columns) else None
+
+    def with_levels(self, wanted: Sequence[Column]) -> Self:
+        """The same rows with the codes of columns `wanted`."""
         raise NotImplementedError
 
     def without_names(self) -> Self:

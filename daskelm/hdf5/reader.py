@@ -68,3 +68,5 @@ class Hdf5Reader:
             return [(a, b) for there, a, b in pieces if there is part]
 
         self._open.read(first, last, out, coming)
+        if part.recode is not None and out.dtype.kind == "f":
+            out[:] = part.recode(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import h5py
@@ -13,7 +13,7 @@ from dask.utils import natural_sort_key
 
 from ..exceptions import DataError, FileFormatError, ParameterError
 from .choice import Choice, asked_for
-from .columns import Column
+from .columns import Column, Recode, have_levels, union_of_levels
 from .contents import files_read
 from .dataset import OpenPart, Part
 from .describing import describe_all
@@ -46,8 +46,8 @@ class Hdf5Rows(FileRows):
 
     def _words_of(self, part: Part) -> Words | None:
         """How labels are read from a part: as its dataset says, or by the levels of the one column that was chosen."""
-        if part.words is None and self.columns is not None and len(self.columns) == 1 and self.columns[0].levels:
-            return Words(tuple(enumerate(self.columns[0].levels)))
+        if part.words is None and part.columns is not None and len(part.columns) == 1 and part.columns[0].levels:
+            return Words(tuple(enumerate(part.columns[0].levels)))
         return part.words
 
     def as_labels(self) -> Hdf5Rows:
@@ -85,11 +85,27 @@ class Hdf5Rows(FileRows):
         if asked.columns is None or self.ndim == 1:
             return self
         places = positions_of(asked.columns, self.columns, self.n_columns, some(self.paths))
-        parts = tuple(part.take(places, asked.single) for part in self.parts)
+        parts = [
+            replace(taken, columns=None if part.columns is None else tuple(part.columns[i] for i in places))
+            for part in self.parts
+            for taken in [part.take(places, asked.single)]
+        ]
         chosen = None if self.columns is None else tuple(self.columns[i] for i in places)
-        dtype = np.result_type(*(part.result_dtype for part in parts))
         ndim = 1 if asked.single else 2
-        return replace(self, parts=parts, ndim=ndim, n_columns=len(places), dtype=dtype, columns=chosen)
+        return replace(self, parts=tuple(parts), ndim=ndim, n_columns=len(places), columns=chosen)._in_codes(chosen)
+
+    def with_levels(self, wanted: Sequence[Column]) -> Hdf5Rows:
+        """The same rows with the codes of columns `wanted`, whatever the levels in each file."""
+        return self._in_codes(wanted)
+
+    def _in_codes(self, wanted) -> Hdf5Rows:
+        """The same rows with the codes of some columns, and the dtype that all numbers have then."""
+        parts = tuple(
+            replace(part, recode=None if part.columns is None else Recode.between(part.columns, wanted))
+            for part in self.parts
+        )
+        dtype = np.result_type(*(np.float64 if part.recode else part.result_dtype for part in parts))
+        return replace(self, parts=parts, dtype=dtype)
 
     def open_part(self, part: Part, cached: bool) -> OpenPart | OpenColumns:
         """The open file of a part."""
@@ -134,7 +150,7 @@ def open_rows(
     if isinstance(path, h5py.Dataset):
         path, dataset = _place_of(path)
     described = describe_all(files_named(path), asked_for(dataset, columns, transpose))
-    parts = tuple(one.part for one in described)
+    parts = tuple(replace(one.part, columns=one.columns if have_levels(one.columns) else None) for one in described)
     first_shape = described[0].shape
     for part, shape, _ in described:
         if shape[1:] != first_shape[1:]:
@@ -142,21 +158,20 @@ def open_rows(
                 f"all files must have the same number of columns and dimensions; got {first_shape} in {parts[0].path} "
                 f"and {shape} in {part.path}."
             )
-    dtype = np.result_type(*(part.result_dtype for part in parts))
     n_rows = sum(part.n_rows for part in parts)
     n_columns = first_shape[1] if len(first_shape) == 2 else 1
-    found = Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, dtype, _columns_of_all(described))
-    return (found.as_labels() if dtype.kind == "O" else found).rows(rows)
+    names = _columns_of_all(described)
+    found = Hdf5Rows(parts, 0, n_rows, len(first_shape), n_columns, np.dtype(np.float64), names)._in_codes(names)
+    return (found.as_labels() if found.dtype.kind == "O" else found).rows(rows)
 
 
 def _columns_of_all(described) -> tuple[Column, ...] | None:
     """The columns of several files, which must agree; files without names are taken by position."""
     named = [one for one in described if one.columns is not None]
     for one in named:
-        if one.columns != named[0].columns:
-            pairs = zip(named[0].columns, one.columns, strict=True)
-            first, other = next((a, b) for a, b in pairs if a != b)
-            what = "levels" if first.name == other.name else "names"
+        pairs = zip(named[0].columns, one.columns, strict=True)
+        for first, other in [pair for pair in pairs if not _alike(*pair)][:1]:
+            what = "kinds" if first.name == other.name else "names"
             raise DataError(
                 f"all files must have the same {what} of columns, in the same order; got {first} in "
                 f"{named[0].part.path} and {other} in {one.part.path}. Choose and order them by name, columns=[...], "
@@ -168,7 +183,12 @@ def _columns_of_all(described) -> tuple[Column, ...] | None:
             f"all files must have levels for columns that are codes; got none in {other.part.path}. Write it again "
             "from the same table, with its names."
         )
-    return named[0].columns if named else None
+    return union_of_levels([one.columns for one in named]) if named else None
+
+
+def _alike(a, b):
+    """Whether two columns have the same name, and both are numbers or both codes."""
+    return a.name == b.name and (a.levels is None) == (b.levels is None)
 
 
 def _place_of(dataset):

@@ -11,12 +11,22 @@ import numpy as np
 
 from ..exceptions import DataError, InputTypeError
 
-__all__ = ["ToNumbers", "is_nested", "is_whole", "need_nulls", "need_number_types", "refuse_columns"]
+__all__ = [
+    "ToLabels",
+    "ToNumbers",
+    "add_levels",
+    "is_coded",
+    "is_nested",
+    "is_whole",
+    "need_nulls",
+    "need_number_types",
+    "refuse_columns",
+]
 
 # float64 holds decimal numbers of so many digits.
 _DIGITS = 15
 _TIMES = ("timestamp", "date", "time", "duration")
-_TEXTS = ("string", "large_string", "string_view", "dictionary")
+_MOST_LEVELS = 1_000_000
 
 
 def number_type(kind: Any, n_missing: int | None) -> np.dtype | None:
@@ -31,7 +41,6 @@ def number_type(kind: Any, n_missing: int | None) -> np.dtype | None:
     """
     from pyarrow import types
 
-    kind = _without_dictionary(kind)
     if types.is_boolean(kind):
         return np.dtype(np.bool_ if n_missing == 0 else np.float64)
     if types.is_integer(kind):
@@ -47,14 +56,24 @@ def number_type(kind: Any, n_missing: int | None) -> np.dtype | None:
 
 def is_whole(field: Any) -> bool:
     """Whether a column holds integers or booleans."""
-    return _is_whole(_without_dictionary(field.type))
+    return _is_whole(field.type)
 
 
-def _without_dictionary(kind):
-    """The type of the values; categories of numbers stand for their numbers, as in a frame."""
+def is_coded(field: Any) -> bool:
+    """Whether a column holds categories: text, or a dictionary of texts or numbers."""
     from pyarrow import types
 
-    return kind.value_type if types.is_dictionary(kind) else kind
+    kind = field.type
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+        return _is_text(kind) or _is_whole(kind) or types.is_floating(kind)
+    return _is_text(kind)
+
+
+def _is_text(kind):
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"
 
 
 def _is_whole(kind):
@@ -74,8 +93,11 @@ def need_nulls(field: Any) -> bool:
 
 
 def need_number_types(schema: Any, missing: dict[str, int | None], path: str) -> list[np.dtype]:
-    """The NumPy types of all columns of a schema, which must hold numbers; `missing` counts nulls, where needed."""
-    found = [number_type(field.type, missing.get(field.name)) for field in schema]
+    """The NumPy types of the columns of a schema, float64 for codes; `missing` counts nulls, where needed."""
+    found = [
+        np.dtype(np.float64) if is_coded(field) else number_type(field.type, missing.get(field.name))
+        for field in schema
+    ]
     # A dtype equals None if it is float64.
     if any(dtype is None for dtype in found):
         refuse_columns([field for field, dtype in zip(schema, found, strict=True) if dtype is None], path)
@@ -90,8 +112,6 @@ def refuse_columns(fields: Sequence[Any], path: str) -> None:
     frame = "frame = dask.dataframe.read_parquet(path)"
     if first in _TIMES:
         remedy = f"A part of it is a number: {frame}, then frame[{name!r}].dt.hour, and give columns of the frame"
-    elif first in _TEXTS:
-        remedy = f"Code categories as numbers: {frame}, then dask.dataframe.get_dummies(frame.categorize([{name!r}]))"
     elif first == "decimal":
         remedy = f"It has more digits than float64 holds: {frame}, then frame[{name!r}].astype('int64')"
     else:
@@ -109,11 +129,13 @@ class ToNumbers:
     dtype : dtype of the array
     ndim : 2, or 1 for a table of one column
     exact : whether integers that the dtype does not hold are an error; they are rounded where other columns are floats
+    levels : levels of each column of categories by its name, whose codes are given; other levels have the next code
     """
 
     dtype: np.dtype
     ndim: int
     exact: bool
+    levels: tuple[tuple[str, tuple], ...] = ()
 
     def __call__(self, table: Any) -> np.ndarray:
         """Array (rows, n_columns), or (rows,).
@@ -123,7 +145,13 @@ class ToNumbers:
         DataError
             Integers that float64 does not hold; or a null in a column that has none by its file's statistics.
         """
-        columns = [self._values(name, table.column(name).combine_chunks()) for name in table.column_names]
+        levels = dict(self.levels)
+        columns = [
+            _codes(table.column(name), levels[name])
+            if name in levels
+            else self._values(name, table.column(name).combine_chunks())
+            for name in table.column_names
+        ]
         if self.ndim == 1:
             return columns[0].astype(self.dtype, copy=False)
         # A batch of rows is written at once, which is four times as fast as column by column.
@@ -135,8 +163,11 @@ class ToNumbers:
         if hasattr(column, "chunks"):
             # Older versions of pyarrow keep the one chunk as such.
             column = column.chunk(0) if column.num_chunks else pyarrow.nulls(0, column.type)
-        if pyarrow.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
+        if is_coded(column):
+            raise InputTypeError(
+                f"column {name!r} must hold numbers; got categories, which X of an estimator may have, but no array "
+                "of numbers. Choose other columns: from_parquet(path, columns=[...])."
+            )
         kind, n_missing = column.type, column.null_count
         if n_missing and self.dtype.kind != "f":
             raise DataError(
@@ -165,6 +196,64 @@ class ToNumbers:
                 f"column {name!r} holds integers beyond 2**53, which float64 does not hold, and its nulls, or a file "
                 "without statistics, make it float64. Fill the nulls, and write the file with statistics."
             ) from None
+
+
+@dataclass(frozen=True)
+class ToLabels:
+    """Function of a `pyarrow.Table` of one column that gives its values as labels, an array of objects."""
+
+    ndim: int
+
+    def __call__(self, table: Any) -> np.ndarray:
+        """Array (rows,) or (rows, 1) of objects; None for nulls."""
+        out = np.empty(table.num_rows, object)
+        out[:] = table.column(0).to_pylist()
+        return out if self.ndim == 1 else out[:, None]
+
+
+def _codes(column, levels) -> np.ndarray:
+    """Codes (rows,) of a column of categories, float64; NaN for nulls."""
+    import pyarrow
+
+    of_level = {level: float(i) for i, level in enumerate(levels)}
+    encoded = _as_dictionary(column)
+    values = encoded.dictionary.to_pylist()
+    codes = np.array([np.nan if one is None else of_level.get(one, float(len(levels))) for one in values] + [np.nan])
+    return codes[_numbers(encoded.indices.fill_null(len(values)).cast(pyarrow.int64()))]
+
+
+def _as_dictionary(column):
+    """A chunked column as one array of indices into its different values."""
+    import pyarrow
+
+    if column.num_chunks == 0:
+        return pyarrow.nulls(0, column.type).dictionary_encode()
+    if not pyarrow.types.is_dictionary(column.type):
+        # Large texts and views of them have kernels of their own, or none.
+        return column.cast(pyarrow.string()).combine_chunks().dictionary_encode()
+    encoded = column.unify_dictionaries().combine_chunks()
+    encoded = encoded.chunk(0) if hasattr(encoded, "chunks") else encoded
+    return pyarrow.DictionaryArray.from_arrays(encoded.indices.cast(pyarrow.int64()), encoded.dictionary)
+
+
+def add_levels(found: dict, table: Any, path: str) -> None:
+    """Add the different values of the columns of a table to those found so far, by name: dicts with levels as keys.
+
+    Raises
+    ------
+    DataError
+        A column has more than a million levels.
+    """
+    for name in table.column_names:
+        own = found.setdefault(name, {})
+        own.update(
+            dict.fromkeys(one for one in _as_dictionary(table.column(name)).dictionary.to_pylist() if one is not None)
+        )
+        if len(own) > _MOST_LEVELS:
+            raise DataError(
+                f"{path}: a column of categories must have at most {_MOST_LEVELS:,} levels; got more in {name!r}. If "
+                "it names the rows, leave it out: from_parquet(path, columns=[...])."
+            )
 
 
 def _numbers(column):

@@ -16,7 +16,7 @@ from ..hdf5.opening import missing_file
 from ..hdf5.paths import is_url
 from .files import opened
 
-__all__ = ["OpenTable", "TablePart", "batch_rows", "changed", "run_lengths"]
+__all__ = ["OpenTable", "TablePart", "batch_rows", "changed", "run_lengths", "table_of"]
 
 # Bytes of a batch that is unpacked at once: it stays in the cache of a core. Rows are fewer in a table of many columns,
 # but not so few that the calls for each column take longer than unpacking.
@@ -51,6 +51,7 @@ class TablePart:
     holes: ClassVar[tuple] = ()
     sources: ClassVar[tuple] = ()
     packed_row_bytes: ClassVar[int] = 0
+    recode: ClassVar[None] = None
 
     def __dask_tokenize__(self):
         # Dask's names of tasks depend on the table, and not on the time of its description.
@@ -96,6 +97,13 @@ def run_lengths(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
 def batch_rows(row_bytes: int) -> int:
     """Rows of a batch that is unpacked at once."""
     return min(max(_BATCH_BYTES // max(row_bytes, 1), _LEAST_ROWS), _MOST_ROWS)
+
+
+def table_of(batch: Any) -> Any:
+    """A record batch as a table."""
+    import pyarrow
+
+    return pyarrow.Table.from_batches([batch])
 
 
 class OpenTable:
@@ -180,9 +188,7 @@ class OpenTable:
             raise
 
     def _numbers(self, rows, first):
-        import pyarrow
-
-        table = pyarrow.Table.from_batches([rows]).select(self._names)
+        table = table_of(rows).select(self._names)
         try:
             return self._encode(table)
         except DataError as error:

@@ -20,15 +20,15 @@ from dask.utils import natural_sort_key
 from ..cluster.client import in_task
 from ..exceptions import DataError, FileFormatError, ParameterError
 from ..hdf5.choice import asked_for
-from ..hdf5.columns import Column
+from ..hdf5.columns import Column, sorted_levels
 from ..hdf5.external import status_of
 from ..hdf5.file_rows import FileRows, some
 from ..hdf5.naming import positions_of
 from ..hdf5.paths import is_url, plain_path
 from ..hdf5.rows import files_named
-from .columns import ToNumbers, is_nested, is_whole, need_nulls, need_number_types
+from .columns import ToLabels, ToNumbers, add_levels, is_coded, is_nested, is_whole, need_nulls, need_number_types
 from .files import ENDINGS, format_of, opened
-from .part import OpenTable, TablePart, batch_rows, changed, run_lengths
+from .part import OpenTable, TablePart, batch_rows, changed, run_lengths, table_of
 
 __all__ = ["ParquetRows", "is_table_path", "open_rows", "table_facts", "table_files"]
 
@@ -69,6 +69,35 @@ class ParquetRows(FileRows):
     def without_names(self) -> Self:
         """The same rows: tasks find the columns by their names."""
         return self
+
+    @property
+    def words(self) -> str | None:
+        """The labels that the rows are, in words: text, or None for numbers."""
+        return "text" if self.n_columns == 1 and self.columns[0].levels is not None else None
+
+    def as_labels(self) -> Self:
+        """The same rows, as labels where they are text; rows of numbers alone stay as they are."""
+        return self if self.words is None else replace(self, encode=ToLabels(self.ndim), dtype=np.dtype(object))
+
+    def all_levels(self) -> tuple[Column, ...] | None:
+        """The columns with all levels that occur, for which columns of categories are read; None without these."""
+        coded = [column.name for column in self.columns if column.levels is not None]
+        if not coded:
+            return None
+        found: dict = {name: {} for name in coded}
+        for part, _, _ in self.ranges():
+            with opened(part.path) as file:
+                for batch in file.batches(0, len(file.group_rows), coded, batch_rows(8 * len(coded)), True):
+                    add_levels(found, table_of(batch), part.path)
+        return tuple(
+            Column(column.name, None if column.levels is None else sorted_levels(found[column.name]))
+            for column in self.columns
+        )
+
+    def with_levels(self, wanted: Sequence[Column]) -> Self:
+        """The same rows with the codes of columns `wanted`."""
+        levels = tuple((column.name, column.levels) for column in wanted if column.levels is not None)
+        return replace(self, encode=replace(self.encode, levels=levels))  # type: ignore[type-var]
 
     def choices(self) -> Iterator[tuple[str, str, _Named]]:
         """(path, "", columns that are read) of each file."""
@@ -235,11 +264,14 @@ def open_rows(path: Any, columns: Sequence[str] | str | None = None, rows: slice
     else:
         described = [first, *map(more, files[1:])]
     parts = tuple(part for part, _ in described)
-    types = [(dtype, whole) for _, found in described for _, dtype, whole in found]
+    types = [(dtype, bool(whole)) for _, found in described for _, dtype, whole in found]
     dtype = np.result_type(*({dtype for dtype, _ in types} or {np.dtype(np.float64)}))
     ndim = 1 if isinstance(columns, str) else 2
     encode = ToNumbers(dtype, ndim, exact=all(whole for _, whole in types))
-    n_rows, held = sum(part.n_rows for part in parts), tuple(map(Column, names))
+    n_rows = sum(part.n_rows for part in parts)
+    # Levels are known when they are read.
+    coded = {name for _, found in described for name, _, whole in found if whole is None}
+    held = tuple(Column(name, () if name in coded else None) for name in names)
     return ParquetRows(parts, 0, n_rows, ndim, len(names), dtype, held, encode).rows(rows)
 
 
@@ -270,8 +302,8 @@ def _named(columns):
     return names
 
 
-def _describe(path, names, whole=False, like=None) -> tuple[TablePart, list[tuple[str, np.dtype, bool]]]:
-    """The description of a file, and (name, dtype, whether it holds integers) of each column.
+def _describe(path, names, whole=False, like=None) -> tuple[TablePart, list[tuple[str, np.dtype, bool | None]]]:
+    """The description of a file, and (name, dtype, whether it holds integers) of each column; None for categories.
 
     With `whole`, the file must have no other columns than these, which are those of the file `like`.
     """
@@ -306,7 +338,7 @@ def _describe(path, names, whole=False, like=None) -> tuple[TablePart, list[tupl
         after = _status(path)
         if (after.st_ino, after.st_size, after.st_mtime_ns) != (status.st_ino, status.st_size, status.st_mtime_ns):
             raise FileFormatError(f"{path} changed while it was opened. Start again when it is complete.")
-    whole_numbers = [is_whole(field) for field in fields]
+    whole_numbers = [None if is_coded(field) else is_whole(field) for field in fields]
     return part, list(zip(names, dtypes, whole_numbers, strict=True))
 
 

@@ -8,13 +8,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daskelm import ELMClassifier, ELMClassifierCV, ELMRegressor, ELMRegressorCV, HiddenLayer, Neurons, load
+from daskelm import (
+    ELMClassifier,
+    ELMClassifierCV,
+    ELMRegressor,
+    ELMRegressorCV,
+    HiddenLayer,
+    Neurons,
+    NormalEquations,
+    from_hdf5,
+    from_parquet,
+    load,
+    make_hdf5,
+)
 from daskelm.exceptions import DataError, InputTypeError, ParameterError
+from daskelm.hdf5.columns import Column, write_columns
+from daskelm.hdf5.target import new_hdf5
 
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")
 
 N = 3000
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
 def table(n=N, seed=0, gaps=True):
@@ -68,6 +87,64 @@ CONTAINERS = {
 }
 
 
+def hdf5_file(frame, path="X.h5", orders=None):
+    """A file of codes with levels, in the order of `orders` or of their first appearance."""
+    columns, table = [], np.empty(frame.shape)
+    for i, name in enumerate(frame.columns):
+        levels = None
+        if name in ("zone", "colour"):
+            levels = (orders or {}).get(name) or tuple(frame[name].dropna().unique().tolist())
+            table[:, i] = frame[name].map({level: code for code, level in enumerate(levels)})
+        else:
+            table[:, i] = frame[name]
+        columns.append(Column(name, levels))
+    with new_hdf5(path, overwrite=True) as (file, _):
+        write_columns(file.create_dataset("data", data=table, chunks=(100, frame.shape[1])), columns)
+    return path
+
+
+def hdf5_files(frame):
+    """Three files with levels in other orders, and not all of them in each."""
+    parts = [frame[:900], frame[900:1000], frame[1000:]]
+    for i, part in enumerate(parts):
+        hdf5_file(part, f"part{i}.h5")
+    return "part*.h5"
+
+
+def parquet(frame, path="X.parquet", group=333):
+    frame.to_parquet(path, row_group_size=group)
+    return path
+
+
+def parquet_files(frame):
+    for i, part in enumerate((frame[:900], frame[900:1000], frame[1000:])):
+        parquet(part, f"part{i}.parquet")
+    return "part*.parquet"
+
+
+def feather(frame):
+    frame.to_feather("X.feather")
+    return "X.feather"
+
+
+FILES = {
+    "HDF5": hdf5_file,
+    "HDF5, levels in another order": lambda frame: hdf5_file(
+        frame, orders={"colour": ("none", "red", "blue", "green")}
+    ),
+    "HDF5 files": hdf5_files,
+    "from_hdf5": lambda frame: from_hdf5(hdf5_file(frame), chunks=777),
+    "HDF5 columns": lambda frame: from_hdf5(
+        hdf5_file(frame[["colour", "count", "flag", "size", "zone"]]), columns=list(frame.columns)
+    ),
+    "Parquet": parquet,
+    "Parquet categories": lambda frame: parquet(as_category(frame)),
+    "Parquet files": parquet_files,
+    "from_parquet": lambda frame: from_parquet(parquet(frame), chunks=500),
+    "Feather": lambda frame: feather(as_category(frame)),
+}
+
+
 @pytest.fixture(scope="module")
 def reference():
     frame, y = table()
@@ -83,6 +160,58 @@ def test_every_container_gives_the_same_model_and_predictions(reference, contain
     np.testing.assert_allclose(other.coef_, model.coef_, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(np.asarray(model.predict(X)), model.predict(frame), rtol=0, atol=1e-12)
     assert list(other.feature_names_in_) == list(frame.columns)
+
+
+@pytest.mark.parametrize("container", FILES)
+def test_every_file_gives_the_same_model_and_predictions(reference, no_client, container):
+    model, frame, y = reference
+    X, T = FILES[container](frame), make_hdf5(y, "y.h5")
+    other = regressor().fit(X, T)
+    assert other.hidden_layer_.fingerprint == model.hidden_layer_.fingerprint
+    np.testing.assert_allclose(other.coef_, model.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(np.asarray(model.predict(X)), model.predict(frame), rtol=0, atol=1e-12)
+    # Rows are recognised by their content, whatever the levels in files. Several files are tables of their own.
+    model.accumulate(X, T, rows=slice(0, 1200), into="sums.h5")
+    model.accumulate(X if "files" in container else hdf5_file(frame, "other.h5"), T, into="sums.h5")
+    sums = NormalEquations.load("sums.h5")
+    assert sums.n_samples == N
+    np.testing.assert_allclose(sums.HH, model.normal_equations_.HH, rtol=1e-9, atol=1e-8)
+
+
+@pytest.mark.parametrize("container", [*FILES, *CONTAINERS])
+def test_words_of_one_table_are_the_target_by_name(no_client, container):
+    frame, y = table(gaps=False)
+    frame["kind"] = np.where(y > 1, "high", "low")
+    if "HDF5" in container or container == "from_hdf5":
+        pytest.skip("the helper writes two columns of codes")
+    X = {**FILES, **CONTAINERS}[container](frame)
+    model = ELMClassifier((60, "auto"), random_state=0).fit(X, target="kind")
+    assert list(model.classes_) == ["high", "low"]
+    assert list(model.feature_names_in_) == ["size", "zone", "colour", "flag", "count"]
+    assert (np.asarray(model.predict(X)) == frame["kind"].to_numpy()).mean() > 0.9
+
+
+def test_files_of_other_columns_are_refused(no_client):
+    frame, y = table(gaps=False)
+    model = regressor(missing="error").fit(frame, y)
+    with pytest.raises(
+        InputTypeError, match=r"column 'zone' must hold categories, as in fit; got numbers in .*t\.parquet"
+    ):
+        model.predict(parquet(frame.assign(zone=1), "t.parquet"))
+    with pytest.raises(InputTypeError, match=r"must have the columns of fit, some of them categories, by name"):
+        model.predict(make_hdf5(np.zeros((5, 5)), "plain.h5"))
+    numbers = ELMRegressor(20).fit(frame[["size", "count"]], y)
+    with pytest.raises(InputTypeError, match=r"column 'count' must hold numbers, as in fit; got categories"):
+        numbers.predict(parquet(frame.assign(count=frame["zone"])[["size", "count"]], "t.parquet"))
+    with pytest.raises(InputTypeError, match=r"column 'zone' must hold numbers; got categories"):
+        from_parquet(parquet(frame), columns=["size", "zone"]).compute()
+
+
+def test_codes_in_a_changed_array_are_refused(no_client):
+    frame, y = table(gaps=False)
+    X = from_hdf5(hdf5_file(frame))
+    with pytest.raises(InputTypeError, match=r"X: rows of a file with columns of categories.*rows="):
+        ELMRegressor(20).fit(X[:1000], y[:1000])
 
 
 @pytest.mark.parametrize("neurons", [None, 50, [(30, "rbf_l2")], (50, "auto"), [(20, "tanh", "sparse pairs")]])
@@ -194,7 +323,9 @@ def test_missing_is_one_of_two_words(wrong):
 def test_other_containers_are_refused_by_a_model_of_categories():
     frame, y = table(gaps=False)
     model = regressor(missing="error").fit(frame, y)
-    with pytest.raises(InputTypeError, match=r"X must be a data frame, since the model has columns of categories"):
+    with pytest.raises(
+        InputTypeError, match=r"X must have the columns of fit, some of them categories, by name; got ndarray"
+    ):
         model.predict(np.zeros((3, 5)))
     with pytest.raises(InputTypeError, match=r"column 'zone' must hold texts, as in fit.*got int64"):
         model.predict(frame.assign(zone=1))
