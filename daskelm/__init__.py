@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .data.from_hdf5 import from_hdf5
-    from .data.to_hdf5 import make_hdf5, to_hdf5
+    from .data.make_hdf5 import make_hdf5
+    from .data.to_hdf5 import to_hdf5
     from .estimators.classifier import ELMClassifier
     from .estimators.classifier_cv import ELMClassifierCV
     from .estimators.hidden_layer import HiddenLayer
@@ -63,7 +64,7 @@ _HOMES = {
     "ReliabilityDisplay": "plots.reliability",
     "from_hdf5": "data.from_hdf5",
     "load": "estimators.load",
-    "make_hdf5": "data.to_hdf5",
+    "make_hdf5": "data.make_hdf5",
     "merge": "sums.file",
     "to_hdf5": "data.to_hdf5",
 }

@@ -112,7 +112,7 @@ def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, fo
 
     Next: the same for the targets T, then daskelm init.
     """
-    from ..data.to_hdf5 import make_hdf5
+    from ..data.make_hdf5 import make_hdf5
 
     make_hdf5(
         source,

@@ -348,7 +348,7 @@ def test_a_chunk_of_a_table_that_grows_is_not_small(tmp_path):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
 def test_text_of_every_form(tmp_path, monkeypatch, suffix, header, delimiter):
     # Short blocks, so that this small file is streamed in many.
-    monkeypatch.setattr("daskelm.data.text._LINES", 10)
+    monkeypatch.setattr("daskelm.data.text._BLOCK_BYTES", 200)
     lines = [delimiter.join(["a", '"b"', "c", "d"])] * header + [
         delimiter.join(map(repr, row)) for row in DATA.tolist()
     ]

@@ -1,0 +1,141 @@
+"""Data frames as blocks of numbers and codes: columns of text and categories become codes of their levels."""
+
+from __future__ import annotations
+
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from ..exceptions import InputTypeError
+from .coded_columns import CodedBlock
+from .frames import frame_to_numpy, is_missing
+
+__all__ = ["coded_frame", "coded_parts", "has_texts", "levels_declared", "names_of"]
+
+
+def names_of(frame) -> list[str] | None:
+    """Names of the columns of a frame or series, if all are texts."""
+    names = list(frame.columns) if frame.ndim == 2 else [frame.name]
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def has_texts(frame) -> bool:
+    """Whether a frame or series, of pandas or dask, has columns of text, of categories, or of objects.
+
+    A series of categories that are numbers, such as labels, is a vector of these numbers.
+    """
+    dtypes = _dtypes(frame)
+    if frame.ndim == 1 and str(dtypes[0]) == "category" and not _unknown(dtypes[0]):
+        return dtypes[0].categories.dtype.kind not in "fiub"
+    return any(map(_may_be_text, dtypes))
+
+
+def levels_declared(frame) -> dict[int, list]:
+    """The categories that a frame declares, by the places of the columns; those of dask only if they are known."""
+    sample = getattr(frame, "_meta", frame)
+    found = {}
+    for place, dtype in enumerate(_dtypes(sample)):
+        if str(dtype) == "category" and not _unknown(dtype):
+            found[place] = _levels(dtype.categories, _name(sample, place))
+    return found
+
+
+def coded_frame(frame) -> CodedBlock:
+    """The rows of a frame or series of pandas.
+
+    Raises
+    ------
+    InputTypeError
+        Columns of times or of other objects, which are named.
+    """
+    dtypes = _dtypes(frame)
+    columns = [frame] if frame.ndim == 1 else [frame.iloc[:, place] for place in range(len(dtypes))]
+    numbers, levels = np.empty((len(frame), len(dtypes))), {}
+    odd = []
+    for place, (column, dtype) in enumerate(zip(columns, dtypes, strict=True)):
+        if not _may_be_text(dtype):
+            if getattr(dtype, "kind", "f") not in "fiub":
+                odd.append(f"{_name(frame, place)!r} ({dtype})")
+            else:
+                numbers[:, place] = frame_to_numpy(column)
+            continue
+        coded = _coded(column, dtype)
+        if isinstance(coded, str):
+            odd.append(f"{_name(frame, place)!r} ({coded})")
+            continue
+        numbers[:, place], found = coded
+        if found is not None:
+            levels[place] = found
+    if odd:
+        more = f" and {len(odd) - 6} more" if len(odd) > 6 else ""
+        raise InputTypeError(
+            f"data must hold numbers, texts or categories; got column(s) {', '.join(odd[:6])}{more}. Drop them, or "
+            "code them as numbers first: times as seconds, for example, or as the hour."
+        )
+    return CodedBlock(numbers, levels)
+
+
+def coded_parts(frame) -> Any:
+    """A dask series whose partitions are the `CodedBlock`s of those of a dask frame or series."""
+    import pandas
+
+    meta = pandas.Series([], dtype=object)
+    return frame.map_partitions(coded_frame, meta=meta, enforce_metadata=False)
+
+
+def _coded(column, dtype) -> tuple[np.ndarray, list | None] | str:
+    """Numbers of a column, or codes and levels; or the name of a type that is neither."""
+    if str(dtype) == "category" and not _unknown(dtype):
+        codes, levels = column.cat.codes.to_numpy(), _levels(dtype.categories, column.name)
+        return np.where(codes < 0, np.nan, codes), levels
+    import pandas
+
+    values = column.to_numpy(dtype=object)
+    gaps = np.fromiter(map(is_missing, values), bool, len(values))
+    kinds = set(map(type, values[~gaps]))
+    if all(issubclass(kind, Number | np.bool_) for kind in kinds):
+        numbers = np.full(len(values), np.nan)
+        numbers[~gaps] = values[~gaps].astype(float)
+        return numbers, None
+    if odd := next((kind.__name__ for kind in kinds if not issubclass(kind, str | bytes)), None):
+        # Numbers and texts in one column are named by the text.
+        return "str" if issubclass(next(iter(kinds)), Number) else odd
+    found = np.full(len(values), np.nan)
+    codes, levels = pandas.factorize(values[~gaps])
+    found[~gaps] = codes
+    return found, [level.decode(errors="replace") if isinstance(level, bytes) else str(level) for level in levels]
+
+
+def _levels(categories, name) -> list:
+    values = categories.to_numpy(dtype=object).tolist()
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if odd := next((value for value in plain if not isinstance(value, str | int | float | bool)), None):
+        raise InputTypeError(
+            f"data: categories must be texts, numbers or truth values; got {type(odd).__name__} in column {name!r}. "
+            "Rename them: column.cat.rename_categories(str)."
+        )
+    return plain
+
+
+def _unknown(dtype):
+    """Whether the categories of a column of dask are not known."""
+    return "__UNKNOWN_CATEGORIES__" in dtype.categories
+
+
+def _may_be_text(dtype):
+    return str(dtype) == "category" or (getattr(dtype, "kind", "f") == "O" and not _is_nested(dtype))
+
+
+def _is_nested(dtype):
+    """Whether a dtype of Arrow holds lists or structures, or dates as objects."""
+    return any(word in str(dtype) for word in ("list<", "struct<", "date", "time", "decimal", "duration", "interval"))
+
+
+def _dtypes(frame):
+    dtypes = frame.dtypes
+    return list(dtypes) if frame.ndim == 2 else [dtypes]
+
+
+def _name(frame, place):
+    return frame.columns[place] if frame.ndim == 2 else frame.name
