@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ __all__ = [
     "INPUTS",
     "NEURONS",
     "NUMBERS",
+    "OPTIONS_OF_TEXT",
     "ROWS",
     "SIZES",
+    "WORDS",
     "Written",
     "check_targets_given",
     "columns_option",
@@ -234,6 +237,28 @@ def _sizes(text):
     return [int(number) for number in text.split(",")]
 
 
+def _words(text):
+    # Quotes hold a comma within a name together.
+    [words] = csv.reader([text], skipinitialspace=True)
+    if not all(words):
+        raise click.BadParameter(f"must be words with commas between; got {text!r}.")
+    return words
+
+
+# Arguments of make_hdf5 as its errors name them, and the options of the command.
+OPTIONS_OF_TEXT = {
+    "columns": "--columns",
+    "exclude": "--except",
+    "missing_values": "--missing",
+    "delimiter": "--delimiter",
+    "header": "--header or --no-header",
+    "skiprows": "--skiprows",
+    "decimal": "--decimal",
+    "thousands": "--thousands",
+    "comment": "--comment",
+    "encoding": "--encoding",
+}
+
 DATA = Form("data", _data)
 INPUTS = Inputs()
 NAMES = Form("names", _names)
@@ -244,6 +269,7 @@ CLASSES = Form("classes", _classes)
 NUMBERS = Form("numbers", _numbers)
 SIZES = Form("sizes", _sizes)
 CLASS_WEIGHT = Form("weights", _class_weight)
+WORDS = Form("words", _words)
 
 
 force_option = click.option(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 
 import click
@@ -14,6 +16,8 @@ from .arguments import (
     CLASSES,
     DATA,
     NEURONS,
+    OPTIONS_OF_TEXT,
+    WORDS,
     Written,
     check_targets_given,
     columns_option,
@@ -83,12 +87,27 @@ def main():
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET", type=Written("data"))
 @click.option("--dataset", default="data", show_default=True, is_eager=True, help="Name of the dataset.")
-@click.option("--delimiter", help="Separator of the fields of a text file; found from its first line if not given.")
+@click.option(
+    "--columns", metavar="A,B,...", type=WORDS, help="Columns to write, by name, or by place counted from 0; else all."
+)
+@click.option("--except", "exclude", metavar="A,B,...", type=WORDS, help="Columns to leave out, by name or place.")
+@click.option(
+    "--missing",
+    metavar="WORD,...",
+    type=WORDS,
+    help="Words and numbers that mean a gap, such as -999, beside empty fields, NA, null, nan, ? and the like.",
+)
+@click.option("--delimiter", help="Separator of the fields of a text file; found from its first lines if not given.")
 @click.option(
     "--header/--no-header",
     default=None,
     help="Whether the first line of a text file names the columns; found from the file if not given.",
 )
+@click.option("--skiprows", metavar="N", type=int, default=0, help="Lines of a text file to leave out first.")
+@click.option("--decimal", default=".", show_default=True, help="Mark of the decimals in a text file.")
+@click.option("--thousands", help="Separator of thousands in a text file.")
+@click.option("--comment", help="Character in a text file behind which the rest of a line is left out.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 @click.option(
     "--dtype", help="Type of the numbers in TARGET, such as float32; that of SOURCE, or float64 for text, if not given."
 )
@@ -99,33 +118,56 @@ def main():
 )
 @force_option
 @quiet_option
-def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, force, quiet):
-    """Convert a table of numbers to HDF5, in bounded memory.
+def make_hdf5(source, target, dataset, columns, exclude, missing, dtype, compression, force, quiet, **text):
+    """Convert a table to HDF5, in bounded memory.
 
-    SOURCE  text file (.csv, .txt, .tsv or .dat, also with .gz or .bz2), or
-            array of NumPy (.npy)
+    SOURCE  text file (.csv, .txt, .tsv, .dat, .data, also compressed: .gz,
+            .bz2, .xz, .zip, .zst), or array of NumPy (.npy)
     TARGET  HDF5 file to write; one that this command wrote before is
             replaced when the new one is complete
 
+    Names of columns are kept. Columns of text become codes of their levels,
+    true and false 1 and 0, gaps NaN. What was found of the form of a text
+    file, and the gaps of each column, are said on standard error.
+
     Example:
       daskelm make-hdf5 dataX.csv dataX.h5
+      daskelm make-hdf5 table.csv X.h5 --except id,price
 
     Next: the same for the targets T, then daskelm init.
     """
     from ..data.make_hdf5 import make_hdf5
 
-    make_hdf5(
-        source,
-        target,
-        dataset,
-        delimiter=delimiter,
-        header=header,
-        dtype=dtype,
-        compression=_filter(compression),
-        overwrite=force,
-        verbose=not quiet,
-    )
+    with _options_named():
+        make_hdf5(
+            source,
+            target,
+            dataset,
+            columns=columns,
+            exclude=exclude,
+            missing_values=missing,
+            dtype=dtype,
+            compression=_filter(compression),
+            overwrite=force,
+            verbose=not quiet,
+            **text,
+        )
     _print_data(target, dataset)
+
+
+@contextlib.contextmanager
+def _options_named():
+    """Add the options of the command to an error that names those of `make_hdf5`."""
+    from ..exceptions import DaskelmError
+
+    try:
+        yield
+    except DaskelmError as error:
+        found = dict.fromkeys(re.findall(rf"\b({'|'.join(OPTIONS_OF_TEXT)})(?==| is an option)", str(error)))
+        if not found:
+            raise
+        named = ", ".join(OPTIONS_OF_TEXT[name] for name in found)
+        raise click.ClickException(f"{error} On the command line: {named}.") from None
 
 
 def _filter(name):

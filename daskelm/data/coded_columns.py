@@ -9,6 +9,7 @@ import numpy as np
 
 from ..exceptions import DataError
 from ..hdf5.columns import Column
+from .text_fields import number_of
 
 __all__ = ["CodedBlock", "CodedColumns"]
 
@@ -109,6 +110,12 @@ class CodedColumns:
 
     def _too_many(self, place, what):
         name = self._name(place)
+        texts = [level for level in self._codes[place] if not isinstance(level, str) or number_of(level) is None]
+        if texts and len(texts) < len(self._codes[place]) / 2:
+            return DataError(
+                f"data: column {name!r} has {what}, nearly all of them numbers, and text such as {texts[0]!r}. If such "
+                f"words are gaps, name them in missing_values=; else mend them, or {self.remedy.format(name=name)}."
+            )
         return DataError(
             f"data: column {name!r} has {what}, such as {next(iter(self._codes[place]))!r}, and looks like an "
             f"identifier of the rows; {self.remedy.format(name=name)}, or code it as numbers first."

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -13,7 +14,7 @@ import dask
 import h5py
 import numpy as np
 
-from ..exceptions import DataError, FileFormatError, FileMissingError, ParameterError, TableWarning
+from ..exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError, TableWarning
 from ..hdf5.atomic import check_replaceable
 from ..hdf5.formats import refuse_format
 from ..hdf5.outputs import check_not_an_input
@@ -36,6 +37,8 @@ __all__ = ["convert", "make_hdf5"]
 
 # Bytes of a block of an array in memory that is written at once.
 _BLOCK_BYTES = 32 * 2**20
+# A column of text with more numbers than this among its levels, and nearly nothing else, has typing errors.
+_MANY_NUMBERS = 100
 
 
 def make_hdf5(
@@ -201,10 +204,8 @@ def convert(
         coded, progress = CodedColumns(table.names), RowProgress(None, verbose, "make_hdf5")
         if verbose:
             sys.stderr.write(f"make_hdf5: {os.fspath(data)}: {', '.join(table.notes)}\n")
-        described = write_table(
-            table.blocks(), path, dataset, coded, progress, dtype=dtype, compression=compression, overwrite=overwrite
-        )
-        _warn_of_mixed(data, described, options)
+        written = {"dtype": dtype, "compression": compression, "overwrite": overwrite}
+        write_table(table.blocks(), path, dataset, coded, progress, judge=partial(_judge_mixed, table), **written)
         if verbose:
             say_gaps(coded)
         return os.fspath(path)
@@ -287,15 +288,21 @@ def _selected(data, names, columns, exclude):
     return data, None if names is None else [names[place] for place in places]
 
 
-def _warn_of_mixed(data, described, options):
-    """Warn of columns that hold numbers in some rows and text in others."""
-    for column in described or ():
-        is_number = [number_of(level, options.decimal, options.thousands) is not None for level in column.levels or ()]
-        if any(is_number) and not all(is_number):
-            odd = column.levels[is_number.index(False)]
+def _judge_mixed(table, described):
+    """Refuse columns of numbers with a few texts, and warn of those with more."""
+    for place, (odd, line) in table.odd.items():
+        column, options = described[place], table.options
+        numbers = sum(number_of(level, options.decimal, options.thousands) is not None for level in column.levels or ())
+        where = f"{table.path}, line {line}: column {column.name!r} holds numbers, and text such as {odd!r}"
+        if numbers > _MANY_NUMBERS and len(column.levels) - numbers < numbers / 50:
+            raise InputTypeError(
+                f"{where}. If such words are gaps, name them in missing_values=; else mend them, or leave the column "
+                f"out with exclude=[{column.name!r}]."
+            )
+        if numbers:
             warnings.warn(
-                f"{data}: column {column.name!r} holds numbers and text, such as {odd!r}, and is taken as a category "
-                f"of {len(is_number)} levels. If such words are gaps, name them in missing_values.",
+                f"{where}. It is taken as a category of {len(column.levels)} levels. If such words are gaps, name "
+                "them in missing_values=.",
                 TableWarning,
                 stacklevel=4,
             )

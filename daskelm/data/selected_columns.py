@@ -49,6 +49,8 @@ def _places(names, wanted, argument):
     for one in wanted:
         if one in by_name and not isinstance(one, bool):
             place = by_name[one]
+        elif isinstance(one, str) and one.isdecimal() and int(one) < len(names):
+            place = int(one)
         elif isinstance(one, Integral) and not isinstance(one, bool) and -len(names) <= int(one) < len(names):
             place = int(one) % len(names)
         else:

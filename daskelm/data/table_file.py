@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,8 @@ def write_table(
     dtype=None,
     compression=None,
     overwrite: bool = False,
-) -> list[Column] | None:
+    judge: Callable[[list[Column] | None], None] = lambda described: None,
+) -> None:
     """Write blocks of rows as one dataset, all of them or nothing, and describe the columns beside it.
 
     Parameters
@@ -64,11 +65,8 @@ def write_table(
         Counts the rows.
     dtype, compression, overwrite : optional
         As of `make_hdf5`.
-
-    Returns
-    -------
-    list of Column, or None
-        What was written about the columns.
+    judge : callable, optional
+        Called with the columns before the file takes its place, which an error prevents.
     """
     with new_hdf5(path, check_name(dataset), overwrite=overwrite) as (file, check):
         target: Any = None
@@ -89,11 +87,11 @@ def write_table(
             n_rows += len(numbers)
             progress.advance(len(numbers))
         described = columns.columns()
+        judge(described)
         if target is not None and described is not None:
             _check_codes(described, target.dtype)
             write_columns(target, described)
             check()
-    return described
 
 
 def _check_codes(columns, dtype):

@@ -16,7 +16,7 @@ __all__ = ["TextTable", "is_text_path"]
 
 _SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".data", ".tab", ".psv", ".asc", ".prn")
 # Bytes and fields of a block. A field takes about 50 bytes while it is read, beside its text.
-_BLOCK_BYTES, _BLOCK_FIELDS = 2**23, 2**20
+_BLOCK_BYTES, _BLOCK_FIELDS = 2**22, 2**19
 _HEAD_BYTES, _MOST_HEAD_BYTES, _HEAD_LINES = 2**18, 2**24, 5
 
 
@@ -42,6 +42,9 @@ class TextTable:
     ----------
     names : list of str or None
         Names of the columns that are taken, if the file has them.
+    odd : dict
+        The first text, and its line, of the columns that hold numbers and text, by their places; complete once all
+        blocks were read.
     notes, warnings : list of str
         What was decided about the form of the file, and what may be meant otherwise.
     """
@@ -60,11 +63,13 @@ class TextTable:
         chosen = select_columns(names, columns, exclude)
         self._keep = [kept[place] for place in chosen]
         self.names = [names[place] for place in chosen] if self._form.has_names else None
+        self.odd: dict[int, tuple[str, int]] = {}
         self.notes, self.warnings = self._form.notes, self._form.warnings
 
     def blocks(self) -> Iterator[CodedBlock | None]:
         """Blocks of rows; None if a column of numbers turned out to be text, and all blocks come once more."""
         parser = BlockParser(self.path, self._form, self.options, self._keep)
+        self.odd = parser.odd
         while True:
             parser.changed = False
             for block in self._pass(parser):
@@ -90,7 +95,7 @@ class TextTable:
                 self.options.comment,
             )
             for line, block in blocks:
-                if not block.strip():
+                if block.isspace():
                     continue
                 coded = parser.parse(line, block)
                 n_rows += len(coded.numbers)

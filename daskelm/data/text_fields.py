@@ -110,10 +110,10 @@ def _unquoted(field):
 
 @cache
 def case_variants() -> frozenset[str]:
-    """The words for a gap in all spellings of upper and lower case."""
-    return frozenset(
-        "".join(letters) for word in MISSING for letters in product(*({c.lower(), c.upper()} for c in word))
-    )
+    """The words for a gap in the usual spellings of upper and lower case; short ones in all."""
+    found = {spelt for word in MISSING for spelt in (word, word.upper(), word.capitalize(), word.title())}
+    short = [word for word in MISSING if len(word) < 4]
+    return frozenset(found.union(*(map("".join, product(*((c, c.upper()) for c in word))) for word in short)))
 
 
 @cache

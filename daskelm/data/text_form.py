@@ -13,11 +13,13 @@ import numpy as np
 from ..exceptions import DataError, InputTypeError, ParameterError
 from .text_fields import MISSING, Record, lookalike, number_of, records, truth_of
 
-__all__ = ["TextForm", "TextOptions", "find_form"]
+__all__ = ["AFTER_LAST", "ROW_NAMES", "TextForm", "TextOptions", "find_form"]
 
 # In this order where all else is equal: a comma may stand in numbers and in texts, blanks in any text.
 _DELIMITERS = ("\t", ";", "|", ",", None)
 _COMMENTS = ("#", "%", "//")
+# Fields that are no columns.
+ROW_NAMES, AFTER_LAST = "names of rows", "what follows the last delimiter"
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class _Decided:
 
     def __init__(self, path, first: Record, below: list[Record], n_fields, options, delimiter):
         self.path, self.first, self.n_fields, self.options, self.delimiter = path, first, n_fields, options, delimiter
-        self.rows = [record.fields for record in below]
+        self.below, self.rows = below, [record.fields for record in below]
         self.notes = [f"delimiter: {'white space' if delimiter is None else repr(delimiter)}"]
         self.warnings: list[str] = []
 
@@ -250,8 +252,27 @@ class _Decided:
         even = len(numbers) > 2 and len(set(np.diff(np.array(numbers, float)))) == 1
         return fractions or even or len(numbers) > 4
 
+    def _refuse_units(self):
+        """Refuse a line of texts between the header and columns of numbers, such as one of units."""
+        if len(self.rows) < 3:
+            return
+        second, *others = self.rows
+        odd = [
+            one
+            for place, one in enumerate(second)
+            if not (self.options.is_missing(one) or self._is_value(one))
+            and all(self._is_value(row[place]) for row in others if not self.options.is_missing(row[place]))
+        ]
+        if odd and not any(self._is_value(one) for one in second):
+            raise InputTypeError(
+                f"{self.path}, line {self.below[0].line}: columns must hold numbers, as in the lines below; got text "
+                f"{odd[0]!r}. If the line holds units, remove it, or leave out both lines with "
+                f"skiprows={self.below[0].line}."
+            )
+
     def with_header(self) -> TextForm:
         """The form if the first record names the columns."""
+        self._refuse_units()
         names, left_out = list(self.first.fields), {}
         where = f"{self.path}, line {self.first.line}"
         if len(names) == self.n_fields - 1 and self.rows:
@@ -271,7 +292,7 @@ class _Decided:
                 "no header, or the delimiter of the file."
             )
         if len(names) > 1 and not names[0] and any(names[1:]):
-            left_out[0] = "names of rows"
+            left_out[0] = ROW_NAMES
             self.warnings.append(
                 f"{where}: the first column has no name, and is left out as an index (its first value is "
                 f"{self.rows[0][0] if self.rows else ''!r}). Name it in the file if it is an input."
@@ -289,7 +310,7 @@ class _Decided:
 
     def _form(self, names, left_out, header, note):
         if len(names) > 1 and self._ends_empty() and (not header or names[-1].startswith("Unnamed: ")):
-            left_out[len(names) - 1] = "what follows the last delimiter"
+            left_out[len(names) - 1] = AFTER_LAST
         begin = self.first.last_line + 1 if header else self.first.line
         notes = [*self.notes, note]
         return TextForm(self.delimiter, names, header, begin, left_out, notes, self.warnings)

@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+import numpy as np
+
 from ..exceptions import DaskelmError, DataError, FileFormatError, FileMissingError, MissingExtraError, ParameterError
 
 __all__ = ["COMPRESSED", "TextFile", "blocks_of_lines"]
@@ -26,6 +28,7 @@ _BOM = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # A record may be as many times longer than a block, before a quote at its beginning is taken for one that never ends.
 _LONGEST_RECORD = 8
 _LEAST_READ = 2**16
+_LINE_FEED = ord("\n")
 
 
 class TextFile:
@@ -174,28 +177,31 @@ def blocks_of_lines(
         A quote opens a field that does not end in many blocks.
     """
     quotes = _quotes(delimiter, comment)
-    rest, ended = head, False
-    while not ended or rest:
-        size = n_bytes()
-        wanted = size - len(rest)
-        while not ended:
-            data = file.read(max(wanted, _LEAST_READ))
-            ended = not data
+    rest, ended, wanted = head, False, n_bytes() - len(head)
+    while not ended:
+        data = file.read(max(wanted, _LEAST_READ))
+        ended = not data
+        if b'"' in rest or b'"' in data:
+            rest, data = b"", rest + data
+            cut = _cut(data, quotes)
+        else:
+            cut = data.rfind(b"\n") + 1
+        cut = len(data) if ended else cut
+        if cut or ended:
+            # The bytes are copied once.
+            block, rest = b"".join((rest, memoryview(data)[:cut])), data[cut:]
+            if block:
+                yield first_line, block
+            first_line += int(np.count_nonzero(np.frombuffer(block, np.uint8) == _LINE_FEED))
+            wanted = n_bytes() - len(rest)
+        else:
             rest += data
-            if ended or (cut := _cut(rest, quotes)):
-                break
-            if len(rest) > _LONGEST_RECORD * size and rest.count(b"\n") > 1:
+            wanted = len(rest)
+            if len(rest) > _LONGEST_RECORD * n_bytes() and rest.count(b"\n") > 1:
                 raise DataError(
                     f"{file._path}, line {first_line}: a quote opens a field here or in the next lines that does not "
                     "end. Mend the file."
                 )
-            wanted = len(rest)
-        if ended:
-            cut = len(rest)
-        if cut:
-            block, rest = rest[:cut], rest[cut:]
-            yield first_line, block
-            first_line += block.count(b"\n")
 
 
 def _quotes(delimiter, comment):

@@ -12,13 +12,14 @@ import numpy as np
 from ..exceptions import DataError, FileFormatError, InputTypeError
 from .coded_columns import CodedBlock
 from .text_fields import case_variants, lookalike, number_of, records, truth_of
-from .text_form import TextForm, TextOptions
+from .text_form import AFTER_LAST, TextForm, TextOptions
 
 __all__ = ["BlockParser"]
 
 # From so many fields in a row on, a block of numbers is read as one long column: pandas takes 45 us for each column.
 _WIDE = 100
-_TRUTH = tuple(word.encode() for word in ("rue", "RUE", "alse", "ALSE"))
+# True and false have one of these letters, and numbers have none. To search for one byte takes no time.
+_LETTERS_OF_TRUTH = (b"r", b"R", b"s", b"S")
 
 
 class BlockParser:
@@ -43,6 +44,8 @@ class BlockParser:
         self.path, self.form, self.options, self.keep = path, form, options, list(keep)
         self.n_fields = len(form.names)
         self.changed = False
+        # The first text, and its line, of columns that hold numbers too.
+        self.odd: dict[int, tuple[str, int]] = {}
         # What each field is: "number", "truth", "text"; or nothing yet, if all its rows are gaps.
         self._kinds: list[str | None] = [None] * self.n_fields
         # Fields that pandas reads as numbers by itself. It takes "1,5" for 15 if commas stand between thousands.
@@ -63,12 +66,12 @@ class BlockParser:
         """
         self._check_first(line, block)
         if self.n_fields >= _WIDE and (numbers := self._wide(block)) is not None:
-            for place in self.keep:
-                self._kinds[place] = self._kinds[place] or "number"
+            for place in np.flatnonzero(~np.isnan(numbers).all(axis=0)).tolist():
+                self._kinds[place] = "number"
             return CodedBlock(numbers[:, self.keep], {})
         frame = self._frame(line, block)
         self._check_short(line, block, frame)
-        if any(word in block for word in _TRUTH) and self._truths(frame):
+        if self._hides_truths(block, frame):
             frame = self._frame(line, block)
         numbers, levels = np.empty((len(frame), len(self.keep))), {}
         columns = {place: self._column(line, block, place, frame[place]) for place in {*self.keep, *self.form.left_out}}
@@ -89,6 +92,8 @@ class BlockParser:
             except UnicodeDecodeError as error:
                 raise self._undecodable(line, block, error) from None
             except ValueError as error:
+                if "EOF inside string" in str(error):
+                    raise self._open_quote(line, block) from None
                 self._check_lengths(line, block)
                 odd = self._odd(line, block, error)
             self._fast[odd] = False
@@ -122,12 +127,16 @@ class BlockParser:
             "encoding='latin-1' or 'cp1252', or convert it, for example with iconv."
         )
 
+    def _open_quote(self, line, block):
+        *_, last = self._records(line, block)
+        return DataError(f"{self.path}, line {last.line}: a quote opens a field that does not end. Mend the file.")
+
     def _wide(self, block):
         """A block of numbers alone, of many columns, read as one column; None if it is not as simple as that."""
         delimiter = self.form.delimiter
         if not self._fast.all() or b'"' in block or (self.options.comment or "\0").encode() in block:
             return None
-        if any(word in block for word in _TRUTH):
+        if any(letter in block for letter in _LETTERS_OF_TRUTH) or AFTER_LAST in self.form.left_out.values():
             return None
         lines = [line for line in block.split(b"\n") if line.strip()]
         if delimiter is None:
@@ -148,21 +157,19 @@ class BlockParser:
             return None
         return column[0].to_numpy().reshape(len(lines), self.n_fields)
 
-    def _truths(self, frame):
+    def _hides_truths(self, block, frame):
         """Whether columns that pandas read as 0 and 1 may hold true and false, which it takes for numbers."""
-        odd = [
-            i
-            for i in np.flatnonzero(self._fast)
-            if self._kinds[i] != "text" and frame[i].isin([0.0, 1.0, np.nan]).all() and frame[i].notna().any()
-        ]
+        odd = [i for i in np.flatnonzero(self._fast) if len(frame) and _zeros_and_ones(frame[i].to_numpy())]
+        if not odd or not any(letter in block for letter in _LETTERS_OF_TRUTH):
+            return False
         self._fast[odd] = False
-        return bool(odd)
+        return True
 
     def _column(self, line, block, place, values) -> tuple[np.ndarray, list[str] | None]:
         """Numbers of a column, or its codes and their levels."""
         if values.dtype.kind == "f":
             values = values.to_numpy()
-            if place in self.form.left_out and self.form.left_out[place].startswith("what"):
+            if self.form.left_out.get(place) == AFTER_LAST:
                 self._check_empty(line, block, place, np.isnan(values).all())
             if self._kinds[place] is None and not np.isnan(values).all():
                 self._kinds[place] = "number"
@@ -172,7 +179,7 @@ class BlockParser:
         codes, found = pandas.factorize(values.to_numpy(), use_na_sentinel=True)
         texts = [str(text).strip() for text in found]
         if place in self.form.left_out:
-            if self.form.left_out[place].startswith("what"):
+            if self.form.left_out[place] == AFTER_LAST:
                 self._check_empty(line, block, place, all(map(self.options.is_missing, texts)))
             return codes, None
         gaps = np.array([self.options.is_missing(text) for text in texts] + [True])
@@ -209,6 +216,10 @@ class BlockParser:
         if kind == "text" and self.options.numbers_only:
             self._refuse_text(line, block, place, next(text for text in texts if self._number(text) is None))
         self._kinds[place] = kind
+        if kind == "text" and place in self.keep and (before or any(self._number(text) is not None for text in texts)):
+            odd = next((text for text in texts if self._number(text) is None), texts[0])
+            found = self._line_of(line, block, lambda fields: len(fields) > place and fields[place] == odd)
+            self.odd[self.keep.index(place)] = odd, found
 
     def _refuse_lookalikes(self, line, block, place, texts):
         """Refuse a column whose texts all were meant as numbers or dates."""
@@ -276,8 +287,20 @@ class BlockParser:
         return next((record.line for record in self._records(line, block) if is_there(record.fields)), line)
 
     def _records(self, line, block):
-        text = io.StringIO(block.decode(errors="replace"), newline="\n")
-        return records(text, line, self.form.delimiter, self.options.comment)
+        return records(_lines(block), line, self.form.delimiter, self.options.comment)
+
+
+def _zeros_and_ones(values):
+    """Whether all numbers are 0, 1 or NaN; most columns show in their first rows that they are not."""
+    return all(np.isin(part, (0.0, 1.0)).sum() == len(part) - np.isnan(part).sum() for part in (values[:8], values))
+
+
+def _lines(block):
+    begin = 0
+    while begin < len(block):
+        end = block.find(b"\n", begin) + 1 or len(block)
+        yield block[begin:end].decode(errors="replace")
+        begin = end
 
 
 def _reading(form, options):
@@ -293,7 +316,6 @@ def _reading(form, options):
         "low_memory": False,
         "keep_default_na": False,
         "na_values": sorted(case_variants() | options.words) + sorted(options.numbers),
-        "skipinitialspace": True,
         "decimal": options.decimal,
         "comment": options.comment,
         "encoding": "utf-8",
@@ -303,6 +325,8 @@ def _reading(form, options):
         settings["float_precision"] = "round_trip"
 
     def read(block, names, dtype, **more):
+        # To skip blanks costs a sixth of the time.
+        more["skipinitialspace"] = b" " in block
         return pandas.read_csv(io.BytesIO(block), names=names, dtype=dtype, **settings, **more)
 
     return read
