@@ -163,7 +163,7 @@ def _options_named():
     try:
         yield
     except DaskelmError as error:
-        found = dict.fromkeys(re.findall(rf"\b({'|'.join(OPTIONS_OF_TEXT)})(?==| is an option)", str(error)))
+        found = dict.fromkeys(re.findall(rf"\b({'|'.join(OPTIONS_OF_TEXT)})(?==| is an option| must)", str(error)))
         if not found:
             raise
         named = ", ".join(OPTIONS_OF_TEXT[name] for name in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
@@ -198,14 +199,14 @@ def convert(
     if not dask.is_dask_collection(data):
         check_replaceable(path, "data", overwrite, check_name(dataset))
     if isinstance(data, str | os.PathLike) and not _is_npy(data, path):
-        table = TextTable(data, options, columns, exclude)
-        for text in table.warnings:
-            warnings.warn(text, TableWarning, stacklevel=3)
-        coded, progress = CodedColumns(table.names), RowProgress(None, verbose, "make_hdf5")
-        if verbose:
-            sys.stderr.write(f"make_hdf5: {os.fspath(data)}: {', '.join(table.notes)}\n")
         written = {"dtype": dtype, "compression": compression, "overwrite": overwrite}
-        write_table(table.blocks(), path, dataset, coded, progress, judge=partial(_judge_mixed, table), **written)
+        with contextlib.closing(TextTable(data, options, columns, exclude)) as table:
+            for text in table.warnings:
+                warnings.warn(text, TableWarning, stacklevel=3)
+            coded, progress = CodedColumns(table.names), RowProgress(None, verbose, "make_hdf5")
+            if verbose:
+                sys.stderr.write(f"make_hdf5: {os.fspath(data)}: {', '.join(table.notes)}\n")
+            write_table(table.blocks(), path, dataset, coded, progress, judge=partial(_judge_mixed, table), **written)
         if verbose:
             say_gaps(coded)
         return os.fspath(path)

@@ -52,12 +52,11 @@ class TextTable:
     def __init__(self, path, options: TextOptions, columns=None, exclude=None):
         self.path, self.options = os.fspath(path), options
         self._file = TextFile(path, options.encoding)
-        with self._file.opened() as file:
-            head, begin, whole = _head(file, options.skiprows)
-        # The last line may be cut within.
-        lines = head.decode(errors="replace").splitlines(keepends=True)
-        lines = lines if whole or len(lines) < 2 else lines[:-1]
-        self._form = find_form(self.path, lines, begin, options, whole=whole)
+        try:
+            self._form = self._found()
+        except BaseException:
+            self.close()
+            raise
         kept = [place for place in range(len(self._form.names)) if place not in self._form.left_out]
         names = [self._form.names[place] for place in kept]
         chosen = select_columns(names, columns, exclude)
@@ -65,6 +64,18 @@ class TextTable:
         self.names = [names[place] for place in chosen] if self._form.has_names else None
         self.odd: dict[int, tuple[str, int]] = {}
         self.notes, self.warnings = self._form.notes, self._form.warnings
+
+    def _found(self):
+        with self._file.opened() as file:
+            head, begin, whole = _head(file, self.options.skiprows)
+            # The last line may be cut within.
+            end = len(head) if whole else head.rfind(b"\n") + 1
+            lines = head[:end].decode().splitlines(keepends=True)
+        return find_form(self.path, lines, begin, self.options, whole=whole)
+
+    def close(self) -> None:
+        """Close the copy of a file that cannot be read twice."""
+        self._file.close()
 
     def blocks(self) -> Iterator[CodedBlock | None]:
         """Blocks of rows; None if a column of numbers turned out to be text, and all blocks come once more."""

@@ -20,7 +20,7 @@ MISSING = frozenset(
 )
 _NUMBER = r"[+-]?(?:\d+{point}?\d*|{point}\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?"
 # The sign of the exponent is asked for, as Fortran writes it: 0.1D+04. A code such as 5d2 stays a text.
-_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]\d{2,3})")
+_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]\d{2,3})", re.ASCII)
 _BLANK_FIELD = re.compile(r'"(?:[^"]|"")*"\S*|\S+')
 _DATE = re.compile(
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ]+\d{1,2}:\d\d.*)?"
@@ -120,10 +120,10 @@ def case_variants() -> frozenset[str]:
 def _number_form(decimal, thousands):
     plain = _NUMBER.format(point=re.escape(decimal))
     if thousands is None:
-        return re.compile(plain, re.IGNORECASE)
+        return re.compile(plain, re.IGNORECASE | re.ASCII)
     # The last group has three digits; those before may have two, as in India.
     grouped = rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{2,3}})*{re.escape(thousands)}\d{{3}}"
-    return re.compile(rf"{plain}|{grouped}(?:{re.escape(decimal)}\d*)?", re.IGNORECASE)
+    return re.compile(rf"{plain}|{grouped}(?:{re.escape(decimal)}\d*)?", re.IGNORECASE | re.ASCII)
 
 
 def number_of(field: str, decimal: str = ".", thousands: str | None = None) -> float | None:

@@ -265,14 +265,13 @@ class _Decided:
         ]
         if odd and not any(self._is_value(one) for one in second):
             raise InputTypeError(
-                f"{self.path}, line {self.below[0].line}: columns must hold numbers, as in the lines below; got text "
+                f"{self.path}, line {self.below[0].line}: fields must be numbers, as in the lines below; got text "
                 f"{odd[0]!r}. If the line holds units, remove it, or leave out both lines with "
                 f"skiprows={self.below[0].line}."
             )
 
     def with_header(self) -> TextForm:
         """The form if the first record names the columns."""
-        self._refuse_units()
         names, left_out = list(self.first.fields), {}
         where = f"{self.path}, line {self.first.line}"
         if len(names) == self.n_fields - 1 and self.rows:
@@ -291,6 +290,7 @@ class _Decided:
                 f"{where} has {len(names)} fields, and the lines below have {self.n_fields}. Give skiprows= if it is "
                 "no header, or the delimiter of the file."
             )
+        self._refuse_units()
         if len(names) > 1 and not names[0] and any(names[1:]):
             left_out[0] = ROW_NAMES
             self.warnings.append(

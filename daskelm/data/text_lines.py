@@ -75,6 +75,11 @@ class TextFile:
                 stack.callback(file.close)
             yield _Utf8(file, self.encoding, self.path)
 
+    def close(self) -> None:
+        """Close the copy of a named pipe."""
+        if self._copy is not None:
+            self._copy.close()
+
     def _decompressed(self, raw):
         name = COMPRESSED.get(os.path.splitext(self.path.lower())[1])
         if name is None:
@@ -181,7 +186,7 @@ def blocks_of_lines(
     while not ended:
         data = file.read(max(wanted, _LEAST_READ))
         ended = not data
-        if b'"' in rest or b'"' in data:
+        if b'"' in rest or b'"' in data or (b"\n" in rest and b"\n" not in data):
             rest, data = b"", rest + data
             cut = _cut(data, quotes)
         else:
@@ -197,7 +202,7 @@ def blocks_of_lines(
         else:
             rest += data
             wanted = len(rest)
-            if len(rest) > _LONGEST_RECORD * n_bytes() and rest.count(b"\n") > 1:
+            if b"\n" in rest and len(rest) > _LONGEST_RECORD * n_bytes():
                 raise DataError(
                     f"{file._path}, line {first_line}: a quote opens a field here or in the next lines that does not "
                     "end. Mend the file."
