@@ -108,7 +108,7 @@ class AlikeTablesWarning(UserWarning):
 
 
 class TableWarning(UserWarning):
-    """What was decided about a text table may be meant otherwise: its first line, a column without a name."""
+    """A text table may be meant otherwise than it was read: its first line, a column without a name."""
 
 
 class TargetWarning(UserWarning):

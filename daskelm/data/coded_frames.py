@@ -99,8 +99,8 @@ def _coded(column, dtype) -> tuple[np.ndarray, list | None] | str:
         numbers[~gaps] = values[~gaps].astype(float)
         return numbers, None
     if odd := next((kind.__name__ for kind in kinds if not issubclass(kind, str | bytes)), None):
-        # Numbers and texts in one column are named by the text.
-        return "str" if issubclass(next(iter(kinds)), Number) else odd
+        # A column of numbers and texts is named by its texts.
+        return "str" if str in kinds else odd
     found = np.full(len(values), np.nan)
     codes, levels = pandas.factorize(values[~gaps])
     found[~gaps] = codes

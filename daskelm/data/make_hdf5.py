@@ -258,8 +258,12 @@ def _is_npy(data, path):
         raise FileMissingError(f"{data}: no such file.")
     if os.fspath(data).lower().endswith(".npy"):
         return True
+    if h5py.is_hdf5(data):
+        raise FileFormatError(
+            f"{data} is HDF5 already. Use it as it is, or write a new one: to_hdf5(from_hdf5(path), new_path)."
+        )
     with open(data, "rb") as file:
-        head = file.read(4096)
+        head = file.read(8)
     if head.startswith(b"\x93NUMPY"):
         return True
     refuse_format(os.fspath(data), os.fspath(path))

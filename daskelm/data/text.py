@@ -9,7 +9,7 @@ from ..exceptions import DataError
 from .coded_columns import CodedBlock
 from .selected_columns import select_columns
 from .text_form import TextOptions, find_form
-from .text_lines import COMPRESSED, TextFile, blocks_of_lines
+from .text_lines import COMPRESSED, TextFile, blocks_of_lines, undecodable
 from .text_parser import BlockParser
 
 __all__ = ["TextTable", "is_text_path"]
@@ -70,7 +70,10 @@ class TextTable:
             head, begin, whole = _head(file, self.options.skiprows)
             # The last line may be cut within.
             end = len(head) if whole else head.rfind(b"\n") + 1
-            lines = head[:end].decode().splitlines(keepends=True)
+            try:
+                lines = head[:end].decode().splitlines(keepends=True)
+            except UnicodeDecodeError as error:
+                raise undecodable(self.path, begin + head.count(b"\n", 0, error.start), error) from None
         return find_form(self.path, lines, begin, self.options, whole=whole)
 
     def close(self) -> None:

@@ -140,5 +140,5 @@ def truth_of(field: str) -> float | None:
 
 
 def lookalike(field: str) -> tuple[str, str] | None:
-    """What a text is that was meant as a number or a time, and the remedy; None for other texts."""
+    """The kind of number or time that a text was meant as, and the remedy; None for other texts."""
     return next(((what, remedy) for form, what, remedy in _LOOKALIKES if form.fullmatch(field)), None)

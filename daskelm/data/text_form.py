@@ -178,7 +178,7 @@ def _refuse_comments(path, first, n_fields, options):
 
 
 class _Decided:
-    """What the first record is, beside those below it."""
+    """The first record of a table as its header or as a row, beside those below it."""
 
     def __init__(self, path, first: Record, below: list[Record], n_fields, options, delimiter):
         self.path, self.first, self.n_fields, self.options, self.delimiter = path, first, n_fields, options, delimiter

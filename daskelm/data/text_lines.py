@@ -19,7 +19,7 @@ import numpy as np
 
 from ..exceptions import DaskelmError, DataError, FileFormatError, FileMissingError, MissingExtraError, ParameterError
 
-__all__ = ["COMPRESSED", "TextFile", "blocks_of_lines"]
+__all__ = ["COMPRESSED", "TextFile", "blocks_of_lines", "undecodable"]
 
 # Endings of compressed files that fsspec reads, and the names of its readers.
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".lzma": "lzma", ".zst": "zstd", ".zip": "zip"}
@@ -156,6 +156,14 @@ class _Utf8:
                 raise FileFormatError(f"{self._path} must be text in UTF-8; got UTF-16. Give encoding='utf-16'.")
             return data.removeprefix(codecs.BOM_UTF8)
         return data
+
+
+def undecodable(path: str, line: int, error: UnicodeDecodeError) -> FileFormatError:
+    """The error for a line that is no text in UTF-8."""
+    return FileFormatError(
+        f"{path}, line {line}: the file must be text in UTF-8 ({error}). Give its encoding, such as encoding='latin-1' "
+        "or 'cp1252', or convert it, for example with iconv."
+    )
 
 
 def blocks_of_lines(

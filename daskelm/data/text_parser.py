@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..exceptions import DataError, FileFormatError, InputTypeError
+from ..exceptions import DataError, InputTypeError
 from .coded_columns import CodedBlock
 from .text_fields import case_variants, lookalike, number_of, records, truth_of
 from .text_form import AFTER_LAST, TextForm, TextOptions
+from .text_lines import undecodable
 
 __all__ = ["BlockParser"]
 
@@ -46,7 +47,7 @@ class BlockParser:
         self.changed = False
         # The first text, and its line, of columns that hold numbers too.
         self.odd: dict[int, tuple[str, int]] = {}
-        # What each field is: "number", "truth", "text"; or nothing yet, if all its rows are gaps.
+        # The kind of each field: "number", "truth", "text"; or none yet, if all its rows are gaps.
         self._kinds: list[str | None] = [None] * self.n_fields
         # Fields that pandas reads as numbers by itself. It takes "1,5" for 15 if commas stand between thousands.
         self._fast = np.full(self.n_fields, options.thousands is None)
@@ -122,10 +123,7 @@ class BlockParser:
             except UnicodeDecodeError as inside:
                 line, error = number, inside
                 break
-        return FileFormatError(
-            f"{self.path}, line {line}: the file must be text in UTF-8 ({error}). Give its encoding, such as "
-            "encoding='latin-1' or 'cp1252', or convert it, for example with iconv."
-        )
+        return undecodable(self.path, line, error)
 
     def _open_quote(self, line, block):
         *_, last = self._records(line, block)

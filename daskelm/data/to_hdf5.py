@@ -146,7 +146,8 @@ def _computed(array) -> Iterator:
     """The chunks of a dask array or series in order, computed; no more than twice as many as threads are in flight."""
     client = current_client()
     # Optimising the whole array once fuses the tasks of each chunk; the graph of one chunk is then cut out of it.
-    (array,) = dask.optimize(array)
+    # For a series, `dask.optimize` gives the keys of other tasks.
+    array = dask.optimize(array)[0] if is_dask_array(array) else array.optimize()
     blocks = iter(np.ravel(array.to_delayed(optimize_graph=False)))
     if client is None:
         n_threads = n_local_threads()

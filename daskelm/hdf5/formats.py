@@ -59,7 +59,7 @@ _LIBSVM = re.compile(rb"[+-]?[\d.eE+-]+( +\d+:[+-]?[\d.eE+-]+)+ *(#[^\n]*)?\r?\n
 
 
 def describe_format(path: str, out: str | None = None) -> str | None:
-    """What a local file is, if it is of a format that is known here but not HDF5, and the call that reads it.
+    """The format of a local file, if it is known here and is not HDF5, and the call that reads it.
 
     Parameters
     ----------
