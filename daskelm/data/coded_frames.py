@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from numbers import Number
 from typing import Any
 
@@ -41,8 +42,16 @@ def levels_declared(frame) -> dict[int, list]:
     return found
 
 
-def coded_frame(frame) -> CodedBlock:
+def coded_frame(frame, declared: Collection[int] | None = None) -> CodedBlock:
     """The rows of a frame or series of pandas.
+
+    Parameters
+    ----------
+    frame : frame or series of pandas
+        All rows, or those of one partition.
+    declared : collection of int, optional
+        Places of the columns whose categories are levels as they are declared; all if not given. Levels of others are
+        those that appear.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def coded_frame(frame) -> CodedBlock:
             else:
                 numbers[:, place] = frame_to_numpy(column)
             continue
-        coded = _coded(column, dtype)
+        coded = _coded(column, dtype, declared is None or place in declared)
         if isinstance(coded, str):
             odd.append(f"{_name(frame, place)!r} ({coded})")
             continue
@@ -81,12 +90,13 @@ def coded_parts(frame) -> Any:
     import pandas
 
     meta = pandas.Series([], dtype=object)
-    return frame.map_partitions(coded_frame, meta=meta, enforce_metadata=False)
+    return frame.map_partitions(coded_frame, list(levels_declared(frame)), meta=meta, enforce_metadata=False)
 
 
-def _coded(column, dtype) -> tuple[np.ndarray, list | None] | str:
+def _coded(column, dtype, declared) -> tuple[np.ndarray, list | None] | str:
     """Numbers of a column, or codes and levels; or the name of a type that is neither."""
-    if str(dtype) == "category" and not _unknown(dtype):
+    category = str(dtype) == "category"
+    if category and declared:
         codes, levels = column.cat.codes.to_numpy(), _levels(dtype.categories, column.name)
         return np.where(codes < 0, np.nan, codes), levels
     import pandas
@@ -94,16 +104,18 @@ def _coded(column, dtype) -> tuple[np.ndarray, list | None] | str:
     values = column.to_numpy(dtype=object)
     gaps = np.fromiter(map(is_missing, values), bool, len(values))
     kinds = set(map(type, values[~gaps]))
-    if all(issubclass(kind, Number | np.bool_) for kind in kinds):
+    if not category and all(issubclass(kind, Number | np.bool_) for kind in kinds):
         numbers = np.full(len(values), np.nan)
         numbers[~gaps] = values[~gaps].astype(float)
         return numbers, None
-    if odd := next((kind.__name__ for kind in kinds if not issubclass(kind, str | bytes)), None):
+    if not category and (odd := next((kind.__name__ for kind in kinds if not issubclass(kind, str | bytes)), None)):
         # A column of numbers and texts is named by its texts.
         return "str" if str in kinds else odd
     found = np.full(len(values), np.nan)
     codes, levels = pandas.factorize(values[~gaps])
     found[~gaps] = codes
+    if category:
+        return found, _levels(pandas.Index(levels, dtype=object), column.name)
     return found, [level.decode(errors="replace") if isinstance(level, bytes) else str(level) for level in levels]
 
 
