@@ -1,4 +1,4 @@
-"""Speed and memory of `make_hdf5` for a text table, beside NumPy's `loadtxt` in blocks of numbered lines, which was its parser before.
+"""Speed and memory of `make_hdf5` for a text table, beside its parser of before, NumPy's `loadtxt`.
 
 Each competitor reads the same table of random numbers, written with all their digits, and writes it to HDF5 in a
 process of its own. They take turns. The table has medians of processor seconds, since other work on a machine disturbs

@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from command import invoke, refused, run
+from command import finished, invoke, process, refused, run
 
 from daskelm.hdf5.columns import columns_of
 
@@ -42,12 +42,10 @@ def test_all_options():
 
 def test_what_may_be_meant_otherwise_is_said_in_one_line():
     Path("w.csv").write_text("400,402,404\n0.5,1,2\n")
-    result = invoke("make-hdf5 w.csv w.h5 --quiet")
-    assert result.exit_code == 0
-    assert result.stderr.startswith(
-        "daskelm: warning: w.csv, line 1: its numbers (400, 402, 404, ...) are taken as a row"
-    )
-    assert result.stderr.count("\n") == 1
+    status, _, stderr = finished(process("make-hdf5", "w.csv", "w.h5", "--quiet"))
+    assert status == 0
+    assert stderr.startswith("daskelm: warning: w.csv, line 1: its numbers (400, 402, 404, ...) are taken as a row")
+    assert stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
