@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ __all__ = [
     "CLASS_WEIGHT",
     "DATA",
     "INPUTS",
+    "NAMES",
     "NEURONS",
     "NUMBERS",
     "OPTIONS_OF_TEXT",
@@ -144,13 +146,12 @@ def _data(text, columns=None):
         ) from None
 
 
-def _names(text):
-    import csv
-
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not names or not all(names):
-        raise click.BadParameter(f"must be names of columns with commas between, such as a,b; got {text!r}.")
-    return names
+def _words(text, what="words", example="NA,-999"):
+    # Quotes hold a comma within a name together.
+    words = [word.strip() for word in next(csv.reader([text], skipinitialspace=True), [])]
+    if not words or not all(words):
+        raise click.BadParameter(f"must be {what} with commas between, such as {example}; got {text!r}.")
+    return words
 
 
 def _rows(text):
@@ -237,14 +238,6 @@ def _sizes(text):
     return [int(number) for number in text.split(",")]
 
 
-def _words(text):
-    # Quotes hold a comma within a name together.
-    [words] = csv.reader([text], skipinitialspace=True)
-    if not all(words):
-        raise click.BadParameter(f"must be words with commas between; got {text!r}.")
-    return words
-
-
 # Arguments of make_hdf5 as its errors name them, and the options of the command.
 OPTIONS_OF_TEXT = {
     "columns": "--columns",
@@ -261,7 +254,7 @@ OPTIONS_OF_TEXT = {
 
 DATA = Form("data", _data)
 INPUTS = Inputs()
-NAMES = Form("names", _names)
+NAMES = Form("names", partial(_words, what="names of columns", example="a,b"))
 ROWS = Form("rows", _rows)
 NEURONS = Form("neurons", _neurons)
 ALPHA = Form("alpha", _alpha)

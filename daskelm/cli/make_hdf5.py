@@ -7,7 +7,7 @@ import re
 
 import click
 
-from .arguments import OPTIONS_OF_TEXT, WORDS, Written, force_option, quiet_option
+from .arguments import NAMES, OPTIONS_OF_TEXT, WORDS, Written, force_option, quiet_option
 from .errors import Command
 
 __all__ = ["make_hdf5", "print_data"]
@@ -18,9 +18,9 @@ __all__ = ["make_hdf5", "print_data"]
 @click.argument("target", metavar="TARGET", type=Written("data"))
 @click.option("--dataset", default="data", show_default=True, is_eager=True, help="Name of the dataset.")
 @click.option(
-    "--columns", metavar="A,B,...", type=WORDS, help="Columns to write, by name, or by place counted from 0; else all."
+    "--columns", metavar="A,B,...", type=NAMES, help="Columns to write, by name, or by place counted from 0; else all."
 )
-@click.option("--except", "exclude", metavar="A,B,...", type=WORDS, help="Columns to leave out, by name or place.")
+@click.option("--except", "exclude", metavar="A,B,...", type=NAMES, help="Columns to leave out, by name or place.")
 @click.option(
     "--missing",
     metavar="WORD,...",

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import InputTypeError
+from ..hdf5.columns import Column
+from .categories import codes_of, levels_of
 from .coded_columns import CodedBlock
 from .frames import frame_to_numpy, is_missing
 
@@ -38,7 +40,7 @@ def levels_declared(frame) -> dict[int, list]:
     found = {}
     for place, dtype in enumerate(_dtypes(sample)):
         if str(dtype) == "category" and not _unknown(dtype):
-            found[place] = _levels(dtype.categories, _name(sample, place))
+            found[place] = list(levels_of(sample if sample.ndim == 1 else sample.iloc[:, place]))
     return found
 
 
@@ -96,38 +98,28 @@ def coded_parts(frame) -> Any:
 def _coded(column, dtype, declared) -> tuple[np.ndarray, list | None] | str:
     """Numbers of a column, or codes and levels; or the name of a type that is neither."""
     category = str(dtype) == "category"
-    if category and declared:
-        codes, levels = column.cat.codes.to_numpy(), _levels(dtype.categories, column.name)
-        return np.where(codes < 0, np.nan, codes), levels
-    import pandas
-
-    values = column.to_numpy(dtype=object)
-    gaps = np.fromiter(map(is_missing, values), bool, len(values))
-    kinds = set(map(type, values[~gaps]))
-    if not category and all(issubclass(kind, Number | np.bool_) for kind in kinds):
-        numbers = np.full(len(values), np.nan)
-        numbers[~gaps] = values[~gaps].astype(float)
-        return numbers, None
-    if not category and (odd := next((kind.__name__ for kind in kinds if not issubclass(kind, str | bytes)), None)):
-        # A column of numbers and texts is named by its texts.
-        return "str" if str in kinds else odd
-    found = np.full(len(values), np.nan)
-    codes, levels = pandas.factorize(values[~gaps])
-    found[~gaps] = codes
-    if category:
-        return found, _levels(pandas.Index(levels, dtype=object), column.name)
-    return found, [level.decode(errors="replace") if isinstance(level, bytes) else str(level) for level in levels]
+    if not category:
+        values = column.to_numpy(dtype=object)
+        gaps = np.fromiter(map(is_missing, values), bool, len(values))
+        kinds = set(map(type, values[~gaps]))
+        if all(issubclass(kind, Number | np.bool_) for kind in kinds):
+            numbers = np.full(len(values), np.nan)
+            numbers[~gaps] = values[~gaps].astype(float)
+            return numbers, None
+        if odd := next((kind.__name__ for kind in kinds if not issubclass(kind, str | bytes)), None):
+            # A column of numbers and texts is named by its texts.
+            return "str" if str in kinds else odd
+        if any(issubclass(kind, bytes) for kind in kinds):
+            column = column.map(_decoded, na_action="ignore")
+    elif not declared:
+        # Objects have the levels that appear, and not all categories.
+        column = column.astype(object)
+    levels = tuple(levels_of(column))
+    return codes_of(column, Column(str(column.name), levels)), list(levels)
 
 
-def _levels(categories, name) -> list:
-    values = categories.to_numpy(dtype=object).tolist()
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    if odd := next((value for value in plain if not isinstance(value, str | int | float | bool)), None):
-        raise InputTypeError(
-            f"data: categories must be texts, numbers or truth values; got {type(odd).__name__} in column {name!r}. "
-            "Rename them: column.cat.rename_categories(str)."
-        )
-    return plain
+def _decoded(text):
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
 def _unknown(dtype):
