@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .data.from_hdf5 import from_hdf5
     from .data.from_parquet import from_parquet
-    from .data.to_hdf5 import make_hdf5, to_hdf5
+    from .data.make_hdf5 import make_hdf5
+    from .data.to_hdf5 import to_hdf5
     from .estimators.classifier import ELMClassifier
     from .estimators.classifier_cv import ELMClassifierCV
     from .estimators.hidden_layer import HiddenLayer
@@ -66,7 +67,7 @@ _HOMES = {
     "from_hdf5": "data.from_hdf5",
     "from_parquet": "data.from_parquet",
     "load": "estimators.load",
-    "make_hdf5": "data.to_hdf5",
+    "make_hdf5": "data.make_hdf5",
     "merge": "sums.file",
     "to_hdf5": "data.to_hdf5",
 }

@@ -30,6 +30,7 @@ __all__ = [
     "PenaltyWarning",
     "RowsCountedError",
     "ScaleWarning",
+    "TableWarning",
     "TargetWarning",
 ]
 
@@ -104,6 +105,10 @@ class DrawWarning(UserWarning):
 
 class AlikeTablesWarning(UserWarning):
     """A table is counted as a new one though it resembles another: a copy that was changed, or two alike."""
+
+
+class TableWarning(UserWarning):
+    """A text table may be meant otherwise than it was read: its first line, a column without a name."""
 
 
 class TargetWarning(UserWarning):

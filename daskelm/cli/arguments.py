@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -14,10 +16,13 @@ __all__ = [
     "CLASS_WEIGHT",
     "DATA",
     "INPUTS",
+    "NAMES",
     "NEURONS",
     "NUMBERS",
+    "OPTIONS_OF_TEXT",
     "ROWS",
     "SIZES",
+    "WORDS",
     "Written",
     "check_targets_given",
     "columns_option",
@@ -151,13 +156,12 @@ def _data(text, columns=None):
         ) from None
 
 
-def _names(text):
-    import csv
-
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not names or not all(names):
-        raise click.BadParameter(f"must be names of columns with commas between, such as a,b; got {text!r}.")
-    return names
+def _words(text, what="words", example="NA,-999"):
+    # Quotes hold a comma within a name together.
+    words = [word.strip() for word in next(csv.reader([text], skipinitialspace=True), [])]
+    if not words or not all(words):
+        raise click.BadParameter(f"must be {what} with commas between, such as {example}; got {text!r}.")
+    return words
 
 
 def _table(path, asked, text):
@@ -253,9 +257,23 @@ def _sizes(text):
     return [int(number) for number in text.split(",")]
 
 
+# Arguments of make_hdf5 as its errors name them, and the options of the command.
+OPTIONS_OF_TEXT = {
+    "columns": "--columns",
+    "exclude": "--except",
+    "missing_values": "--missing",
+    "delimiter": "--delimiter",
+    "header": "--header or --no-header",
+    "skiprows": "--skiprows",
+    "decimal": "--decimal",
+    "thousands": "--thousands",
+    "comment": "--comment",
+    "encoding": "--encoding",
+}
+
 DATA = Form("data", _data)
 INPUTS = Inputs()
-NAMES = Form("names", _names)
+NAMES = Form("names", partial(_words, what="names of columns", example="a,b"))
 ROWS = Form("rows", _rows)
 NEURONS = Form("neurons", _neurons)
 ALPHA = Form("alpha", _alpha)
@@ -263,6 +281,7 @@ CLASSES = Form("classes", _classes)
 NUMBERS = Form("numbers", _numbers)
 SIZES = Form("sizes", _sizes)
 CLASS_WEIGHT = Form("weights", _class_weight)
+WORDS = Form("words", _words)
 
 
 force_option = click.option(

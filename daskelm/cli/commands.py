@@ -29,6 +29,7 @@ from .arguments import (
 )
 from .check import check
 from .errors import INTERRUPTED, Command, Group
+from .make_hdf5 import make_hdf5, print_data
 from .scheduler import connected, scheduler_option
 from .select import select
 from .sums import accumulate, merge, remove, solve
@@ -78,72 +79,6 @@ def main():
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         raise
-
-
-@click.command("make-hdf5", cls=Command)
-@click.argument("source", metavar="SOURCE")
-@click.argument("target", metavar="TARGET", type=Written("data"))
-@click.option("--dataset", default="data", show_default=True, is_eager=True, help="Name of the dataset.")
-@click.option("--delimiter", help="Separator of the fields of a text file; found from its first line if not given.")
-@click.option(
-    "--header/--no-header",
-    default=None,
-    help="Whether the first line of a text file names the columns; found from the file if not given.",
-)
-@click.option(
-    "--dtype", help="Type of the numbers in TARGET, such as float32; that of SOURCE, or float64 for text, if not given."
-)
-@click.option(
-    "--compression",
-    metavar="FILTER",
-    help="gzip, lzf, or a filter of the package hdf5plugin such as zstd; none if not given.",
-)
-@force_option
-@quiet_option
-def make_hdf5(source, target, dataset, delimiter, header, dtype, compression, force, quiet):
-    """Convert a table of numbers to HDF5, in bounded memory.
-
-    SOURCE  text file (.csv, .txt, .tsv or .dat, also with .gz or .bz2),
-            array of NumPy (.npy), or Parquet or Arrow file
-    TARGET  HDF5 file to write; one that this command wrote before is
-            replaced when the new one is complete
-
-    Example:
-      daskelm make-hdf5 dataX.csv dataX.h5
-
-    Next: the same for the targets T, then daskelm init.
-    """
-    from ..data.to_hdf5 import make_hdf5
-
-    make_hdf5(
-        source,
-        target,
-        dataset,
-        delimiter=delimiter,
-        header=header,
-        dtype=dtype,
-        compression=_filter(compression),
-        overwrite=force,
-        verbose=not quiet,
-    )
-    _print_data(target, dataset)
-
-
-def _filter(name):
-    """The compression filter of that name."""
-    if name in (None, "gzip", "lzf"):
-        return name
-    try:
-        import hdf5plugin
-
-        return hdf5plugin.get_filters(name.lower())[0]()
-    except ImportError:
-        why = "hdf5plugin is not installed: pip install 'daskelm[hdf5plugin]'"
-    except ValueError:
-        why = f"hdf5plugin has {', '.join(hdf5plugin.FILTERS)}"
-    raise click.BadParameter(
-        f"must be gzip, lzf, or a filter of hdf5plugin; got {name!r}, and {why}.", param_hint="'--compression'"
-    )
 
 
 @click.command(cls=Command)
@@ -329,7 +264,7 @@ def predict(model, x, out, proba, columns, left_out, scheduler, force, quiet):
         raise click.BadParameter(f"{model} is a regressor, which has no classes.", param_hint="'--proba'")
     with connected(scheduler):
         (estimator.predict_proba if proba else estimator.predict)(x, out=out, overwrite=force)
-    _print_data(out, "data")
+    print_data(out, "data")
 
 
 @click.command(cls=Command)
@@ -385,17 +320,6 @@ def info(files, as_json):
     else:
         for item in facts:
             click.echo("\n".join(lines(item)))
-
-
-def _print_data(path, dataset):
-    from ..hdf5.rows import open_rows
-    from ..parquet.target import is_parquet_name
-
-    if is_parquet_name(path):
-        _print_info(path)
-        return
-    rows = open_rows(path, dataset)
-    click.echo(f"{path}: {dataset} {rows.shape} {rows.dtype}")
 
 
 def _print_info(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import dask
 import numpy as np
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ..cluster.client import current_client, n_local_threads
 from ..cluster.errors import cluster_errors
-from ..lazy import da
+from .source import is_dask_array
 
 __all__ = ["BLOCK_BYTES", "computed_blocks", "row_blocks"]
 
@@ -27,12 +28,13 @@ def row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
         yield array[start : start + step]
 
 
-def computed_blocks(array: da.Array) -> Iterator[np.ndarray]:
-    """The chunks of a dask array in order, computed; no more than twice as many as threads are in flight."""
+def computed_blocks(array: Any) -> Iterator:
+    """The chunks of a dask array or series in order, computed; no more than twice as many as threads are in flight."""
     client = current_client()
     # Optimising the whole array once fuses the tasks of each chunk; the graph of one chunk is then cut out of it.
-    (array,) = dask.optimize(array)
-    blocks = iter(array.to_delayed(optimize_graph=False).ravel())
+    # For a series, `dask.optimize` gives the keys of other tasks.
+    array = dask.optimize(array)[0] if is_dask_array(array) else array.optimize()
+    blocks = iter(np.ravel(array.to_delayed(optimize_graph=False)))
     if client is None:
         n_threads = n_local_threads()
         # Each task has one thread of BLAS, as on a worker.

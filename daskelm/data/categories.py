@@ -18,7 +18,16 @@ from .interop import to_supported
 from .probe import probe_runs
 from .source import Source, is_dask_array, take_runs
 
-__all__ = ["as_coded", "coded_columns", "columns_of_frame", "encoded", "levels_kept", "recoded"]
+__all__ = [
+    "as_coded",
+    "coded_columns",
+    "codes_of",
+    "columns_of_frame",
+    "encoded",
+    "levels_kept",
+    "levels_of",
+    "recoded",
+]
 
 # Most levels that a model keeps of one column, and that a column may have at all: more are names of rows.
 _MOST_KEPT, _MOST_LEVELS = 4096, 1_000_000
@@ -86,7 +95,7 @@ def columns_of_frame(frame) -> tuple[Column, ...]:
             for all_of_column, own in zip(found, part.iloc[0], strict=True):
                 all_of_column.update(own)
     else:
-        found = [_levels(frame.iloc[:, i]) for i in coded]
+        found = [levels_of(frame.iloc[:, i]) for i in coded]
     levels: list[tuple | None] = [None] * len(frame.columns)
     for i, own in zip(coded, found, strict=True):
         levels[i] = _sorted_levels(own, frame.columns[i])
@@ -97,14 +106,14 @@ def _levels_of_parts(part):
     import pandas
 
     # One row with the levels of each column: a partition without rows has none.
-    row = [_levels(part.iloc[:, i]) for i in range(part.shape[1])]
+    row = [levels_of(part.iloc[:, i]) for i in range(part.shape[1])]
     cell = np.empty(1, object)
     cell[0] = row
     return pandas.Series(cell)
 
 
-def _levels(column) -> dict:
-    """The different values of a pandas series that are no gaps, as keys."""
+def levels_of(column) -> dict:
+    """The declared categories of a pandas series, or its different values that are no gaps, in their order, as keys."""
     if str(column.dtype) == "category":
         return dict.fromkeys(map(_plain, column.cat.categories))
     try:
@@ -153,14 +162,14 @@ def encoded(frame, columns: Sequence[Column]) -> Any:
         return frame.map_partitions(encoded, columns=tuple(columns), meta=meta, enforce_metadata=False)
     out = np.empty((len(frame), len(columns)))
     for i in coded:
-        out[:, i] = _codes(frame.iloc[:, i], columns[i])
+        out[:, i] = codes_of(frame.iloc[:, i], columns[i])
     if numbers:
         out[:, numbers] = frame_to_numpy(frame.iloc[:, numbers])
     return pandas.DataFrame(out, columns=frame.columns, index=frame.index)
 
 
-def _codes(column, wanted: Column) -> np.ndarray:
-    """Codes (rows,) of the values of a pandas series; NaN for gaps."""
+def codes_of(column, wanted: Column) -> np.ndarray:
+    """Codes (rows,) of the values of a pandas series: places in the levels, NaN for gaps, the next code for others."""
     import pandas
 
     levels = wanted.levels or ()

@@ -1,128 +1,133 @@
-"""Tables of numbers in text files (CSV, whitespace; plain, gzip, bzip2) as blocks of rows, in bounded memory."""
+"""Tables in text files (CSV, white space; plain or compressed) as blocks of numbers and codes, in bounded memory."""
 
 from __future__ import annotations
 
-import bz2
-import contextlib
-import gzip
-import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import numpy as np
+from ..exceptions import DataError
+from .coded_columns import CodedBlock
+from .selected_columns import select_columns
+from .text_form import TextOptions, find_form
+from .text_lines import COMPRESSED, TextFile, blocks_of_lines, undecodable
+from .text_parser import BlockParser
 
-from ..exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError
+__all__ = ["TextTable", "is_text_path"]
 
-__all__ = ["is_text_path", "read_text"]
-
-_OPENERS: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open}
-_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
-_LINES = 50_000
-_MISSING = {"", "na", "n/a", "null", "none", "?", "-"}
+_SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".data", ".tab", ".psv", ".asc", ".prn")
+# Bytes and fields of a block. A field takes about 50 bytes while it is read, beside its text.
+_BLOCK_BYTES, _BLOCK_FIELDS = 2**22, 2**19
+_HEAD_BYTES, _MOST_HEAD_BYTES, _HEAD_LINES = 2**18, 2**24, 5
 
 
 def is_text_path(path) -> bool:
-    """Whether the name is that of a text table: .csv, .txt, .tsv or .dat, possibly with .gz or .bz2 after it."""
+    """Whether the name is that of a text table: .csv, .txt, .tsv, .dat and the like, possibly compressed (.csv.gz)."""
     stem, suffix = os.path.splitext(os.fspath(path).lower())
-    return (stem if suffix in _OPENERS else stem + suffix).endswith(_SUFFIXES)
+    return (stem if suffix in COMPRESSED else stem + suffix).endswith(_SUFFIXES)
 
 
-def read_text(
-    path, delimiter: str | None = None, header: bool | None = None, skiprows: int = 0
-) -> Iterator[np.ndarray]:
-    """Blocks of float64 rows (n, n_columns) of a text table, in bounded memory.
+class TextTable:
+    """A text table whose form was found from its first lines.
 
     Parameters
     ----------
     path : str or path-like
         The file.
-    delimiter : str, optional
-        Separator of the fields; found from the first line if not given: comma, semicolon, tab, else white space.
-    header : bool, optional
-        Whether the first line names the columns; found from the first two lines if not given.
-    skiprows : int, default=0
-        Lines to leave out at the beginning of the file.
+    options : TextOptions
+        What is known of its form.
+    columns, exclude : sequence of str and int, or None
+        Names or places of the columns to take, or to leave out.
+
+    Attributes
+    ----------
+    names : list of str or None
+        Names of the columns that are taken, if the file has them.
+    odd : dict
+        The first text, and its line, of the columns that hold numbers and text, by their places; complete once all
+        blocks were read.
+    notes, warnings : list of str
+        What was decided about the form of the file, and what may be meant otherwise.
     """
-    opener = _OPENERS.get(os.path.splitext(os.fspath(path).lower())[1], open)
-    try:
-        file = opener(path, "rt", encoding="utf-8-sig", newline=None)
-    except FileNotFoundError:
-        raise FileMissingError(f"{path}: no such file.") from None
-    except IsADirectoryError:
-        raise FileFormatError(f"{path} is a folder; give the name of a file in it.") from None
-    with file, _readable(path):
-        # Errors name the lines of the file, so blank lines are counted before they are dropped.
-        lines = ((number, line) for number, line in enumerate(file, 1) if number > skiprows and line.strip())
-        first = list(itertools.islice(lines, 2))
-        if not first:
-            raise DataError(f"{path} must hold at least one row of numbers; got an empty file.")
-        if delimiter is None:
-            delimiter = next((mark for mark in ",;\t" if mark in first[0][1]), None)
-        elif not isinstance(delimiter, str) or len(delimiter) != 1:
-            raise ParameterError(f"delimiter must be one character, or None to find it; got {delimiter!r}.")
-        fields = [_split(line, delimiter) for _, line in first]
-        if header is None:
-            # A line with a single number or missing value is data, so that no row is ever taken for a header.
-            header = not any(_is_number(field) or field.lower() in _MISSING for field in fields[0])
-        if header:
-            first = first[1:]
-        if not first:
-            raise DataError(f"{path} must hold at least one row of numbers; got a header only.")
-        n_columns = len(fields[-1] if header else fields[0])
-        names = fields[0] if header else [str(i) for i in range(n_columns)]
-        rows = itertools.chain(first, lines)
-        while block := list(itertools.islice(rows, _LINES)):
-            yield _parse(path, block, delimiter, names, n_columns)
 
+    def __init__(self, path, options: TextOptions, columns=None, exclude=None):
+        self.path, self.options = os.fspath(path), options
+        self._file = TextFile(path, options.encoding)
+        try:
+            self._form = self._found()
+        except BaseException:
+            self.close()
+            raise
+        kept = [place for place in range(len(self._form.names)) if place not in self._form.left_out]
+        names = [self._form.names[place] for place in kept]
+        chosen = select_columns(names, columns, exclude)
+        self._keep = [kept[place] for place in chosen]
+        self.names = [names[place] for place in chosen] if self._form.has_names else None
+        self.odd: dict[int, tuple[str, int]] = {}
+        self.notes, self.warnings = self._form.notes, self._form.warnings
 
-@contextlib.contextmanager
-def _readable(path):
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} must be text in UTF-8 ({error}). Convert it, for example with iconv.") from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise FileFormatError(f"{path} is truncated or not compressed as its name says ({error}).") from None
+    def _found(self):
+        with self._file.opened() as file:
+            head, begin, whole = _head(file, self.options.skiprows)
+            # The last line may be cut within.
+            end = len(head) if whole else head.rfind(b"\n") + 1
+            try:
+                lines = head[:end].decode().splitlines(keepends=True)
+            except UnicodeDecodeError as error:
+                raise undecodable(self.path, begin + head.count(b"\n", 0, error.start), error) from None
+        return find_form(self.path, lines, begin, self.options, whole=whole)
 
+    def close(self) -> None:
+        """Close the copy of a file that cannot be read twice."""
+        self._file.close()
 
-def _parse(path, block, delimiter, names, n_columns):
-    try:
-        rows = np.loadtxt([line for _, line in block], delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
-        if rows.shape[1] == n_columns:
-            return rows
-    except ValueError:
-        pass
-    # NumPy could not read the block: go through it line by line, to name the line in the error.
-    for number, line in block:
-        fields = _split(line, delimiter)
-        if len(fields) != n_columns:
-            raise DataError(
-                f"{path}, line {number}: every line must have {n_columns} fields; got {len(fields)}. Mend the file, or "
-                "name its delimiter."
+    def blocks(self) -> Iterator[CodedBlock | None]:
+        """Blocks of rows; None if a column of numbers turned out to be text, and all blocks come once more."""
+        parser = BlockParser(self.path, self._form, self.options, self._keep)
+        self.odd = parser.odd
+        while True:
+            parser.changed = False
+            for block in self._pass(parser):
+                # Once a column has changed, the rest is read to find all others.
+                if not parser.changed:
+                    yield block
+            if not parser.changed:
+                return
+            yield None
+
+    def _pass(self, parser):
+        per_field, n_rows = 8.0, 0
+        with self._file.opened() as file:
+            head, line, _ = _head(file, self.options.skiprows)
+            skipped = head.split(b"\n", self._form.begin - line)
+            head, line = skipped[-1], self._form.begin
+            blocks = blocks_of_lines(
+                file,
+                head,
+                line,
+                lambda: int(min(_BLOCK_BYTES, _BLOCK_FIELDS * per_field)),
+                self._form.delimiter,
+                self.options.comment,
             )
-        for name, field in zip(names, fields, strict=False):
-            if not field:
-                raise DataError(
-                    f"{path}, line {number}: column {name!r} is empty. Fill missing values first (nan is read as NaN)."
-                )
-            if not _is_number(field):
-                raise InputTypeError(
-                    f"{path}, line {number}: column {name!r} must hold numbers; got text {field!r}. Drop text columns "
-                    "or code them as numbers first."
-                )
-    raise DataError(
-        f"{path}: lines {block[0][0]} to {block[-1][0]} cannot be read as numbers, though each field looks like one. "
-        "Write numbers as 1234.5 or 1.2e3, without thousands separators and comments."
-    )
+            for line, block in blocks:
+                if block.isspace():
+                    continue
+                coded = parser.parse(line, block)
+                n_rows += len(coded.numbers)
+                per_field = len(block) / max(len(coded.numbers) * len(self._form.names), 1)
+                yield coded
+        if not n_rows:
+            raise DataError(f"{self.path} must hold at least one row of numbers; got a header only.")
 
 
-def _split(line, delimiter):
-    return [field.strip().strip('"') for field in line.strip("\r\n" if delimiter else None).split(delimiter)]
-
-
-def _is_number(field):
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
+def _head(file, skiprows):
+    """The first bytes after the lines to skip, the number of their first line, and whether the file ends with them."""
+    head, left, whole = b"", skiprows, False
+    while not whole:
+        data = file.read(_HEAD_BYTES)
+        whole, head = not data, head + data
+        if left:
+            lines = head.split(b"\n", left)
+            left, head = left - len(lines) + 1, lines[-1]
+        if not left and (head.count(b"\n") >= _HEAD_LINES or len(head) > _MOST_HEAD_BYTES):
+            break
+    return (b"" if left else head), skiprows + 1, whole

@@ -8,9 +8,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..cluster.client import sharing
+from ..data.make_hdf5 import make_hdf5
 from ..data.source import Source, is_dask_array, is_path
+from ..data.table_file import check_ending
 from ..data.targets import Targets
-from ..data.to_hdf5 import check_ending, make_hdf5, stream_hdf5
+from ..data.to_hdf5 import stream_hdf5
 from ..data.to_parquet import stream_parquet
 from ..exceptions import InputTypeError, NotSolvedError, ParameterError
 from ..hdf5.atomic import check_replaceable

@@ -13,6 +13,7 @@ from pathlib import PurePath
 import h5py
 
 from ..exceptions import DaskelmError, FileFormatError, FileMissingError
+from .formats import describe_format
 from .paths import check_regular, is_url
 from .remote import RemoteFile, Version, versions_of
 
@@ -61,9 +62,11 @@ def _open_file(path, **options):
 
 
 def _not_hdf5(path, error):
+    if not is_url(path) and (found := describe_format(path)) is not None:
+        return FileFormatError(f"{path} cannot be read as HDF5: it {found}")
     return FileFormatError(
         f"{path} cannot be read as HDF5: it is truncated, open for writing elsewhere, or another kind of file "
-        f"({error}). Other formats are converted with make_hdf5."
+        f"({error}). Text tables and .npy files are converted with make_hdf5."
     )
 
 

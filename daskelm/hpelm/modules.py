@@ -11,7 +11,8 @@ import numpy as np
 
 from ..data.finite import check_finite
 from ..data.from_hdf5 import from_hdf5
-from ..data.to_hdf5 import make_hdf5 as write_hdf5
+from ..data.make_hdf5 import convert
+from ..data.text_form import TextOptions
 from ..exceptions import DataError, ParameterError
 from ..hdf5.rows import Hdf5Rows, open_rows
 from ..hdf5.target import changing_hdf5
@@ -44,8 +45,8 @@ def make_hdf5(
     dtype : dtype, default=float64
         Type of the numbers in the dataset.
     delimiter : str, default=" "
-        Separator of the fields of text files. A blank means that it is found from the first line: comma, semicolon,
-        tab, else white space.
+        Separator of the fields of text files. A blank means that it is found from the first lines: comma, semicolon,
+        tab, bar, else white space.
     skiprows : int, default=0
         Lines to leave out at the beginning of text files, such as a header.
     comp_level : int, default=0
@@ -61,7 +62,7 @@ def make_hdf5(
     Raises
     ------
     DataError
-        More than two dimensions, lines of different length, or empty fields.
+        More than two dimensions, or lines of different length.
     InputTypeError
         Text among the numbers, such as a header that was not skipped.
     ParameterError
@@ -80,16 +81,11 @@ def make_hdf5(
         raise ParameterError(f"comp_level must be an int from 0 (no compression) to 9; got {comp_level!r}.")
     compression = {"compression": "gzip", "compression_opts": int(comp_level), "shuffle": True} if comp_level else None
     found = None if delimiter == " " else delimiter
-    return write_hdf5(
-        data,
-        h5file,
-        delimiter=found,
-        header=False,
-        skiprows=skiprows,
-        dtype=dtype,
-        compression=compression,
-        overwrite=overwrite,
-    )
+    if isinstance(data, str | os.PathLike) and not os.fspath(data).lower().endswith(".npy"):
+        options = TextOptions(found, header=False, skiprows=skiprows, numbers_only=True)
+    else:
+        options = TextOptions(found, skiprows=skiprows)
+    return convert(data, h5file, "data", options, dtype=dtype, compression=compression, overwrite=overwrite)
 
 
 def normalize_hdf5(h5file, mean=None, std=None, batch: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ import dask.array as da
 import numpy as np
 
 from ..data.inputs import open_input
+from ..data.make_hdf5 import make_hdf5
 from ..data.source import Source, n_columns, source_of
-from ..data.to_hdf5 import check_ending, make_hdf5
+from ..data.table_file import check_ending
 from ..exceptions import DataError, InputTypeError, ParameterError
 from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input

@@ -121,6 +121,7 @@ def test_options_of_make_hdf5(folder, compression):
     chosen = f"--compression {compression}" if compression else ""
     run(f"make-hdf5 odd.csv odd.h5 --dataset inner/d --delimiter '|' --header --dtype int16 {chosen}")
     [found] = json.loads(run("info --json odd.h5"))[0]["datasets"]
+    assert [one["name"] for one in found["columns"]] == ["a", "b"]
     assert (found["name"], found["shape"], found["dtype"]) == ("inner/d", [2, 2], "int16")
     assert bool(found["filters"]) == (compression is not None)
     assert np.asarray(from_hdf5("odd.h5")).tolist() == [[1, 2], [3, 4]]

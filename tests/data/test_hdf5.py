@@ -348,7 +348,7 @@ def test_a_chunk_of_a_table_that_grows_is_not_small(tmp_path):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
 def test_text_of_every_form(tmp_path, monkeypatch, suffix, header, delimiter):
     # Short blocks, so that this small file is streamed in many.
-    monkeypatch.setattr("daskelm.data.text._LINES", 10)
+    monkeypatch.setattr("daskelm.data.text._BLOCK_BYTES", 200)
     lines = [delimiter.join(["a", '"b"', "c", "d"])] * header + [
         delimiter.join(map(repr, row)) for row in DATA.tolist()
     ]
@@ -361,13 +361,12 @@ def test_text_of_every_form(tmp_path, monkeypatch, suffix, header, delimiter):
 def test_text_errors_name_line_and_column_and_leave_no_file(tmp_path):
     good = "a,b\n" + "1,2\n" * 20
     for text, error, message in [
-        (good + "3,x\n", InputTypeError, r"line 22: column 'b' must hold numbers; got text 'x'"),
         (good + "3\n", DataError, r"line 22: every line must have 2 fields; got 1"),
         (good + "3,4,5\n", DataError, r"line 22: every line must have 2 fields; got 3"),
-        (good + "\n3,\n", DataError, r"line 23: column 'b' is empty"),
+        (good + "\n3,1_0\n", InputTypeError, r"line 23: column 'b' must hold numbers .* got '1_0'"),
         ("", DataError, "got an empty file"),
         ("a,b\n", DataError, "got a header only"),
-        ("2020-01-01,1\n2020-01-02,2\n", InputTypeError, "line 1: column '0' must hold numbers; got text '2020-01-01'"),
+        ("2020-01-01,1\n2020-01-02,2\n", InputTypeError, "line 1: column '0' must hold numbers .*; got '2020-01-01'"),
     ]:
         (tmp_path / "a.csv").write_text(text)
         with pytest.raises(error, match=message):
@@ -378,9 +377,9 @@ def test_text_errors_name_line_and_column_and_leave_no_file(tmp_path):
 
 
 def test_lines_before_the_table_are_left_out(tmp_path):
-    (tmp_path / "a.csv").write_text("# made by hand\n\nx,y\n1,2\n3,x\n")
+    (tmp_path / "a.csv").write_text("# made by hand\n\nx,y\n1,2\n3,1_0\n")
     for skiprows, header in ((1, None), (2, True), (3, False)):
-        with pytest.raises(InputTypeError, match="line 5: column .* got text 'x'"):
+        with pytest.raises(InputTypeError, match="line 5: column .* got '1_0'"):
             make_hdf5(tmp_path / "a.csv", tmp_path / "a.h5", skiprows=skiprows, header=header)
     (tmp_path / "a.csv").write_text("# made by hand\n\nx,y\n1,2\n3,4\n")
     for skiprows, expected in ((1, [[1, 2], [3, 4]]), (3, [[1, 2], [3, 4]]), (4, [[3, 4]])):
@@ -419,7 +418,7 @@ def test_bad_data_for_writing(tmp_path):
         (tmp_path / "none.npy", FileMissingError, r"none\.npy: no such file"),
         (tmp_path / "none.csv", FileMissingError, r"none\.csv: no such file"),
         (path, ParameterError, r"a\.h5 is one of the files that data is read from"),
-        (make_hdf5(DATA, tmp_path / "b.h5"), FileFormatError, r"must be a \.npy file"),
+        (make_hdf5(DATA, tmp_path / "b.h5"), FileFormatError, r"b\.h5 is HDF5 already"),
     ]:
         with pytest.raises(error, match=message):
             make_hdf5(data, path)

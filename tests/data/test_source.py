@@ -188,7 +188,7 @@ def test_files_are_found_among_several(numbers, tmp_path):
 OTHER_QUESTIONS = {
     "data.from_parquet": "opens what may be open already",
     "data.refusals": "what a task gave in place of a chunk may be of any type",
-    "data.to_hdf5": "only some of the values that users convert can lie in the file that is written",
+    "data.make_hdf5": "only some of the values that users convert can lie in the file that is written",
     "estimators.state": "a value of the state is an array or not",
     "hdf5.outputs": "goes through everything that a value holds",
     "hdf5.rows": "opens what may be open already",

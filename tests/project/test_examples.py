@@ -237,6 +237,15 @@ def test_coverage(tmp_path):
 
 
 @pytest.mark.full
+def test_text(tmp_path):
+    done = run(BENCHMARKS / "text.py", "--shapes", "2000x10,5x200", "--turns", "1", "--json", "t.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row[1] for row in table_rows(done.stdout)] == ["make_hdf5", "loadtxt"] * 2
+    figures = json.loads((tmp_path / "t.json").read_text())
+    assert list(figures) == ["2000x10", "5x200"]
+    assert all(one["seconds"] > 0 for both in figures.values() for one in both.values())
+
+
 def test_prediction(tmp_path):
     done = run(BENCHMARKS / "prediction.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
