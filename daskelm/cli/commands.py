@@ -119,6 +119,13 @@ def main():
     "--class-weight", metavar="LABEL=WEIGHT,...", type=CLASS_WEIGHT, help="Weights of classes; 1 for the others."
 )
 @click.option("--standardize/--no-standardize", default=True, help="Centre and scale the inputs.  [default: yes]")
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "indicator"]),
+    default="error",
+    show_default=True,
+    help="What NaN in X is: an error, or a gap that counts as the mean of its column and is marked by an input.",
+)
 @click.option("--intercept/--no-intercept", default=True, help="Add a constant that is not penalised.  [default: yes]")
 @click.option(
     "--dtype",
@@ -158,6 +165,7 @@ def init(
     labels,
     class_weight,
     standardize,
+    missing,
     intercept,
     dtype,
     gram_dtype,
@@ -188,6 +196,7 @@ def init(
         "neurons": neurons,
         "alpha": alpha,
         "standardize": standardize,
+        "missing": missing,
         "fit_intercept": intercept,
         "dtype": dtype,
         "gram_dtype": gram_dtype,

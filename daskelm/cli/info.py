@@ -136,8 +136,17 @@ def layer_facts(layer) -> dict:
         "kinds": dict(kinds),
         "dtype": layer.dtype.name,
         "standardized": layer.scale is not None,
+        **_coding_facts(layer.coding),
         "fingerprint": layer.fingerprint,
     }
+
+
+def _coding_facts(coding) -> dict:
+    """Numbers of levels of each category, and columns whose gaps have an input; empty without these."""
+    if coding is None:
+        return {}
+    levels = {str(one.column): len(one.levels) for one in coding.categories}
+    return ({"levels": levels} if levels else {}) | ({"gaps_in": coding.gaps.tolist()} if coding.takes_gaps else {})
 
 
 def draw_facts(draws) -> dict:
@@ -237,6 +246,11 @@ def lines(facts: dict) -> Iterator[str]:
         facts["draw_errors"] = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
     if draws := facts.get("draws"):
         facts["draws"] = ", ".join(draws)
+    names = facts.get("input_names") or range(facts.get("inputs", 0))
+    if levels := facts.pop("levels", None):
+        facts["levels"] = some(f"{n} of {names[int(i)]}" for i, n in levels.items())
+    if "gaps_in" in facts:
+        facts["gaps_in"] = some(names[i] for i in facts["gaps_in"]) or "no column of the sample"
     for key in ("input_names", "target_names"):
         if key in facts:
             facts[key] = some(facts[key])

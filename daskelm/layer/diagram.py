@@ -28,6 +28,8 @@ def layer_html(layer: Any) -> str:
     scale = ["inputs as they are"]
     if layer.scale is not None:
         scale = ["mean 0, variance 1", f"cut at ±{layer.scale.clip:g}"]
+    if layer.coding is not None:
+        scale += _coded(layer.coding)
     boxes = [
         _box(_count(layer.n_features, "input")),
         _box("scale", *scale),
@@ -36,6 +38,13 @@ def layer_html(layer: Any) -> str:
     ]
     arrow = '<span aria-hidden="true">&rarr;</span>'
     return f'<div class="daskelm-layer" style="{_ROW}">{arrow.join(boxes)}</div>'
+
+
+def _coded(coding) -> list[str]:
+    """Lines on categories and gaps."""
+    n = len(coding.categories)
+    lines = [f"{n} categor{'y' if n == 1 else 'ies'}, {sum(len(one.levels) for one in coding.categories):,} levels"]
+    return lines[: 1 if n else 0] + [f"gaps marked in {_count(len(coding.gaps), 'column')}"] * coding.takes_gaps
 
 
 def _count(number: int, one: str) -> str:
