@@ -12,11 +12,10 @@ from dask.base import is_dask_collection
 from ..cluster.errors import compute
 from ..exceptions import DataError, InputTypeError
 from ..hdf5.columns import Column, Recode, sorted_levels
-from ..hdf5.file_rows import FileRows
 from .frames import check_columns, columns_of, frame_to_numpy, is_missing
 from .interop import to_supported
 from .probe import probe_runs
-from .source import Source, is_dask_array, take_runs
+from .source import Source, is_dask_array, source_of, take_runs
 
 __all__ = [
     "as_coded",
@@ -130,6 +129,11 @@ def _plain(value):
         value = value.item()
     if isinstance(value, str | bool | int | float):
         return str(value) if isinstance(value, str) else value
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise InputTypeError(f"X: bytes in a column must be text in UTF-8; got {value!r}. Decode them.") from None
     if isinstance(value, list | dict | set | np.ndarray):
         raise InputTypeError(
             f"X must hold numbers or categories; got a {type(value).__name__} in a column of objects. Drop the column, "
@@ -211,8 +215,8 @@ def levels_kept(X: Source, weights: Source | None, columns: Sequence[Column]) ->
 
 def recoded(X: Source, given: Sequence[Column], wanted: Sequence[Column]) -> Source:
     """Rows whose codes are those of the columns `given`, with the codes of the columns `wanted`."""
-    if isinstance(X, FileRows):
-        return X.with_levels(wanted)
+    if (files := source_of(X).files) is not None:
+        return files.with_levels(wanted)
     change = Recode.between(given, wanted)
     if change is None:
         return X

@@ -222,7 +222,9 @@ def convert(
     coded = CodedColumns(names, levels_declared(data) if is_frame(data) and has_texts(data) else None)
     if dask.is_dask_collection(data):
         written = {"dtype": dtype, "compression": compression, "overwrite": overwrite, "verbose": verbose}
-        stream_hdf5(data, path, dataset, columns=coded, blocks_of=gaps.marked, label="to_hdf5", **written)
+        # Names of the columns of files are those that the files have.
+        named = coded if names is not None or is_frame(data) else None
+        stream_hdf5(data, path, dataset, columns=named, blocks_of=gaps.marked, label="to_hdf5", **written)
         if verbose:
             say_gaps(coded)
         return os.fspath(path)

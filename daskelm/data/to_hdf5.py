@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import dask
 import h5py
@@ -11,12 +12,14 @@ import numpy as np
 
 from ..exceptions import InputTypeError
 from ..hdf5.atomic import check_replaceable
+from ..hdf5.file_rows import FileRows
 from ..hdf5.outputs import check_not_an_input
 from ..progress import RowProgress
 from .blocks import computed_blocks
-from .coded_columns import CodedColumns
+from .coded_columns import CodedBlock, CodedColumns
 from .coded_frames import coded_parts, has_texts, levels_declared, names_of
 from .frames import check_columns, frames_to_dask, is_frame
+from .from_hdf5 import coded_behind, rows_behind
 from .interop import to_supported
 from .refusals import checked
 from .source import is_dask_array
@@ -123,6 +126,9 @@ def stream_hdf5(
     check_not_an_input(path, "path", array=array)
     check_replaceable(path, "data", overwrite, check_name(dataset))
     if is_dask_array(array):
+        if columns is None and (rows := _files_behind(array)) is not None:
+            columns, with_levels = _columns_of(rows)
+            blocks_of = partial(_one_after_another, with_levels, blocks_of)
         if not words:
             check_kind(array.dtype, array.ndim, array.shape)
         array = array if trusted else checked(array, "array")
@@ -136,3 +142,25 @@ def stream_hdf5(
     blocks = blocks_of(computed_blocks(array))
     write_table(blocks, path, dataset, columns, progress, dtype=dtype, compression=compression, overwrite=overwrite)
     return os.fspath(path)
+
+
+def _files_behind(array) -> FileRows | None:
+    """The rows of files with names of columns that an array is; None for any other array."""
+    rows = rows_behind(array)
+    if rows is None and coded_behind(array):
+        raise InputTypeError(
+            "array: rows of a file with columns of categories hold codes, whose levels an array that was made of them "
+            "does not have. Choose rows and columns of the file: from_hdf5(path, rows=slice(0, 1000), columns=[...])."
+        )
+    return None if rows is None or rows.columns is None else rows
+
+
+def _one_after_another(first, then, blocks):
+    return then(first(blocks))
+
+
+def _columns_of(rows) -> tuple[CodedColumns, Callable]:
+    """Names and levels of the columns of files, and a function that gives blocks of their rows their levels."""
+    levels = {i: column.levels for i, column in enumerate(rows.columns) if column.levels is not None}
+    # The codes of a block are changed where they are.
+    return CodedColumns(rows.names, levels), lambda blocks: (CodedBlock(np.array(one), levels) for one in blocks)

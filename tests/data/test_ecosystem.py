@@ -332,11 +332,13 @@ def test_a_polars_frame_to_come_is_no_table():
 
 
 @pytest.mark.parametrize("kind", ["Arrow", "polars"])
-def test_columns_of_text_are_named(kind):
+def test_columns_of_text_are_named_by_a_model_of_numbers(kind):
     table = NAMED[kind](X.astype(object), NAMES) if kind == "polars" else arrow_of(X)
     table = table.append_column("city", [LABELS]) if kind == "Arrow" else table.with_columns(city=LABELS)
+    frame = pytest.importorskip("pandas").DataFrame(np.column_stack([X, Y]), columns=[*NAMES, "city"])
+    model = regressor().fit(frame, Y)
     with pytest.raises(InputTypeError, match=r"X must hold numbers; got column\(s\) 'city' \(str\)"):
-        regressor().fit(table, Y)
+        model.predict(table)
 
 
 def test_tables_that_need_pandas_say_so(monkeypatch):
@@ -359,7 +361,6 @@ ENDINGS = [
     ".npy",
     ".npz",
     ".onnx",
-    ".parquet",
     ".pkl",
     ".tsv",
     ".txt",
@@ -381,6 +382,13 @@ def test_a_file_of_predictions_is_named_as_what_it_is(ending, tmp_path):
         with pytest.raises(ParameterError, match=f"path: {rule}"):
             call(X, path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_in_hdf5_is_not_named_as_parquet(tmp_path):
+    # Predictions may be written as Parquet.
+    for call in (make_hdf5, lambda array, path: to_hdf5(da.from_array(array), path)):
+        with pytest.raises(ParameterError, match=r"path: what is written is HDF5.*p\.parquet"):
+            call(X, tmp_path / "p.parquet")
 
 
 @pytest.mark.parametrize("name", ["p.h5", "p.hdf5", "p", "p.nc", "2020.01"])

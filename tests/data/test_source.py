@@ -187,6 +187,8 @@ def test_files_are_found_among_several(numbers, tmp_path):
 # Modules that ask for a type where it is no question of where rows come from.
 OTHER_QUESTIONS = {
     "data.from_parquet": "opens what may be open already",
+    "data.categories": "a value in a column of objects may be an array",
+    "data.target_columns": "a table with names of columns is rows of files, or a frame",
     "data.refusals": "what a task gave in place of a chunk may be of any type",
     "data.make_hdf5": "only some of the values that users convert can lie in the file that is written",
     "estimators.state": "a value of the state is an array or not",

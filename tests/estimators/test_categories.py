@@ -28,7 +28,7 @@ from daskelm.hdf5.target import new_hdf5
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")
 
-N = 3000
+N = 6000
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +207,21 @@ def test_files_of_other_columns_are_refused(no_client):
         from_parquet(parquet(frame), columns=["size", "zone"]).compute()
 
 
+def test_files_written_from_files_keep_names_and_levels(no_client):
+    frame, y = table()
+    model = regressor().fit(frame, y)
+    for source in (from_hdf5(hdf5_file(frame), chunks=500), parquet(frame), parquet(as_category(frame))):
+        make_hdf5(source, "copy.h5", overwrite=True)
+        np.testing.assert_allclose(np.asarray(model.predict("copy.h5")), model.predict(frame), rtol=0, atol=1e-12)
+    make_hdf5(frame, "frame.h5")
+    np.testing.assert_allclose(np.asarray(model.predict("frame.h5")), model.predict(frame), rtol=0, atol=1e-12)
+    frame.to_csv("table.csv", index=False)
+    make_hdf5("table.csv", "text.h5")
+    np.testing.assert_allclose(np.asarray(model.predict("text.h5")), model.predict(frame), rtol=0, atol=1e-9)
+    with pytest.raises(InputTypeError, match=r"array: rows of a file with columns of categories"):
+        make_hdf5(from_hdf5("copy.h5")[:100], "part.h5")
+
+
 def test_codes_in_a_changed_array_are_refused(no_client):
     frame, y = table(gaps=False)
     X = from_hdf5(hdf5_file(frame))
@@ -282,7 +297,7 @@ def test_arrays_with_gaps_in_any_chunks(standardize, dtype):
     X = frame[["size", "count"]].to_numpy(dtype)
     models = [
         ELMRegressor(30, missing="indicator", standardize=standardize, alpha=1.0, random_state=0).fit(rows, y)
-        for rows in (X, da.from_array(X, chunks=(700, 2)), da.from_array(X, chunks=(3000, 1)), X * np.float64(1))
+        for rows in (X, da.from_array(X, chunks=(700, 2)), da.from_array(X, chunks=(6000, 1)), X * np.float64(1))
     ]
     tolerance = 2e-3 if dtype == np.float32 else 1e-8
     for model in models[1:]:
@@ -342,7 +357,7 @@ def test_identifiers_and_lists_are_refused(monkeypatch):
 
     frame, y = table(gaps=False)
     monkeypatch.setattr(categories, "_MOST_LEVELS", 100)
-    with pytest.raises(DataError, match=r"at most 100 levels; got 3,000 in 'id'. If it names the rows, drop it"):
+    with pytest.raises(DataError, match=r"at most 100 levels; got 6,000 in 'id'. If it names the rows, drop it"):
         ELMRegressor(30).fit(frame.assign(id=[f"row {i}" for i in range(N)]), y)
     with pytest.raises(InputTypeError, match=r"got a list in a column of objects"):
         ELMRegressor(30).fit(frame.assign(size=[[1]] * N), y)

@@ -320,6 +320,17 @@ def test_draws(tmp_path):
 
 
 @pytest.mark.full
+def test_categories(tmp_path):
+    done = run(BENCHMARKS / "categories.py", "--quick", "--json", "c.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert found.keys() == {"trips", "diamonds", "seconds"}
+    models = ("ridge", "default", "200 auto", "500 auto", "1,000 auto", "boosting")
+    for name, _, *cells in table_rows(done.stdout):
+        assert cells == [f"{found[name][model]:.4f}" for model in models]
+
+
+@pytest.mark.full
 def test_dask_peers(tmp_path):
     done = run(BENCHMARKS / "dask_peers.py", "--quick", "--json", "d.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
