@@ -61,9 +61,11 @@ def coding_of(
         return plain
     kept: list[tuple] = [levels[i] for i in columns]  # type: ignore[index, misc]
     sizes = [len(own) + 2 for own in kept]
+    learnt = False
     if y is None or targets is None or len(X) < _LEAST_ROWS:
         tables = random_tables(sizes, seed)
     else:
+        learnt = True
         n_rows = min(len(X) // _PART, _MOST_ROWS) if len(X) < _PART * _MOST_ROWS else _MOST_ROWS
         some = np.linspace(0, len(X) - 1, n_rows).astype(int)
         of_rows = None if weights is None else weights[some]
@@ -71,7 +73,8 @@ def coding_of(
     marked = _marked(sizes)
     return Coding(
         X.shape[1],
-        tuple(Category(*one) for one in zip(columns, kept, tables, marked, strict=True)),
+        # A linear function of random numbers says nothing of a level.
+        tuple(Category(*one, learnt) for one in zip(columns, kept, tables, marked, strict=True)),
         gaps,
         plain.gaps,
         fill,

@@ -72,7 +72,7 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
         levels, probed = rows.columns.levels, seen.rows
         coding = coding_of(probed, seen.scale, levels, targets, gaps=gaps, seed=seed)  # type: ignore[arg-type]
         seen = seen._replace(coding=coding)
-    groups = parse_neurons(params["neurons"], n_columns(X), None if seen.coding is None else seen.coding.n_inputs)
+    groups = parse_neurons(params["neurons"], n_columns(X), None if seen.coding is None else len(seen.coding.passed))
     groups, errors, sample = _chosen(groups, seen, targets, seed, whole)
     layer = Layer.draw(groups, n_columns(X), seed, np.dtype(dtype or follows), seen.scale, sample, seen.coding)
     gram_dtype = np.dtype(params.get("gram_dtype", "float64"))

@@ -19,12 +19,14 @@ class Category:
     levels : tuple, the levels
     table : ndarray of shape (len(levels) + 2, n), numbers for each level, for all other levels, and for a gap
     marked : bool, whether each level, and a gap, also is an input of its own that is 0 or 1, for `lin` neurons
+    passed : bool, whether `lin` neurons pass the numbers of the table too
     """
 
     column: int
     levels: tuple
     table: np.ndarray
     marked: bool = False
+    passed: bool = True
 
     def __post_init__(self):
         table = np.array(self.table, np.float64)
@@ -84,6 +86,16 @@ class Coding:
         """Number of all inputs."""
         return self.n_drawn + sum(one.n_marks for one in self.categories)
 
+    @property
+    def passed(self) -> np.ndarray:
+        """Numbers (n_passed,) of the inputs that `lin` neurons pass, in their order."""
+        here = len(self.numbers) + len(self.gaps)
+        parts = [np.arange(here)]
+        for one in self.categories:
+            parts += [np.arange(here, here + one.table.shape[1])] * one.passed
+            here += one.table.shape[1]
+        return np.concatenate([*parts, np.arange(here, self.n_inputs)])
+
     def __call__(self, X: np.ndarray, Z: np.ndarray) -> np.ndarray:
         """Inputs (rows, n_inputs) of the dtype of Z, for X and its columns scaled, Z (rows, n_features)."""
         out = np.empty((len(X), self.n_inputs), Z.dtype)
@@ -127,6 +139,7 @@ class Coding:
             "category_columns": [one.column for one in self.categories],
             "category_levels": [list(one.levels) for one in self.categories],
             "category_marked": [one.marked for one in self.categories],
+            "category_passed": [one.passed for one in self.categories],
             "takes_gaps": self.takes_gaps,
             "gaps": self.gaps,
         }
@@ -137,9 +150,9 @@ class Coding:
     @classmethod
     def from_state(cls, n_features: int, state: dict) -> Coding:
         """The coding with this `state`, among other values."""
-        parts = zip(state["category_columns"], state["category_levels"], state["category_marked"], strict=True)
+        names = ("category_columns", "category_levels", "category_marked", "category_passed")
         categories = tuple(
-            Category(int(column), tuple(levels), state[f"table{i}"], bool(marked))
-            for i, (column, levels, marked) in enumerate(parts)
+            Category(int(column), tuple(levels), state[f"table{i}"], bool(marked), bool(passed))
+            for i, (column, levels, marked, passed) in enumerate(zip(*(state[name] for name in names), strict=True))
         )
         return cls(n_features, categories, bool(state["takes_gaps"]), state["gaps"], state.get("fill"))

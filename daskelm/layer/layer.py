@@ -190,10 +190,12 @@ class Layer:
         coding: Coding | None = None,
     ) -> Layer:
         """Layer for the parameter `neurons` of an estimator; see `parse_neurons` and `draw_neurons`."""
-        n_inputs, n_drawn = (n_features, n_features) if coding is None else (coding.n_inputs, coding.n_drawn)
-        groups = parse_neurons(neurons, n_features, n_inputs)
+        n_inputs, n_drawn, passed = n_features, n_features, np.arange(n_features)
+        if coding is not None:
+            n_inputs, n_drawn, passed = coding.n_inputs, coding.n_drawn, coding.passed
+        groups = parse_neurons(neurons, n_features, len(passed))
         raw = tuple(isinstance(group, Neurons) for group in groups)
-        drawn = draw_neurons(groups, n_inputs, seed, sample, n_drawn)
+        drawn = draw_neurons(groups, n_inputs, seed, sample, n_drawn, passed)
         return cls(tuple(drawn), raw, n_features, dtype, None if all(raw) else scale, coding=coding)
 
     def __call__(

@@ -54,10 +54,12 @@ def parse_neurons(neurons, n_features: int, n_inputs: int | None = None) -> list
         Groups in the given order; a group of kind "auto" is last.
     """
     n_inputs = n_features if n_inputs is None else n_inputs
+    # A table of categories with many levels has no input that can be passed.
+    every = [Group(n_inputs, "lin")] if n_inputs else []
     if neurons is None:
-        return [Group(n_inputs, "lin"), Group(DEFAULT_NUMBER, "tanh")]
+        return [*every, Group(DEFAULT_NUMBER, "tanh")]
     if (number := _number_of_auto(neurons)) is not None:
-        return [Group(n_inputs, "lin"), Group(_checked_number(number), AUTO)]
+        return [*every, Group(_checked_number(number), AUTO)]
     if (pair := _as_pair(neurons)) is not None:
         raise _wrong_spec(neurons, f" Write a list of pairs, also of one: [{pair!r}].")
     if isinstance(neurons, Neurons):

@@ -65,6 +65,7 @@ def draw_neurons(
     seed: int,
     sample: Sample | None = None,
     n_drawn: int | None = None,
+    passed: np.ndarray | None = None,
 ) -> list[Neurons]:
     """Draw the weights of each group; groups that are Neurons already stay as they are.
 
@@ -84,6 +85,8 @@ def draw_neurons(
         Rows, for draws other than "random".
     n_drawn : int, optional
         Number of the first inputs that all neurons see; the rest is for `lin` neurons. All inputs if not given.
+    passed : ndarray of int, optional
+        Numbers of the inputs that `lin` neurons pass, in their order. All inputs if not given.
 
     Returns
     -------
@@ -91,13 +94,14 @@ def draw_neurons(
         One per group.
     """
     n_drawn = n_inputs if n_drawn is None else n_drawn
+    passed = np.arange(n_inputs) if passed is None else passed
     streams = _Streams(seed)
     n_passed, out = 0, []
     for group in groups:
         if isinstance(group, Neurons):
             out.append(group)
         elif group.kind == "lin":
-            W = np.eye(n_inputs)[:, n_passed : n_passed + group.number]
+            W = np.eye(n_inputs)[:, passed[n_passed : n_passed + group.number]]
             out.append(Neurons("lin", W, np.zeros(group.number)))
             n_passed += group.number
         else:
