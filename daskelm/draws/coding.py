@@ -83,7 +83,7 @@ def coding_of(
 
 def _learnt(X, y, weights, scale, targets, plain: Coding, columns, kept) -> list[np.ndarray]:
     """Tables by the effects of levels on the targets, in rows X with targets y and weights."""
-    codes = [codes_of(X, i, len(own)) for i, own in zip(columns, kept, strict=True)]
+    codes = [codes_of(X[:, i], len(own)) for i, own in zip(columns, kept, strict=True)]
     Z = X.astype(np.float64) if scale is None else scale(X)
     v = targets.row_weights(y, weights)
     v = np.full(len(X), 1 / len(X)) if v is None else v / v.sum()

@@ -18,7 +18,7 @@ from ..data.inputs import is_lazy, open_input, plain_values
 from ..data.source import in_memory, is_dask_array, is_path, n_columns, source_of
 from ..data.targets import RegressionTargets, check_targets
 from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSolvedError, ParameterError
-from ..hdf5.rows import some
+from ..hdf5.file_rows import some
 from ..passes.predict import UncertainOutput, numbers_of
 from ..passes.score import r2
 from ..ridge.uncertainty import Uncertainty

@@ -39,14 +39,15 @@ class Category:
         return len(self.table) if self.marked else 0
 
 
-def codes_of(X: np.ndarray, column: int, n_levels: int) -> np.ndarray:
-    """Row (rows,) of the table of a category for each row of X: codes, one more for other levels, two more for gaps."""
-    codes = X[:, column]
-    with np.errstate(invalid="ignore"):
-        known = (codes >= 0) & (codes < n_levels)
-        rows = np.where(known, codes, n_levels).astype(np.intp)
-    rows[np.isnan(codes)] = n_levels + 1
-    return rows
+def codes_of(codes: np.ndarray, n_levels: int | np.ndarray) -> np.ndarray:
+    """Rows of the tables of categories for their codes, of the same shape: one more for other levels, two for gaps.
+
+    The numbers of levels are those of each column, where the codes are of several.
+    """
+    # A comparison with NaN is false.
+    known = (codes >= 0) & (codes < n_levels)
+    rows = np.where(known, codes, n_levels).astype(np.intp)
+    return rows if known.all() else rows + np.isnan(codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +108,11 @@ class Coding:
             here += len(self.gaps)
         marks = self.n_drawn
         out[:, marks:] = 0
-        for one in self.categories:
-            rows = codes_of(X, one.column, len(one.levels))
+        if not self.categories:
+            return out
+        columns = [one.column for one in self.categories]
+        places = codes_of(X[:, columns], np.array([len(one.levels) for one in self.categories]))
+        for one, rows in zip(self.categories, places.T, strict=True):
             n = one.table.shape[1]
             out[:, here : here + n] = one.table.take(rows, axis=0)
             here += n

@@ -9,6 +9,8 @@ from ..exceptions import TargetWarning
 
 __all__ = ["name_in_place", "other_target", "refused_target", "warn_of_other_targets"]
 
+_UNNAMED = "data"
+
 
 def name_in_place(place: str) -> str:
     """The name of a target in its place: the last part of the dataset's name, with the columns that are chosen.
@@ -20,8 +22,10 @@ def name_in_place(place: str) -> str:
 
 
 def other_target(known: Collection[str], new: Collection[str]) -> bool:
-    """Whether both have places of targets, and none of one has a name that the other has."""
-    return bool(known and new) and set(map(name_in_place, known)).isdisjoint(map(name_in_place, new))
+    """Whether both have places of targets with names, and none of one has a name that the other has."""
+    before, now = ({name_in_place(place) for place in places} for places in (known, new))
+    # Tables that daskelm writes are called `data`, whatever they hold.
+    return _UNNAMED not in before | now and bool(before and now) and before.isdisjoint(now)
 
 
 def refused_target(what: str, table: str, known: Collection[str], new: Collection[str]) -> str:

@@ -97,7 +97,7 @@ MISTAKES = {
     "info none.h5": "none.h5: no such file",
     "info a.csv": "a.csv is neither a daskelm file nor HDF5",
     "info X.h5::none": "has no dataset 'none'",
-    "info .": r"\. is a folder",
+    "info .": r" is a folder without Parquet or Arrow files",
     "info cut.h5": "cut.h5 cannot be read as HDF5: it is truncated",
     "info cutmodel.h5": "cutmodel.h5 is truncated",
     "score model.h5 X.h5 T.h5 --scheduler nowhere": "'--scheduler': must be an address such as tcp://nowhere:8786",

@@ -127,11 +127,20 @@ def test_names_choose_in_any_order_in_several_files():
     assert open_rows([first, plain]).names == tuple(NAMES)
 
 
-def test_files_must_agree_on_levels():
-    coded = [Column("a", ("x", "y")), *NAMES[1:]]
-    named("p1.h5", columns=coded)
-    with pytest.raises(DataError, match=r"the same levels of columns"):
-        from_hdf5([named("p2.h5", columns=[Column("a", ("y", "x")), *NAMES[1:]]), "p1.h5"])
+def test_files_share_their_levels():
+    codes = X.copy()
+    codes[:, 0] = np.arange(len(X)) % 2
+    codes[3, 0] = np.nan
+    named("p1.h5", table=codes, columns=[Column("a", ("x", "y")), *NAMES[1:]])
+    named("p2.h5", table=codes, columns=[Column("a", ("y", "new")), *NAMES[1:]])
+    rows = open_rows(["p1.h5", "p2.h5"])
+    assert rows.columns[0].levels == ("new", "x", "y")
+    expected = np.concatenate([codes[:, 0] + 1, 2 - 2 * codes[:, 0]])
+    np.testing.assert_array_equal(rows.read(0, rows.n_rows)[:, 0], expected)
+    np.testing.assert_array_equal(from_hdf5(["p1.h5", "p2.h5"], columns=["b", "a"], chunks=7).compute()[:, 1], expected)
+    np.testing.assert_array_equal(rows.choose(["a"]).read(0, rows.n_rows)[:, 0], expected)
+    with pytest.raises(DataError, match=r"the same kinds of columns"):
+        from_hdf5([named("p2.h5"), "p1.h5"])
     with pytest.raises(DataError, match=r"must have levels for columns that are codes; got none in .*p3\.h5"):
         from_hdf5(["p1.h5", make_hdf5(X, "p3.h5")])
     assert open_rows("p1.h5", columns=["b", "a"]).columns[1].levels == ("x", "y")

@@ -167,12 +167,15 @@ WRITERS += [lines_of_json, text, packed_text, zipped_text]
 def test_the_call_that_an_error_names_reads_the_file(writer):
     path, what = writer()
     messages = []
-    for use in (from_hdf5, lambda path: ELMRegressor(3).fit(path, TABLE[:, 0])):
+    uses = [from_hdf5, lambda path: ELMRegressor(3).fit(path, TABLE[:, 0])]
+    # Estimators read Parquet and Arrow files by path, and so does make_hdf5.
+    tables = writer in (parquet, feather)
+    for use in uses[:1] if tables else uses:
         with pytest.raises(FileFormatError) as caught:
             use(path)
         messages.append(str(caught.value))
         assert f"{path} cannot be read as HDF5: it is {what}" in messages[-1]
-    if not path.endswith(".npy") and "text" not in what:
+    if not path.endswith(".npy") and "text" not in what and not tables:
         with pytest.raises(FileFormatError) as caught:
             make_hdf5(path, "t.h5")
         messages.append(str(caught.value))

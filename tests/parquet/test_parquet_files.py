@@ -119,8 +119,6 @@ def test_other_formats_say_what_they_are():
 
 
 COLUMNS = {
-    "text": (["a", "b"], r"'text' \(.*string\)\. Code categories .*get_dummies"),
-    "category": (pd.Categorical(["a", "b"]), r"'category' \(dictionary.*get_dummies"),
     "time": (pd.to_datetime(["2026-01-01", "2026-01-02"]), r"'time' \(timestamp.* frame\['time'\].dt.hour"),
     "date": ([pd.Timestamp("2026-01-01").date()] * 2, r"'date' \(date32.*dt.hour"),
     "list": ([[1], [2, 3]], r"'list' \(list.*Make columns of numbers of it"),
@@ -210,9 +208,9 @@ def test_files_must_have_the_same_columns():
 
 def test_x_must_not_hold_the_target(no_client):
     FRAME[[*NAMES, "y"]].to_parquet("table.parquet")
-    with pytest.raises(DataError, match=r"X: .*table.parquet holds y too, as column 'y'.*columns=\['a', 'b', 'c'\]\)"):
+    with pytest.raises(DataError, match=r"X and y must be different columns of .*table.parquet; .* target=NAME"):
         ELMRegressor().fit("table.parquet", from_parquet("table.parquet", "y"))
-    with pytest.raises(DataError, match="X and y must be different data, but both are all columns of .*table.parquet"):
+    with pytest.raises(DataError, match=r"X and y must be different columns of .*table.parquet; .* from_parquet"):
         ELMRegressor().fit("table.parquet", "table.parquet")
     with pytest.raises(DataError, match=r"X must be 2-D.*Use from_parquet\(path, columns=\['a'\]\)"):
         ELMRegressor().fit(from_parquet("table.parquet", "a"), y)
