@@ -103,7 +103,7 @@ def scores(X, y, split) -> dict[str, float]:
 
 
 def seconds_of_levels(n_rows, repeats) -> tuple[float, float]:
-    """Medians of the seconds of a fit of ten columns of numbers, and of ten with 1,000 levels, taken in turn."""
+    """Medians of the seconds of a fit of ten columns of numbers, and of ten with 1,000 levels."""
     stream = np.random.default_rng(0)
     numbers = pd.DataFrame(stream.normal(size=(n_rows, 10)), columns=list("abcdefghij"))
     codes = stream.integers(0, 1000, (n_rows, 10))

@@ -14,7 +14,7 @@ from ..exceptions import FileFormatError
 __all__ = ["PARQUET", "describe_format", "refuse_format"]
 
 # The call that reads Parquet files, without its argument.
-PARQUET = "daskelm.from_parquet"
+PARQUET = "from_parquet"
 _HEAD_BYTES = 4096
 # First bytes of formats that one call reads as a table; {path!r} is the file.
 _TABLES = (

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from daskelm import ELMRegressor, from_hdf5, make_hdf5
+from daskelm import ELMRegressor, from_hdf5, from_parquet, make_hdf5
 from daskelm.exceptions import DaskelmError, FileFormatError
 
 TABLE = np.arange(12.0).reshape(4, 3)
@@ -147,7 +147,7 @@ def run_call(call):
     import sklearn.datasets
 
     names = {"dask": dask, "pandas": pandas, "scipy": scipy, "sklearn": sklearn, "numpy": np, "sqlite3": sqlite3}
-    names |= {"make_hdf5": make_hdf5, "NAME": "X"}
+    names |= {"make_hdf5": make_hdf5, "from_parquet": from_parquet, "NAME": "X"}
     for library in ("pyarrow", "xarray"):
         if library + "." in call:
             names[library] = pytest.importorskip(library)
