@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 # The order is that of the README and the site.
-ORDER = ("quick_start", "five_steps", "model_selection", "watching_a_cluster", "coming_from")
+ORDER = ("quick_start", "tables", "five_steps", "model_selection", "watching_a_cluster", "coming_from")
 SECONDS = 250
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
