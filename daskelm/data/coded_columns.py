@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ..exceptions import DataError
+from ..exceptions import DataError, TableWarning
 from ..hdf5.columns import Column
 from .text_fields import number_of
 
@@ -110,16 +111,23 @@ class CodedColumns:
 
     def _too_many(self, place, what):
         name = self._name(place)
-        texts = [level for level in self._codes[place] if not isinstance(level, str) or number_of(level) is None]
-        if texts and len(texts) < len(self._codes[place]) / 2:
+        if self._is_mostly_numbers(place):
             return DataError(
-                f"data: column {name!r} has {what}, nearly all of them numbers, and text such as {texts[0]!r}. If such "
+                f"data: column {name!r} has {what}, nearly all of them numbers, and text such as "
+                f"{self._texts(place)[0]!r}. If such "
                 f"words are gaps, name them in missing_values=; else mend them, or {self.remedy.format(name=name)}."
             )
         return DataError(
             f"data: column {name!r} has {what}, such as {next(iter(self._codes[place]))!r}, and looks like an "
             f"identifier of the rows; {self.remedy.format(name=name)}, or code it as numbers first."
         )
+
+    def _texts(self, place):
+        """The levels of a column that are no numbers."""
+        return [level for level in self._codes[place] if not isinstance(level, str) or number_of(level) is None]
+
+    def _is_mostly_numbers(self, place):
+        return 0 < len(self._texts(place)) < len(self._codes[place]) / 2
 
     def _name(self, place):
         return str(place) if self.names is None else self.names[place]
@@ -130,11 +138,19 @@ class CodedColumns:
         Raises
         ------
         DataError
-            A column in which each text occurs once.
+            A column of numbers in which a few texts make it one of texts.
+
+        Warns
+        -----
+        TableWarning
+            A column in which each text occurs once, which says nothing of other rows.
         """
         for place, codes in self._codes.items():
             if place not in self._declared and len(codes) == self._filled.get(place, 0) >= _LEAST_ROWS:
-                raise self._too_many(place, f"another text in each of its {len(codes):,} rows")
+                error = self._too_many(place, f"another text in each of its {len(codes):,} rows")
+                if self._is_mostly_numbers(place):
+                    raise error
+                warnings.warn(str(error), TableWarning, stacklevel=2)
         if self.names is None and not self._codes:
             return None
         levels = {place: tuple(codes) for place, codes in self._codes.items()}

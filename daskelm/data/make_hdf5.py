@@ -118,7 +118,7 @@ def make_hdf5(
     Raises
     ------
     DataError
-        More than two dimensions, lines of different length, or a column of text with another text in each row.
+        More than two dimensions, lines of different length, or a column of text with too many texts.
     InputTypeError
         Columns of dates, records, or sparse matrices; numbers written in a form that was not named.
     ParameterError
@@ -135,7 +135,7 @@ def make_hdf5(
     -----
     TableWarning
         What was decided about a text table may be meant otherwise: a first line of numbers that increase, a column
-        without a name that was left out, texts among numbers.
+        without a name that was left out, texts among numbers, another text in each row.
 
     Examples
     --------

@@ -134,7 +134,7 @@ def find_form(path: str, lines: list[str], first_line: int, options: TextOptions
 
 
 def _find_delimiter(lines, options):
-    """The delimiter by which most lines have equally many fields, and most fields are numbers."""
+    """The delimiter by which most lines have equally many fields, and most fields are numbers; mostly a mark."""
     best: tuple = ()
     found: str | None = ","
     for place, delimiter in enumerate(_DELIMITERS):
@@ -150,6 +150,8 @@ def _find_delimiter(lines, options):
             continue
         fields = [one for row in rows for one in row][:20_000]
         numbers = sum(_is_numeric(one, delimiter, options) for one in fields) / len(fields)
+        # Texts have blanks more often than marks.
+        numbers += 0.2 * (delimiter is not None)
         rank = (often == len(rows), len(first[0]) in (n_fields, n_fields - 1), numbers, often / len(rows), -place)
         if rank > best:
             best, found = rank, delimiter

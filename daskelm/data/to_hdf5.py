@@ -69,7 +69,7 @@ def to_hdf5(
     Raises
     ------
     DataError
-        More than two dimensions; a column of text with another text in each row.
+        More than two dimensions; a column of text with too many texts.
     InputTypeError
         Not a dask array or dataframe; columns of times.
     ParameterError
