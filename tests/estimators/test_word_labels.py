@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from matplotlib import pyplot
 
 from daskelm import (
     ELMClassifier,
@@ -153,7 +154,9 @@ def layer(y):
 
 def reliability(y):
     model = classifier(alpha=1.0).fit(X, LABELS)
-    return ReliabilityDisplay.from_estimator(model, "X.h5", y).counts.gap
+    display = ReliabilityDisplay.from_estimator(model, "X.h5", y)
+    pyplot.close(display.figure_)
+    return display.counts.gap
 
 
 ENTRIES = [
