@@ -64,8 +64,9 @@ class Packing:
         # Numbers too large for float32 become infinite, as in xarray, and no fit takes them.
         with np.errstate(over="ignore", invalid="ignore"):
             values = codes.astype(dtype)
+            # Codes are compared, since float32 does not hold all whole numbers of 32 bits.
             for number in self.missing:
-                lost = lost | (values == number)
+                lost = lost | (codes == number)
             if lost.any() and dtype.kind != "f":
                 row = first_row + int(np.argmax(lost.reshape(len(lost), -1).any(axis=1)))
                 raise DataError(
