@@ -22,6 +22,10 @@ from ..lazy import da
 __all__ = ["check_visible", "coded_behind", "from_hdf5", "lazy_rows", "rows_behind"]
 
 
+# A word in the names of arrays in which some columns are codes of categories.
+_CODES = "codes"
+
+
 class _FileLayer(MaterializedLayer):
     """Graph layer of an array from `lazy_rows`, with the rows of files that it reads."""
 
@@ -112,6 +116,8 @@ def lazy_rows(source: FileRows, label: str, chunks: int | str = "auto") -> da.Ar
         raise ParameterError(f"chunks must be 'auto', a number of rows, or -1; got {chunks!r}.")
     tallest = max((part.chunk_rows for part, _, _ in source.ranges()), default=1)
     bounds = source.block_bounds(max(step, tallest)) or [(0, 0)]
+    # A persisted array keeps its name alone, by which codes are still known.
+    label = f"{label}-{_CODES}" if have_levels(source.columns) else label
     name = f"{label}-{tokenize(source, bounds)}"
     tail, numbers = (0,) * (source.ndim - 1), source.without_names()
     graph = {(name, i, *tail): (FileRows.read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
@@ -130,8 +136,10 @@ def rows_behind(array: da.Array) -> FileRows | None:
 
 def coded_behind(array: da.Array) -> bool:
     """Whether an array is made of rows of files in which some columns are codes of categories."""
-    layers = getattr(array.dask, "layers", {}).values()
-    return any(isinstance(layer, _FileLayer) and have_levels(layer.source.columns) for layer in layers)
+    return any(
+        (isinstance(layer, _FileLayer) and have_levels(layer.source.columns)) or f"-{_CODES}-" in name
+        for name, layer in getattr(array.dask, "layers", {}).items()
+    )
 
 
 def check_visible(sources: Sequence[FileRows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:

@@ -225,8 +225,9 @@ def test_files_written_from_files_keep_names_and_levels(no_client):
 def test_codes_in_a_changed_array_are_refused(no_client):
     frame, y = table(gaps=False)
     X = from_hdf5(hdf5_file(frame))
-    with pytest.raises(InputTypeError, match=r"X: rows of a file with columns of categories.*rows="):
-        ELMRegressor(20).fit(X[:1000], y[:1000])
+    for changed, labels in ((X[:1000], y[:1000]), (X.persist(), y), (X.persist()[:1000], y[:1000])):
+        with pytest.raises(InputTypeError, match=r"X: rows of a file with columns of categories.*rows="):
+            ELMRegressor(20).fit(changed, labels)
 
 
 @pytest.mark.parametrize("neurons", [None, 50, [(30, "rbf_l2")], (50, "auto"), [(20, "tanh", "sparse pairs")]])
