@@ -11,7 +11,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.utils import parse_bytes
 
 from ..cluster.errors import cluster_errors
-from ..exceptions import FileMissingError, ParameterError
+from ..exceptions import FileMissingError, InputTypeError, ParameterError
 from ..hdf5.columns import have_levels
 from ..hdf5.dataset import sizes_of_parts
 from ..hdf5.file_rows import FileRows, some
@@ -19,7 +19,7 @@ from ..hdf5.paths import is_url
 from ..hdf5.rows import open_rows
 from ..lazy import da
 
-__all__ = ["check_visible", "coded_behind", "from_hdf5", "lazy_rows", "rows_behind"]
+__all__ = ["check_uncoded", "check_visible", "from_hdf5", "lazy_rows", "rows_behind"]
 
 
 # A word in the names of arrays in which some columns are codes of categories.
@@ -134,12 +134,17 @@ def rows_behind(array: da.Array) -> FileRows | None:
     return getattr(layers.get(array.name), "source", None)
 
 
-def coded_behind(array: da.Array) -> bool:
-    """Whether an array is made of rows of files in which some columns are codes of categories."""
-    return any(
-        (isinstance(layer, _FileLayer) and have_levels(layer.source.columns)) or f"-{_CODES}-" in name
-        for name, layer in getattr(array.dask, "layers", {}).items()
-    )
+def check_uncoded(array: da.Array, name: str) -> None:
+    """Refuse an array that is made of rows of files, but is not these, if some columns are codes of categories."""
+    if any(
+        (isinstance(layer, _FileLayer) and have_levels(layer.source.columns)) or f"-{_CODES}-" in key
+        for key, layer in getattr(array.dask, "layers", {}).items()
+    ):
+        raise InputTypeError(
+            f"{name}: rows of a file with columns of categories hold codes, whose levels an array that was made of "
+            "them does not have. Choose rows and columns of the file: from_hdf5(path, rows=slice(0, 1000), "
+            "columns=[...])."
+        )
 
 
 def check_visible(sources: Sequence[FileRows], client, ranges: Sequence[tuple[int, int]] | None = None) -> None:

@@ -14,7 +14,7 @@ from ..hdf5.column_first import column_first_by
 from ..hdf5.paths import place_of
 from ..lazy import da
 from .frames import frame_to_numpy, frames_to_dask, is_frame
-from .from_hdf5 import coded_behind, rows_behind
+from .from_hdf5 import check_uncoded, rows_behind
 from .from_parquet import open_files
 from .interop import is_lazy_array, to_supported
 from .refusals import checked, refuse_promises, refuse_unusable
@@ -60,12 +60,7 @@ def open_input(value, name: str) -> Source:
         raise InputTypeError(f"{name}: a dask collection must be an array or a dataframe; got {type(value).__name__}.")
     if (rows := rows_behind(array)) is not None:
         return rows
-    if coded_behind(array):
-        raise InputTypeError(
-            f"{name}: rows of a file with columns of categories hold codes, whose levels an array that was made of "
-            "them does not have. Choose rows and columns of the file: from_hdf5(path, rows=slice(0, 1000), "
-            "columns=[...])."
-        )
+    check_uncoded(array, name)
     if array.ndim > 1 and array.numblocks[1] > 1:
         array = checked(array, name).rechunk({1: -1})
     return array

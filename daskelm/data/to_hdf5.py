@@ -19,7 +19,7 @@ from .blocks import computed_blocks
 from .coded_columns import CodedBlock, CodedColumns
 from .coded_frames import coded_parts, has_texts, levels_declared, names_of
 from .frames import check_columns, frames_to_dask, is_frame
-from .from_hdf5 import coded_behind, rows_behind
+from .from_hdf5 import check_uncoded, rows_behind
 from .interop import to_supported
 from .refusals import checked
 from .source import is_dask_array
@@ -147,11 +147,8 @@ def stream_hdf5(
 def _files_behind(array) -> FileRows | None:
     """The rows of files with names of columns that an array is; None for any other array."""
     rows = rows_behind(array)
-    if rows is None and coded_behind(array):
-        raise InputTypeError(
-            "array: rows of a file with columns of categories hold codes, whose levels an array that was made of them "
-            "does not have. Choose rows and columns of the file: from_hdf5(path, rows=slice(0, 1000), columns=[...])."
-        )
+    if rows is None:
+        check_uncoded(array, "array")
     return None if rows is None or rows.columns is None else rows
 
 
