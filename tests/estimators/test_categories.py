@@ -187,6 +187,14 @@ def test_words_of_one_table_are_the_target_by_name(no_client, container):
     assert (np.asarray(model.predict(X)) == frame["kind"].to_numpy()).mean() > 0.9
 
 
+@pytest.mark.parametrize("container", ["HDF5 files", "Parquet", "dask"])
+def test_workers_give_the_same_model(reference, client, container):
+    model, frame, y = reference
+    other = regressor().fit({**FILES, **CONTAINERS}[container](frame), y)
+    assert other.hidden_layer_.fingerprint == model.hidden_layer_.fingerprint
+    np.testing.assert_allclose(other.coef_, model.coef_, rtol=1e-6, atol=1e-9)
+
+
 def test_files_of_other_columns_are_refused(no_client):
     frame, y = table(gaps=False)
     model = regressor(missing="error").fit(frame, y)
