@@ -23,6 +23,8 @@ from ..hdf5.links import datasets_in, links_in
 from ..hdf5.opening import file_sizes, opened
 from ..hdf5.paths import split_dataset
 from ..hdf5.rows import files_named, open_rows
+from ..hdf5.sparse_layout import layout_of, readable_layouts
+from ..hdf5.sparse_rows import SparsePart
 from ..layer.neurons import kind_name
 from ..parquet.rows import table_facts, table_files
 from ..sums.normal_equations import NormalEquations
@@ -72,7 +74,11 @@ def _all_datasets(path):
         own = datasets_in(file)
         # The description of the columns of a table is shown with the table.
         tables = {name: item for name, item in own.items() if name.removesuffix(COLUMNS) not in own.keys() - {name}}
-        found = {"datasets": [_facts(name, item) for name, item in tables.items()]}
+        sparse = readable_layouts(file, path)
+        # The vectors of a sparse table are shown as one.
+        tables = {name: item for name, item in tables.items() if name.rpartition("/")[0] not in sparse}
+        found = {"datasets": [_sparse_facts(file, name, layout) for name, layout in sparse.items()]}
+        found["datasets"] += [_facts(name, item) for name, item in tables.items()]
         links = [{"name": name, "to": link.target, "there": link.there} for name, link in links_in(file).items()]
         return found | ({"links": links} if links else {})
 
@@ -80,7 +86,17 @@ def _all_datasets(path):
         return facts(file) if remote is None else remote.call(facts, file)
 
 
+def _sparse_facts(file, name, layout):
+    values = file[layout.values]
+    facts = _facts(name, values)
+    return facts | {"shape": list(layout.shape), "dtype": f"sparse {values.dtype}", "kept": len(values)}
+
+
 def _one_dataset(part, path, name):
+    if isinstance(part, SparsePart):
+        with opened(part.path) as (file, _):
+            layout = layout_of(file[part.dataset], part.path)
+            return {"datasets": [_sparse_facts(file, (name or part.dataset).lstrip("/"), layout)]}
     with opened(part.path) as (file, remote):
         get = file.get if remote is None else partial(remote.call, file.get)
         facts = partial(_facts, (name or part.dataset).lstrip("/"), get(part.dataset))
@@ -207,6 +223,8 @@ def _sums(path):
 
 def _remarks(item):
     """Texts on what is unusual about a dataset."""
+    if "kept" in item:
+        yield f"{item['kept']:,} numbers kept"
     if "in" in item:
         yield f"in {item['in']}"
     if "reads_from" in item:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ..cluster.client import current_client, n_local_threads
 from ..cluster.errors import cluster_errors
+from ..sparse import row_width
 from .source import is_dask_array
 
 __all__ = ["BLOCK_BYTES", "computed_blocks", "row_blocks"]
@@ -21,9 +22,9 @@ __all__ = ["BLOCK_BYTES", "computed_blocks", "row_blocks"]
 BLOCK_BYTES = 32 * 2**20
 
 
-def row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
-    """An array in memory as blocks of rows that are written at once; an empty array is one block."""
-    step = max(BLOCK_BYTES // max(array[:1].nbytes, 1), 1)
+def row_blocks(array: Any) -> Iterator:
+    """An array or sparse rows in memory as blocks of rows that are written at once; an empty array is one block."""
+    step = max(BLOCK_BYTES // (8 * row_width(array)), 1)
     for start in range(0, max(len(array), 1), step):
         yield array[start : start + step]
 

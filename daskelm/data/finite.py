@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..exceptions import DataError
+from ..sparse import SparseRows
 from .frames import is_missing
 from .source import Source, source_of
 
@@ -33,6 +34,9 @@ def check_finite(
 
     `first_row` is the number of the first row of the block in `source`. With `gaps`, NaN is a gap that may be there.
     """
+    if isinstance(block, SparseRows):
+        _check_sparse(block, name, first_row, source, columns)
+        return
     step = max(_CHECKED_AT_ONCE // max(block[:1].size, 1), 1)
     for start in range(0, len(block), step):
         present = _present(block[start : start + step])
@@ -42,6 +46,18 @@ def check_finite(
             present |= np.isnan(block[start : start + step])
         if not present.all():
             _refuse_missing(block[start : start + step], present, name, first_row + start, source, columns)
+
+
+def _check_sparse(block, name, first_row, source, columns):
+    """The check of sparse rows, in which no number may be a gap."""
+    for start in range(0, block.n_kept, _CHECKED_AT_ONCE):
+        part = block.kept[0][start : start + _CHECKED_AT_ONCE]
+        if not np.isfinite(part).all():
+            row = int(block.row_numbers()[start + int(np.argmin(np.isfinite(part)))])
+            dense = block[row : row + 1].toarray()
+            where = block if source is None else source
+            value, place = first_bad(~np.isfinite(dense), dense, first_row + row, where, columns)
+            raise DataError(f"{name} must be finite; got {value} first in {place}. Fill or drop such rows.")
 
 
 def _refuse_missing(block, present, name, first_row, source, columns):

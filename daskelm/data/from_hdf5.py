@@ -120,12 +120,20 @@ def lazy_rows(source: FileRows, label: str, chunks: int | str = "auto") -> da.Ar
     label = f"{label}-{_CODES}" if have_levels(source.columns) else label
     name = f"{label}-{tokenize(source, bounds)}"
     tail, numbers = (0,) * (source.ndim - 1), source.without_names()
-    graph = {(name, i, *tail): (FileRows.read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
+    read = _read_sparse if source.is_sparse else FileRows.read
+    graph = {(name, i, *tail): (read, numbers.between(a, b), 0, b - a) for i, (a, b) in enumerate(bounds)}
     row_chunks = tuple(b - a for a, b in bounds)
     sizes = (row_chunks, (source.n_columns,)) if source.ndim == 2 else (row_chunks,)
-    return da.Array(
-        HighLevelGraph({name: _FileLayer(graph, source)}, {name: set()}), name, chunks=sizes, dtype=source.dtype
-    )
+    layers = HighLevelGraph({name: _FileLayer(graph, source)}, {name: set()})
+    if source.is_sparse:
+        from scipy.sparse import csr_array
+
+        return da.Array(layers, name, chunks=sizes, meta=csr_array((0, 0), dtype=source.dtype))
+    return da.Array(layers, name, chunks=sizes, dtype=source.dtype)
+
+
+def _read_sparse(source, start, stop):
+    return source.read(start, stop).matrix
 
 
 def rows_behind(array: da.Array) -> FileRows | None:

@@ -13,6 +13,7 @@ from ..exceptions import DataError, InputTypeError
 from ..hdf5.column_first import column_first_by
 from ..hdf5.paths import place_of
 from ..lazy import da
+from ..sparse import as_block
 from .frames import frame_to_numpy, frames_to_dask, is_frame
 from .from_hdf5 import check_uncoded, rows_behind
 from .from_parquet import open_files
@@ -54,7 +55,7 @@ def open_input(value, name: str) -> Source:
         return open_files(value)
     value = to_supported(value, name)
     if not dask.is_dask_collection(value):
-        return np.asarray(value)
+        return as_block(value)
     (array,) = lazily_together(**{name: value})
     if not is_dask_array(array):
         raise InputTypeError(f"{name}: a dask collection must be an array or a dataframe; got {type(value).__name__}.")

@@ -29,7 +29,9 @@ from .coded_frames import coded_frame, has_texts, levels_declared, names_of
 from .frames import check_columns, frame_to_numpy, is_frame
 from .gaps import Gaps, say_gaps, words_of
 from .interop import header_of, to_supported
+from .npy import load_npy
 from .selected_columns import select_columns
+from .sparse_tables import is_sparse_table, write_sparse_table
 from .table_file import check_ending, check_kind, check_name, create_table, number_dtype, write_table
 from .text import TextTable, is_text_path
 from .text_fields import number_of
@@ -202,6 +204,11 @@ def convert(
         refuse_url(data, "data to convert", "Copy it first, for example with fsspec.filesystem(...).get(url, path).")
     if not dask.is_dask_collection(data):
         check_replaceable(path, "data", overwrite, check_name(dataset))
+    if is_sparse_table(data):
+        _refuse_options(options, "a sparse table", columns, exclude, options.missing_values)
+        return write_sparse_table(
+            data, path, dataset, verbose, dtype=dtype, compression=compression, overwrite=overwrite
+        )
     if isinstance(data, str | os.PathLike) and not _is_npy(data, path):
         written = {"dtype": dtype, "compression": compression, "overwrite": overwrite}
         with contextlib.closing(TextTable(data, options, columns, exclude)) as table:
@@ -216,7 +223,7 @@ def convert(
         return os.fspath(path)
     _refuse_options(options, "an array or a frame", None, None, ())
     if isinstance(data, str | os.PathLike):
-        data = _load_npy(data)
+        data = load_npy(data)
     data, names = _selected(data, names, columns, exclude)
     gaps = Gaps(options.missing_values)
     coded = CodedColumns(names, levels_declared(data) if is_frame(data) and has_texts(data) else None)
@@ -358,21 +365,6 @@ def _blocks_of(data) -> tuple[Iterable[Any], int]:
         return row_blocks(array), len(array)
     step = max(BLOCK_BYTES // (8 * max(data.size // max(len(data), 1), 1)), 1)
     return (coded_frame(data.iloc[start : start + step]) for start in range(0, max(len(data), 1), step)), len(data)
-
-
-def _load_npy(path):
-    check_regular(path)
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise FileMissingError(f"{path}: no such file.") from None
-    except (ValueError, IsADirectoryError):
-        raise FileFormatError(
-            f"{path} must be a .npy file of numbers; got another kind of file, or a damaged one. Load it yourself and "
-            "give the array."
-        ) from None
-    check_kind(array.dtype, array.ndim, array.shape)
-    return array
 
 
 def _as_numbers(data):

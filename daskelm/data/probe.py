@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..progress import listening
+from ..sparse import SparseRows, as_block, joined
 from .finite import check_finite, check_weights
 from .row_chunks import apply_to_rows
-from .source import Source, n_columns, source_of, take_runs
+from .source import Source, source_of, take_runs
 
 __all__ = ["Probe", "column_ranges", "probe", "probe_runs", "sample_runs"]
 
@@ -46,7 +47,7 @@ def sample_runs(n_rows: int, row_bytes: int, all_up_to: int, n_sampled: int) -> 
 
 def probe_runs(X: Source) -> list[tuple[int, int]]:
     """Row ranges of the sample that the input scale is taken from."""
-    return list(sample_runs(X.shape[0], 8 * n_columns(X), PROBE_ROWS, PROBE_RUNS * PROBE_RUN_ROWS))
+    return list(sample_runs(X.shape[0], 8 * source_of(X).row_width, PROBE_ROWS, PROBE_RUNS * PROBE_RUN_ROWS))
 
 
 class Probe(NamedTuple):
@@ -87,7 +88,7 @@ def probe(X: Source, weights: Source | None = None, y: Source | None = None, *, 
         blocks["sample_weight"] = [block.reshape(-1).astype(np.float64) for block in blocks["sample_weight"]]
         for (start, _), block in zip(runs, blocks["sample_weight"], strict=True):
             check_weights(block, start)
-    rows, of_rows, labels = (np.concatenate(blocks[name]) if name in blocks else None for name in given)
+    rows, of_rows, labels = (joined(blocks[name]) if name in blocks else None for name in given)
     return Probe(rows, of_rows, labels)  # type: ignore[arg-type]
 
 
@@ -119,7 +120,19 @@ def column_ranges(
 
 
 def _ranges(X, weights, first_row, columns):
-    X = np.asarray(X)[:, columns].astype(np.float64)
-    if weights is not None:
-        X = X[np.asarray(weights).reshape(-1) > 0]
+    X = as_block(X)
+    counted = slice(None) if weights is None else np.asarray(weights).reshape(-1) > 0
+    if isinstance(X, SparseRows):
+        return _sparse_ranges(X[counted], columns)
+    X = X[:, columns].astype(np.float64)[counted]
     return np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)
+
+
+def _sparse_ranges(X, columns):
+    values, places = X.kept
+    low, high, there = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.bincount(places, minlength=X.shape[1])
+    # A column that is kept in each row has no zeros but those that are kept.
+    low[there == len(X)], high[there == len(X)] = np.inf, -np.inf
+    np.minimum.at(low, places, values)
+    np.maximum.at(high, places, values)
+    return low[columns], high[columns]

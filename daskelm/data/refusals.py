@@ -18,20 +18,32 @@ from dask.highlevelgraph import HighLevelGraph
 from ..exceptions import DataError, InputTypeError
 from ..hdf5.rows import Hdf5Rows
 from ..lazy import da
+from ..sparse import is_sparse
 
 __all__ = ["check_chunk", "checked", "refuse_promises", "refuse_unusable"]
 
 
+# Arguments that may be sparse.
+_MAY_BE_SPARSE = ("X", "data", "array")
+
+
 def refuse_unusable(value, name: str) -> None:
-    """Refuse values that would be misread or cannot be read: promises, sparse and masked arrays, HDF5 groups."""
+    """Refuse values that would be misread or cannot be read: promises, masked arrays, HDF5 groups; sparse ones but X.
+
+    `name` begins with the name of the argument.
+    """
     refuse_promises(value, name)
     # All sparse matrices and arrays of SciPy have this method, and those of other libraries.
-    if hasattr(value, "toarray"):
-        raise InputTypeError(
-            f"{name}: sparse matrices are not supported, since hidden layers and tables in HDF5 files are dense; got "
-            f"{type(value).__name__}. Use {name}.toarray(), or reduce the columns first, for example with "
-            "sklearn.decomposition.TruncatedSVD."
-        )
+    if hasattr(value, "toarray") and not (name.split()[0] in _MAY_BE_SPARSE and is_sparse(value)):
+        got = type(value).__name__
+        if name.split()[0] in _MAY_BE_SPARSE:
+            raise InputTypeError(
+                f"{name}: sparse rows must be a matrix or an array of SciPy; got {got} of {type(value).__module__}. "
+                f"Use scipy.sparse.csr_array, or {name}.toarray()."
+            )
+        raise InputTypeError(f"{name} must be dense, since only X may be sparse; got {got}. Use {name}.toarray().")
+    if is_sparse(value) and value.ndim != 2:
+        raise DataError(f"{name} must have rows and columns; got a sparse array of shape {value.shape}.")
     if isinstance(value, np.ma.MaskedArray):
         raise InputTypeError(
             f"{name}: masked arrays are not supported, since the numbers behind the mask would be used; got "
@@ -105,7 +117,7 @@ def checked(array: da.Array, name: str) -> da.Array:
     """
     layer = f"checked-{tokenize(array.name, name)}"
     starts = np.cumsum((0, *array.chunks[0])).tolist()
-    check = partial(check_chunk, name=name, dtype=array.dtype)
+    check = partial(check_chunk, name=name, dtype=array.dtype, sparse=is_sparse(array._meta))
     tasks: dict = {}
     for place in product(*map(range, array.numblocks)):
         size, *tail = (sizes[i] for sizes, i in zip(array.chunks, place, strict=True))
@@ -115,7 +127,9 @@ def checked(array: da.Array, name: str) -> da.Array:
     return da.Array(graph, layer, array.chunks, meta=array._meta)
 
 
-def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str, dtype: np.dtype) -> np.ndarray:
+def check_chunk(
+    chunk, n_rows: float, first_row: int, tail: tuple, *, name: str, dtype: np.dtype, sparse: bool = False
+) -> Any:
     """A chunk of a dask array, refused where it is not what the array declares.
 
     Parameters
@@ -132,23 +146,29 @@ def check_chunk(chunk, n_rows: float, first_row: int, tail: tuple, *, name: str,
         Name of the argument, for errors.
     dtype : dtype
         Declared dtype.
+    sparse : bool, default=False
+        Whether the chunks are declared to be sparse.
 
     Returns
     -------
-    ndarray
+    ndarray, or sparse matrix or array
         The chunk.
     """
     chunk = np.asarray(chunk) if isinstance(chunk, np.generic) else chunk
     refuse_unusable(chunk, f"{name} (its chunk from row {first_row} on)")
     if isinstance(chunk, np.ndarray) and chunk.dtype.kind == "f" and dtype.kind in "iub":
         _refuse_missing(chunk, name, first_row)
+    is_array = is_sparse(chunk) if sparse else isinstance(chunk, np.ndarray)
     # Dask casts chunks to the declared dtype when it joins them: fractions would silently become integers.
-    if not isinstance(chunk, np.ndarray) or not _holds(dtype, chunk):
-        got = f"an array of {chunk.dtype}" if isinstance(chunk, np.ndarray) else type(chunk).__name__
+    if not is_array or not _holds(dtype, chunk.tocsr().data if sparse else chunk):
+        got = f"{'sparse rows' if sparse else 'an array'} of {chunk.dtype}" if is_array else type(chunk).__name__
+        kind = "sparse, of SciPy," if sparse else "NumPy arrays"
+        remedy = "by numpy.asarray, and declare their dtype"
+        if sparse or is_sparse(chunk):
+            remedy = "by scipy.sparse.csr_array, and declare meta=scipy.sparse.csr_array((0, 0), dtype=dtype)"
         raise InputTypeError(
-            f"{name}: chunks must be NumPy arrays of {dtype}, as the dask array declares; got {got} from row "
-            f"{first_row} on. Make them so with map_blocks or map_partitions, for example by numpy.asarray, and "
-            "declare their dtype."
+            f"{name}: chunks must be {kind} of {dtype}, as the dask array declares; got {got} from row {first_row} on. "
+            f"Make them so with map_blocks or map_partitions, for example {remedy}."
         )
     chunk = chunk.astype(dtype, copy=False) if dtype.kind in "iub" and chunk.dtype.kind in "iub" else chunk
     rows = chunk.shape[:1] if np.isnan(n_rows) else (n_rows,)

@@ -16,6 +16,7 @@ from ..cluster.errors import compute
 from ..hdf5.dataset import Part
 from ..hdf5.file_rows import FileRows, row_range, some
 from ..lazy import da
+from ..sparse import as_block, is_sparse, joined, row_width
 from .from_hdf5 import lazy_rows
 from .refusals import check_chunk, checked
 
@@ -36,6 +37,8 @@ __all__ = [
 
 # Rows of data as functions take them and hand them on; `source_of` gives their methods.
 Source: TypeAlias = "np.ndarray | da.Array | FileRows"
+# Numbers of 8 bytes of a row of sparse chunks: a hundred words of a text, with their places.
+_SPARSE_WIDTH = 150
 
 
 class _RowSource:
@@ -45,6 +48,8 @@ class _RowSource:
     in_process = False
     # Whether a task can read rows by their numbers; for a dask array it is given whole chunks.
     random_access = True
+    # Whether the rows are sparse.
+    is_sparse = False
     # Names of the columns; None where there are none, or they are in a frame's header.
     names: tuple[str, ...] | None = None
     # The rows of files; None for other data.
@@ -62,6 +67,11 @@ class _RowSource:
     def n_columns(self) -> int:
         """Number of columns; 1 if there is one dimension."""
         return n_columns(self.data)
+
+    @property
+    def row_width(self) -> int:
+        """The memory of a row, in numbers of 8 bytes: the number of columns, but for sparse rows."""
+        return self.n_columns
 
     def client(self):
         """The distributed client that works on the rows; None where they are worked on in this process."""
@@ -118,9 +128,19 @@ class _RowSource:
 
 
 class ArraySource(_RowSource):
-    """A NumPy array, worked on in this process."""
+    """A NumPy array, or sparse rows, worked on in this process."""
 
     in_process = True
+
+    @property
+    def is_sparse(self) -> bool:  # type: ignore[override]
+        """Whether the rows are sparse."""
+        return is_sparse(self.data)
+
+    @property
+    def row_width(self) -> int:
+        """The memory of a row, in numbers of 8 bytes."""
+        return row_width(self.data)
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
@@ -129,6 +149,8 @@ class ArraySource(_RowSource):
 
     def as_dask(self, name: str, row_chunks: tuple[int, ...] | None = None) -> da.Array:
         """A dask array, in the row chunks given or in one chunk."""
+        if is_sparse(self.data):
+            return da.from_array(self.data.matrix, chunks=(row_chunks or -1, -1), asarray=False)
         return da.from_array(self.data, chunks=(row_chunks or -1,) + (-1,) * (self.data.ndim - 1))
 
     def open(self, *, reuse: bool = False) -> AbstractContextManager:
@@ -147,11 +169,11 @@ class ArraySource(_RowSource):
 class Chunks:
     """Consecutive arrays read as one, by row numbers: the chunks of a dask array that one task is given."""
 
-    def __init__(self, arrays: Sequence[np.ndarray]):
-        self.arrays = arrays
-        self.edges = np.cumsum([0] + [len(array) for array in arrays])
+    def __init__(self, arrays: Sequence[Any]):
+        self.arrays = [as_block(array) for array in arrays]
+        self.edges = np.cumsum([0] + [len(array) for array in self.arrays])
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Any:
         """Rows start to stop - 1; copied only where they lie in several chunks."""
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
@@ -159,13 +181,23 @@ class Chunks:
             array[max(start - edge, 0) : stop - edge]
             for array, edge in zip(self.arrays[first:last], self.edges[first:last], strict=False)
         ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.arrays[0][:0]])
+        return joined(parts or [self.arrays[0][:0]])
 
 
 class DaskSource(_RowSource):
     """A dask array, whose chunks are checked as soon as they are computed."""
 
     random_access = False
+
+    @property
+    def row_width(self) -> int:
+        """The memory of a row, in numbers of 8 bytes; a guess for sparse chunks, which say nothing of it."""
+        return min(self.n_columns, _SPARSE_WIDTH) if self.is_sparse else self.n_columns
+
+    @property
+    def is_sparse(self) -> bool:  # type: ignore[override]
+        """Whether the chunks are declared to be sparse."""
+        return is_sparse(self.data._meta)
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
@@ -175,9 +207,9 @@ class DaskSource(_RowSource):
     def checked_runs(self, blocks: list[np.ndarray], runs: Sequence[tuple[int, int]], name: str) -> list[np.ndarray]:
         """The computed `blocks` of `runs`, refused by name where they are not what the array declares."""
         # They are checked after slicing and computing, so that a slice of a chunk of zarr reads only its own rows.
-        row, dtype = self.data.shape[1:], self.data.dtype
+        row, dtype, sparse = self.data.shape[1:], self.data.dtype, self.is_sparse
         return [
-            check_chunk(block, stop - start, start, row, name=name, dtype=dtype)
+            as_block(check_chunk(block, stop - start, start, row, name=name, dtype=dtype, sparse=sparse))
             for block, (start, stop) in zip(blocks, runs, strict=True)
         ]
 
@@ -191,9 +223,14 @@ class FileSource(_RowSource):
 
     def __init__(self, files: FileRows):
         super().__init__(files)
-        self.files, self.names = files, files.names
+        self.files, self.names, self.is_sparse = files, files.names, files.is_sparse
         # Readers and bounds of blocks are those of the files.
         self.open, self.block_bounds, self.runs_of_blocks = files.open, files.block_bounds, files.runs_of_blocks
+
+    @property
+    def row_width(self) -> int:
+        """The memory of a row, in numbers of 8 bytes."""
+        return self.data.row_width
 
     @property
     def row_chunks(self) -> tuple[int, ...]:

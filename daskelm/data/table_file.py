@@ -14,10 +14,19 @@ from ..hdf5.target import new_hdf5
 from ..progress import RowProgress
 from .coded_columns import CodedBlock, CodedColumns
 
-__all__ = ["check_ending", "check_kind", "check_name", "create_table", "number_dtype", "write_table"]
+__all__ = [
+    "check_ending",
+    "check_kind",
+    "check_name",
+    "create_table",
+    "create_vector",
+    "number_dtype",
+    "write_table",
+]
 
 # Bytes of a chunk of the file: 1 MiB is little to read for a few rows, and enough to read all rows at full speed.
 _CHUNK_BYTES = 2**20
+_VECTOR_CHUNK_BYTES = 2**17
 # Endings of the names of files of other formats, and of compressed files.
 _OTHER_ENDINGS = (
     *(".arrow", ".feather", ".parquet", ".npy", ".npz", ".zarr", ".onnx", ".xls", ".xlsx"),
@@ -123,10 +132,20 @@ def create_table(file, dataset: str, shape: tuple[int, int], dtype: np.dtype, co
     rows = max(_CHUNK_BYTES // max(shape[1] * dtype.itemsize, 1), 1)
     # HDF5 writes whole chunks: ten rows in a chunk of 1 MiB would make a file of 1 MiB.
     rows = min(rows, n_rows or rows)
+    return _created(file, dataset, shape, dtype, (rows, max(shape[1], 1)), (None, shape[1] or None), compression)
+
+
+def create_vector(group, name: str, dtype, compression):
+    """An empty vector that can grow."""
+    dtype = np.dtype(dtype)
+    # A file of few rows has three vectors of a chunk each.
+    return _created(group, name, (0,), dtype, (_VECTOR_CHUNK_BYTES // dtype.itemsize,), (None,), compression)
+
+
+def _created(group, name, shape, dtype, chunks, maxshape, compression):
     options = {"compression": compression} if isinstance(compression, str) else dict(compression or {})
-    chunks = (rows, max(shape[1], 1))
     try:
-        return file.create_dataset(dataset, shape, dtype, chunks=chunks, maxshape=(None, shape[1] or None), **options)
+        return group.create_dataset(name, shape, dtype, chunks=chunks, maxshape=maxshape, **options)
     except ValueError as error:
         raise ParameterError(
             f"compression must be None, 'gzip', 'lzf' or a filter of hdf5plugin; got {compression!r} ({error})."

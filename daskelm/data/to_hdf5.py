@@ -15,6 +15,7 @@ from ..hdf5.atomic import check_replaceable
 from ..hdf5.file_rows import FileRows
 from ..hdf5.outputs import check_not_an_input
 from ..progress import RowProgress
+from ..sparse import as_block, is_sparse
 from .blocks import computed_blocks
 from .coded_columns import CodedBlock, CodedColumns
 from .coded_frames import coded_parts, has_texts, levels_declared, names_of
@@ -23,6 +24,7 @@ from .from_hdf5 import check_uncoded, rows_behind
 from .interop import to_supported
 from .refusals import checked
 from .source import is_dask_array
+from .sparse_file import write_sparse
 from .table_file import check_ending, check_kind, check_name, number_dtype, write_table
 
 __all__ = ["stream_hdf5", "to_hdf5"]
@@ -135,6 +137,11 @@ def stream_hdf5(
         if array.ndim == 2 and array.numblocks[1] > 1:
             array = array.rechunk({1: -1})
         total = None if np.isnan(array.shape[0]) else array.shape[0]
+        if is_sparse(array._meta):
+            sparse = map(as_block, computed_blocks(array))
+            written = {"dtype": dtype, "compression": compression, "overwrite": overwrite}
+            write_sparse(sparse, path, dataset, RowProgress(total, verbose, label), **written)
+            return os.fspath(path)
     columns = columns or CodedColumns(None)
     progress = RowProgress(total, verbose, label)
     if words:

@@ -9,7 +9,7 @@ import numpy as np
 from ..data.probe import Probe
 from ..data.targets import Targets
 from ..layer.coding import Category, Coding, codes_of
-from ..layer.layer import Scale
+from ..layer.scale import Scale
 from .levels import learnt_tables, random_tables
 from .sample import standardised
 

@@ -23,6 +23,7 @@ from ..data.target_columns import names_of_target, split_target, without_columns
 from ..exceptions import DataError, InputTypeError, ParameterError
 from ..hdf5.columns import Column, have_levels
 from ..hdf5.file_rows import some
+from ..sparse import SparseRows, as_block
 from ._sklearn_compat import check_n_features, check_sample_weight
 from .fitted import Columns
 
@@ -99,6 +100,7 @@ def open_X(
         if columns is not None:
             # Other arrays are checked block by block, with the number of the row; names of columns are known here only.
             check_finite(array, "X", columns=columns, gaps=gaps)
+        _refuse_gaps(array, gaps)
         return array, _columns_of(checker, known)
     source = open_input(X if array is None else array, "X")
     if source.ndim != 2:
@@ -125,7 +127,16 @@ def open_X(
         check_n_features(checker, source, reset=False)
     if not n_columns(source):
         raise DataError(f"X must have at least one column; got shape {source.shape}.")
+    _refuse_gaps(source, gaps)
     return source, replace(_columns_of(checker, known), levels=levels)
+
+
+def _refuse_gaps(source, gaps):
+    if gaps and source_of(source).is_sparse:
+        raise ParameterError(
+            "missing='indicator' is for dense X, whose gaps become the mean of their column; got sparse rows, in which "
+            "a place that is not kept is zero. Give missing='error', or X.toarray()."
+        )
 
 
 def _in_codes(source, known, coded) -> tuple[Source, tuple | None]:
@@ -196,7 +207,9 @@ def _names(names):
 
 def _array_of(X, checker, reset):
     try:
-        return validate_data(checker, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        X = X.matrix if isinstance(X, SparseRows) else X
+        types = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+        return as_block(validate_data(checker, X, reset=reset, ensure_all_finite=False, **types))
     except ValueError as error:
         if (text := re.search("could not convert string to float: (.*)", str(error))) is None:
             raise

@@ -12,17 +12,20 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..data.probe import Probe, column_ranges, probe
-from ..data.source import n_columns
+from ..data.source import n_columns, source_of
 from ..data.targets import Targets
 from ..draws.choice import choose_draw
 from ..draws.coding import coding_of
 from ..draws.sample import sample_of
 from ..exceptions import DataError, DrawWarning, ParameterError, ScaleWarning
 from ..layer.coding import Coding
-from ..layer.layer import Layer, Scale
+from ..layer.layer import Layer
 from ..layer.neurons import Neurons
+from ..layer.scale import Scale
 from ..layer.specification import AUTO, UNCOUNTED, Group, needs_rows, needs_targets, parse_neurons
 from ..layer.weights import Sample
+from ..passes.memory import check_weights_fit
+from ..sparse import SparseRows
 from .checking import Rows, check_bool
 from .fitted import Draws
 
@@ -31,6 +34,8 @@ __all__ = ["draw_layer"]
 # Fewer first rows cost accuracy: with 10, R2 fell by up to 0.02, with 30 by less than 0.01 (docs/measurements.md,
 # "First rows").
 _ENOUGH_ROWS = 30
+# Sparse rows of more columns are not passed through by default, and have so many neurons instead.
+_FEW_SPARSE, _SPARSE_NUMBER = 1000, 1000
 # Largest number of columns that a message names.
 _MOST_NAMES = 6
 
@@ -59,7 +64,13 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
     if dtype not in (None, "float32", "float64", np.float32, np.float64):
         raise ParameterError(f"dtype must be None (that of X), float32 or float64; got {dtype!r}.")
     follows = np.float32 if X.dtype == np.float32 else np.float64
-    groups = parse_neurons(params["neurons"], n_columns(X), UNCOUNTED)
+    neurons = _default_of(params["neurons"], X)
+    groups = parse_neurons(neurons, n_columns(X), UNCOUNTED)
+    if source_of(X).is_sparse and needs_rows(groups):
+        raise ParameterError(
+            f"neurons: draws by rows need dense X; got sparse rows, with neurons={neurons!r}. Draw at random, such as "
+            "(500, 'tanh'), or make the columns few, for example with sklearn.decomposition.TruncatedSVD."
+        )
     if needs_targets(groups) and (rows.y is None or targets is None):
         raise ParameterError(
             f"y: neurons={params['neurons']!r} are drawn by rows and their targets; got no y. Give y beside X, to "
@@ -72,8 +83,10 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
         levels, probed = rows.columns.levels, seen.rows
         coding = coding_of(probed, seen.scale, levels, targets, gaps=gaps, seed=seed)  # type: ignore[arg-type]
         seen = seen._replace(coding=coding)
-    groups = parse_neurons(params["neurons"], n_columns(X), None if seen.coding is None else len(seen.coding.passed))
+    groups = parse_neurons(neurons, n_columns(X), None if seen.coding is None else len(seen.coding.passed))
     groups, errors, sample = _chosen(groups, seen, targets, seed, whole)
+    n_drawn = n_columns(X) if seen.coding is None else seen.coding.n_inputs
+    check_weights_fit(sum(group.number for group in groups if isinstance(group, Group)), n_drawn)
     layer = Layer.draw(groups, n_columns(X), seed, np.dtype(dtype or follows), seen.scale, sample, seen.coding)
     gram_dtype = np.dtype(params.get("gram_dtype", "float64"))
     if gram_dtype == np.float32 and layer.dtype != np.float32:
@@ -82,6 +95,13 @@ def draw_layer(params: Mapping, rows: Rows, targets: Targets | None, *, whole: b
             "dtype='float32' too, or X in float32."
         )
     return replace(layer, gram_dtype=gram_dtype), Draws(_written(groups), errors)
+
+
+def _default_of(neurons, X):
+    """The parameter `neurons`, or what is drawn where it is not given and X is sparse, with many columns."""
+    if neurons is None and source_of(X).is_sparse and n_columns(X) > _FEW_SPARSE:
+        return [(_SPARSE_NUMBER, "tanh")]
+    return neurons
 
 
 def _see(groups, rows: Rows, standardize, gaps, whole, verbose) -> _Seen:
@@ -144,6 +164,8 @@ def _written(groups) -> tuple:
 
 def _scale_of(probed: Probe, rows: Rows, whole, verbose) -> Scale:
     X, probed_weights, names, levels = probed.X, probed.weights, rows.columns.names, rows.columns.levels
+    if isinstance(X, SparseRows):
+        return _scale_of_sparse(probed, rows, whole, verbose)
     coded = np.zeros(X.shape[1], bool) if levels is None else np.array([own is not None for own in levels])
     if coded.any():
         # Codes are not scaled.
@@ -158,6 +180,24 @@ def _scale_of(probed: Probe, rows: Rows, whole, verbose) -> Scale:
         scale = scale.with_ranges(columns, *_usual(counted, low, high))
         n_rows = rows.X.shape[0]
     _warn_of(scale, np.flatnonzero(scale.constant & ~coded), n_rows, names, whole)
+    return scale
+
+
+def _scale_of_sparse(probed: Probe, rows: Rows, whole, verbose) -> Scale:
+    """The scale of sparse rows; a column of zeros is nothing to warn of, since most are almost that."""
+    scale = Scale.of(probed.X, probed.weights, rows.columns.names)
+    columns = np.flatnonzero(scale.constant)
+    n_rows = len(probed.X) if probed.weights is None else np.count_nonzero(probed.weights)
+    if whole and len(columns) and len(probed.X) < rows.X.shape[0]:
+        scale = scale.with_ranges(
+            columns, np.zeros(len(columns)), *column_ranges(rows.X, rows.weights, columns, verbose)
+        )
+    elif not whole:
+        if len(columns) == len(scale.scale):
+            _warn_of(scale, columns, n_rows, rows.columns.names, whole)
+        # Later rows may have numbers in such columns.
+        scale = scale.with_typical()
+    _warn_of(scale, columns[:0], n_rows, rows.columns.names, whole)
     return scale
 
 

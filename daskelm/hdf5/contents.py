@@ -13,6 +13,7 @@ import h5py
 from .columns import COLUMNS
 from .external import raw_place, virtual_places
 from .links import linked_from
+from .sparse_layout import SPARSE_ATTRIBUTES, TARGET
 
 __all__ = ["files_behind", "files_read", "foreign_contents", "mark_as_data"]
 
@@ -45,11 +46,17 @@ def foreign_contents(path, dataset: str) -> str | None:
                 return None
             held = ", ".join(names[:2]) + (f" and {more or ''}{len(names) - 2} more" if len(names) > 2 else "")
             whose = "not as daskelm wrote it" if _MARK in file.attrs else "not written by daskelm"
-            if _is_ours(file, names, names[0] if names else "") and not attributes:
+            if _is_ours(file, names, _first_table(names)) and not attributes:
                 whose = f"not {dataset.strip('/')!r}"
             return f"holds {held or 'attributes'}, {whose}"
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         return f"is an HDF5 file that cannot be read, or is open for writing ({error})"
+
+
+def _first_table(names):
+    """The name of the table that a file of these names would hold if daskelm wrote it."""
+    first = min(names, default="")
+    return first.removesuffix("/data") if f"{first.removesuffix('/data')}/indptr" in names else first
 
 
 def _names(file):
@@ -69,7 +76,11 @@ def _names(file):
 
 
 def _is_ours(file, names, dataset):
-    if file.attrs.get(_MARK) != _VALUE or sorted(names) not in ([dataset], [dataset, dataset + COLUMNS]):
+    if file.attrs.get(_MARK) != _VALUE:
+        return False
+    if _is_sparse_table(file, names, dataset):
+        return True
+    if sorted(names) not in ([dataset], [dataset, dataset + COLUMNS]):
         return False
     item, attributes = file[dataset], set(file[dataset].attrs)
     folders = [dataset[: match.start()] for match in re.finditer("/", dataset)]
@@ -79,6 +90,16 @@ def _is_ours(file, names, dataset):
         and (not attributes or attributes == _NORMALIZED)
         and not any(len(file[folder].attrs) for folder in folders)
     )
+
+
+def _is_sparse_table(file, names, dataset):
+    """Whether a file holds a sparse table as daskelm writes it, perhaps with targets, and nothing else."""
+    vectors = sorted(f"{dataset}/{name}" for name in ("data", "indices", "indptr"))
+    if sorted(names) not in (vectors, sorted([*vectors, dataset + TARGET])):
+        return False
+    attributes = {name: file[dataset].attrs[name] for name in file[dataset].attrs}
+    attributes.pop("shape", None)
+    return attributes == SPARSE_ATTRIBUTES and not any(len(file[name].attrs) for name in names)
 
 
 def files_read(path, dataset: str) -> list[str]:

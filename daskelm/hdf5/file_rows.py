@@ -51,6 +51,8 @@ class FileRows:
 
     # The function that opens such files.
     opened_by: ClassVar[str] = "from_hdf5"
+    # Whether only non-zeros are read, as `SparseRows`.
+    is_sparse: ClassVar[bool] = False
 
     @property
     def n_rows(self) -> int:
@@ -167,6 +169,11 @@ class FileRows:
     def row_bytes(self) -> int:
         """Bytes of a row in memory."""
         return self.n_columns * self.dtype.itemsize
+
+    @property
+    def row_width(self) -> int:
+        """The memory of a row, in numbers of 8 bytes."""
+        return self.n_columns
 
     @property
     def words(self) -> str | None:

@@ -177,10 +177,7 @@ def _in_text(path, head, out):
     if arff.startswith(b"@relation"):
         return _sentences("an ARFF file", f"make_hdf5(pandas.DataFrame(scipy.io.arff.loadarff({path!r})[0]), {out!r})")
     if _LIBSVM.match(start):
-        return _sentences(
-            "a file of libsvm (svmlight)",
-            f"X, y = sklearn.datasets.load_svmlight_file({path!r}), then make_hdf5(X.toarray(), {out!r})",
-        )
+        return _sentences("a file of libsvm (svmlight)", f"make_hdf5({path!r}, {out!r})")
     if start[:1] == b"{" or re.match(rb"\[\s*[\[{]", start):
         lines = ", lines=True" if start[:1] == b"{" and re.search(rb"\}\s*\n\s*\{", head) else ""
         return _sentences("JSON", f"make_hdf5(pandas.read_json({path!r}{lines}), {out!r})")

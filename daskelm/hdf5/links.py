@@ -12,6 +12,7 @@ import h5py
 
 from ..exceptions import DatasetNotFoundError, FileFormatError
 from .kinds import described, is_numeric
+from .sparse_layout import readable_layouts
 
 __all__ = [
     "Link",
@@ -167,13 +168,16 @@ def _linked(file, path, name) -> list[tuple[str, str]]:
 
 def listing(file: h5py.File) -> str:
     """The first datasets of a file with shapes and kinds: tables of numbers first, the largest before others."""
-    found = datasets_in(file)
+    sparse = readable_layouts(file, file.filename)
+    found = {name: item for name, item in datasets_in(file).items() if name.rpartition("/")[0] not in sparse}
     tables = {name: item for name, item in found.items() if is_numeric(item) and item.ndim in (1, 2)}
     by_size = sorted(tables, key=lambda name: -tables[name].size)
-    lines = [f"{name} {described(found[name])}" for name in list(dict.fromkeys((*by_size, *found)))[:_MOST_LISTED]]
+    lines = [f"{name} {layout.shape} sparse" for name, layout in sparse.items()][:_MOST_LISTED]
+    names = list(dict.fromkeys((*by_size, *found)))[: _MOST_LISTED - len(lines)]
+    lines += [f"{name} {described(found[name])}" for name in names]
     links = links_in(file)
     lines += [f"{name} ({link})" for name, link in links.items()][: _MOST_LISTED - len(lines)]
-    more = len(found) + len(links) - len(lines)
+    more = len(sparse) + len(found) + len(links) - len(lines)
     rest = f" and {more} more, which daskelm info {file.filename} lists" if more else ""
     return (", ".join(lines) or "nothing") + rest
 

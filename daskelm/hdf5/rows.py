@@ -25,6 +25,7 @@ from .opening import missing_file
 from .paths import is_url, place_of, plain_path
 from .remote import urls_matching
 from .side_by_side import OpenColumns, open_part
+from .sparse_rows import SparseFileRows, open_sparse
 from .words import TEXT_BYTES, Words
 
 __all__ = ["Hdf5Rows", "files_named", "open_rows"]
@@ -122,7 +123,7 @@ class Hdf5Rows(FileRows):
 
 def open_rows(
     path, dataset: str | None = None, rows: slice | None = None, columns=None, transpose: bool = False
-) -> Hdf5Rows:
+) -> FileRows:
     """Describe the rows of HDF5 data without reading them.
 
     Parameters
@@ -143,13 +144,16 @@ def open_rows(
 
     Returns
     -------
-    Hdf5Rows
+    Hdf5Rows or SparseFileRows
     """
-    if isinstance(path, Hdf5Rows):
+    if isinstance(path, Hdf5Rows | SparseFileRows):
         return path.rows(rows).choose(columns)
     if isinstance(path, h5py.Dataset):
         path, dataset = _place_of(path)
-    described = describe_all(files_named(path), asked_for(dataset, columns, transpose))
+    paths, asked = files_named(path), asked_for(dataset, columns, transpose)
+    if (sparse := open_sparse(paths, asked)) is not None:
+        return sparse.rows(rows)
+    described = describe_all(paths, asked)
     parts = tuple(replace(one.part, columns=one.columns if have_levels(one.columns) else None) for one in described)
     first_shape = described[0].shape
     for part, shape, _ in described:

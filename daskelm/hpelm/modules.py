@@ -14,7 +14,8 @@ from ..data.from_hdf5 import from_hdf5
 from ..data.make_hdf5 import convert
 from ..data.text_form import TextOptions
 from ..exceptions import DataError, ParameterError
-from ..hdf5.rows import Hdf5Rows, open_rows
+from ..hdf5.file_rows import FileRows
+from ..hdf5.rows import open_rows
 from ..hdf5.target import changing_hdf5
 from ..passes.memory import block_rows
 
@@ -139,10 +140,10 @@ def normalize_hdf5(h5file, mean=None, std=None, batch: int | None = None) -> tup
             f"{h5file} must hold rows of floats to be normalised in place; got {rows.n_rows} rows of {rows.dtype}. "
             "Write it as float64, with make_hdf5."
         )
-    if rows.parts[0].sources or not rows.parts[0].choice.is_whole:
+    if rows.is_sparse or rows.parts[0].sources or not rows.parts[0].choice.is_whole:
         raise DataError(
             f"{h5file} must hold its rows itself to be normalised in place; got a file whose rows are in other files, "
-            "or are records. Write it to a file of its own: to_hdf5(from_hdf5(path), new_path)."
+            "or are sparse or records. Write it to a file of its own: to_hdf5(from_hdf5(path), new_path)."
         )
     rows.check_written()
     if mean is not None:
@@ -197,7 +198,7 @@ def _moments(rows, batch):
     return first + mean, np.where(constant, 1.0, std)
 
 
-def _apply(rows: Hdf5Rows, path, name, mean, std, step):
+def _apply(rows: FileRows, path, name, mean, std, step):
     with changing_hdf5(path) as (file, check):
         dataset = file[name]
         for start in range(0, rows.n_rows, step):

@@ -4,150 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ..blas import subtract_row
-from ..exceptions import DataError
+from ..sparse import SparseRows
 from .coding import Coding
 from .diagram import layer_html
 from .neurons import Neurons, kind_from_name, kind_name
+from .scale import Scale
 from .specification import parse_neurons
 from .weights import Sample, draw_neurons
 
-__all__ = ["Layer", "Scale"]
+__all__ = ["Layer"]
 
-# Standardised inputs are clipped at this many standard deviations: linear neurons extrapolate, so that one row 20
-# standard deviations out makes errors 4 to 10 times larger (docs/measurements.md, "Defaults").
-CLIP = 5.0
 # Bytes of outputs that stay in the processor's cache between the matrix product and the activation. With half as many,
 # the product packs W twice as often: 3 % slower at 200 neurons.
 _CACHED_BYTES = 2**20
-# Number of inputs that are summed at a time, for the same reason.
-_CACHED_NUMBERS = 2**16
-# A column whose standard deviation is below this fraction of its magnitude is constant.
-_ROUNDING = 10 * float(np.finfo(np.float64).eps)
-# Below this limit, x - mean overflows only for values that are clipped anyway: at 5 times any standard deviation.
-_LARGEST_INPUT = 1e307
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """Standardisation of inputs: min(max((x - mean) / scale, -clip), clip), in float64.
-
-    mean : ndarray of shape (n_features,), mean of each column; 0 where `scale` is infinite
-    scale : ndarray of shape (n_features,), standard deviation of each column; infinite for a constant column, which
-        becomes 0
-    clip : float, default=5, largest magnitude of a scaled input, in standard deviations
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-    clip: float = CLIP
-
-    @classmethod
-    def of(cls, X: np.ndarray, weights: np.ndarray | None = None, names: Sequence | None = None) -> Scale:
-        """Weighted mean and standard deviation of the columns of X (n_samples, n_features); errors name `names`.
-
-        A column that is constant to rounding gets an infinite scale. Rows of weight zero do not count, nor do gaps,
-        which are NaN.
-        """
-        if weights is not None and (weights == 0).any():
-            X, weights = X[weights > 0], weights[weights > 0]
-        if not len(X):
-            raise DataError("sample_weight: at least one row must have a positive weight; got only zeros.")
-        if X.dtype.kind == "f" and (gaps := np.isnan(X)).any():
-            return cls._with_gaps(X, gaps, weights, names)
-        n = len(X) if weights is None else weights.sum()
-        first = X[0].astype(np.float64)
-        step = max(_CACHED_NUMBERS // X.shape[1], 1)
-
-        low, high = (extreme(X, axis=0).astype(np.float64) for extreme in (np.min, np.max))
-        _refuse_huge(np.maximum(-low, high), names)
-        spread = np.maximum(high - first, first - low)
-        # Squares stay within range in a unit near the largest deviation; a power of two rounds nothing.
-        unit = np.where((spread > 1e-100) & (spread < 1e100), 1.0, np.ldexp(1.0, np.frexp(spread)[1]))
-
-        def average(about, squared):
-            total = np.zeros(X.shape[1])
-            for start in range(0, len(X), step):
-                rows = slice(start, start + step)
-                # Always added in row order, whatever the memory layout, so that fingerprints depend on values alone.
-                terms = np.subtract(X[rows], first, dtype=np.float64, order="C")
-                if (unit != 1).any():
-                    terms /= unit
-                terms -= about
-                if squared:
-                    terms *= terms
-                if weights is not None:
-                    terms *= weights[rows, None]
-                total += terms.sum(axis=0)
-            return total / n
-
-        # Two passes, the first about the first row: columns such as epoch seconds keep all their digits.
-        shift = average(0.0, squared=False)
-        scale, shift = np.sqrt(average(shift, squared=True)) * unit, shift * unit
-        constant = scale <= _ROUNDING * (np.abs(first) + np.abs(shift))
-        return cls(np.where(constant, 0.0, first + shift), np.where(constant, np.inf, scale))
-
-    @classmethod
-    def _with_gaps(cls, X, gaps, weights, names):
-        """The scale of columns with gaps, each of the rows in which it has none."""
-        _refuse_huge(np.fmax.reduce(np.abs(X), axis=0, initial=0).astype(np.float64), names)
-        mean, scale = np.zeros(X.shape[1]), np.full(X.shape[1], np.inf)
-        whole = ~gaps.any(axis=0)
-        if whole.any():
-            part = cls.of(X[:, whole], weights)
-            mean[whole], scale[whole] = part.mean, part.scale
-        for column in np.flatnonzero(~whole & ~gaps.all(axis=0)):
-            there = ~gaps[:, column]
-            part = cls.of(X[there][:, [column]], None if weights is None else weights[there])
-            mean[column], scale[column] = part.mean[0], part.scale[0]
-        return cls(mean, scale)
-
-    def with_ranges(self, columns: np.ndarray, at: np.ndarray, low: np.ndarray, high: np.ndarray) -> Scale:
-        """The scale with columns that were constant, at values `at`, and that in fact range from `low` to `high`.
-
-        `columns` are their indices; all four have shape (n_columns,). Such a column is centred at `at`, and its largest
-        deviation becomes 1.
-        """
-        farthest = np.maximum(high - at, at - low)
-        varies = farthest > _ROUNDING * np.abs(at)
-        mean, scale = self.mean.copy(), self.scale.copy()
-        mean[columns[varies]], scale[columns[varies]] = at[varies], farthest[varies]
-        return Scale(mean, scale, self.clip)
-
-    @property
-    def constant(self) -> np.ndarray:
-        """Mask (n_features,) of the columns that never varied, and so enter no neuron."""
-        return np.isinf(self.scale)
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Scaled inputs (rows, n_features), float64, for X (rows, n_features)."""
-        # A difference that overflows is clipped.
-        with np.errstate(over="ignore"):
-            Z = np.subtract(X, self.mean, dtype=np.float64)
-            Z /= self.scale
-        np.clip(Z, -self.clip, self.clip, out=Z)
-        if (constant := self.constant).any():
-            # Division by infinity would leave zeros with a sign.
-            Z[:, constant] = 0.0
-        return Z
-
-
-def _refuse_huge(largest, names):
-    if (largest < _LARGEST_INPUT).all():
-        return
-    column = int(np.argmin(largest < _LARGEST_INPUT))
-    name = f"{column}" if names is None else f"{column} ({names[column]!r})"
-    raise DataError(
-        f"X: numbers must be smaller than {_LARGEST_INPUT:g} in magnitude to be standardized, so that differences are "
-        f"numbers too; got {largest[column]:g} in column {name}. If it stands for a missing value, fill or drop such "
-        "rows; else divide the column."
-    )
+# Bytes of sparse rows that become an array at once.
+_DENSE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,9 +91,12 @@ class Layer:
         H = np.empty((n_rows, self.n_neurons), self.dtype) if out is None else out
         # A few rows at a time, so that their outputs stay in the processor's cache from the product to the activation.
         step = max(_CACHED_BYTES // (self.dtype.itemsize * self.n_neurons), 64)
+        if dense := isinstance(X, SparseRows) and not self._takes_sparse:
+            step = max(min(step, _DENSE_BYTES // (8 * self.n_features)), 1)
         for start in range(0, n_rows, step):
             rows, these = H[start : start + step], slice(start, start + step)
-            self._fill(X[these] if order is None else X.take(order[these], axis=0), rows)
+            block = X[these] if order is None else X.take(order[these], axis=0)
+            self._fill(block.toarray() if dense else block, rows)
             if minus is not None:
                 subtract_row(minus, rows)
         return H
@@ -231,18 +111,29 @@ class Layer:
             columns = H[:, start : start + len(group)]
             start += len(group)
             # Marks of levels come last, and are for `lin` neurons alone.
-            inputs = as_is if raw else scaled[:, : len(group.W)]
+            inputs = as_is if raw else scaled if self.coding is None else scaled[:, : len(group.W)]
             if group.passes_inputs or (columns.flags.c_contiguous and columns.dtype == self.dtype):
                 group(inputs, out=columns)
             else:
                 # NumPy's ufuncs take twice as long on rows that are not contiguous in memory.
                 columns[:] = group(inputs)
 
+    @cached_property
+    def _takes_sparse(self) -> bool:
+        """Whether H of sparse rows is a sparse product; else a few rows at a time become an array."""
+        centred = self.scale is not None and self.scale.is_centred
+        return not centred and self.coding is None and all(group.takes_sparse for group in self.groups)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the weights."""
         tables = 0 if self.coding is None else sum(one.table.nbytes for one in self.coding.categories)
         return tables + sum(group.W.nbytes + group.b.nbytes for group in self.groups)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the weights in a process that computes with them: in single precision they have a copy."""
+        return self.nbytes * 3 // 2 if self.dtype == np.float32 else self.nbytes
 
     @property
     def n_inputs(self) -> int:
@@ -261,8 +152,10 @@ class Layer:
         state = self.state()
         state.pop("gram_dtype", None)
         for name, value in sorted(state.items()):
-            data = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-            digest.update(f"{name}:{len(data)}:".encode() + data)
+            is_array = isinstance(value, np.ndarray)
+            data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data if is_array else repr(value).encode()
+            digest.update(f"{name}:{len(data)}:".encode())
+            digest.update(data)
         return digest.hexdigest()
 
     @cached_property

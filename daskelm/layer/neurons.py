@@ -10,13 +10,17 @@ import numpy as np
 import scipy.special
 
 from ..exceptions import ParameterError
+from ..sparse import SparseRows
 from .drawing import exp, log, ndtr, ndtri
 
 __all__ = ["KINDS", "Neurons", "Projection", "kind_from_name", "kind_name", "projection_of"]
 
 
 def _project(X, W, b, out):
-    np.matmul(X, W, out=out)
+    if isinstance(X, SparseRows):
+        X.product(W, out)
+    else:
+        np.matmul(X, W, out=out)
     out += b
 
 
@@ -242,7 +246,8 @@ class Neurons:
         if self.kind != "lin" or self.b.any() or not len(self):
             return None
         inputs = np.argmax(self.W, axis=0)
-        if not np.array_equal(self.W, np.eye(len(self.W))[:, inputs]):
+        # No identity matrix is made: there may be 100,000 inputs.
+        if np.count_nonzero(self.W) != len(self) or (self.W[inputs, np.arange(len(self))] != 1).any():
             return None
         first, last = int(inputs[0]), int(inputs[-1])
         # A slice copies adjacent columns at once, a list of indices one number at a time.
@@ -252,6 +257,16 @@ class Neurons:
     def passes_inputs(self) -> bool:
         """Whether the outputs are copies of inputs, so that nothing is computed."""
         return self._passed_inputs is not None
+
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether sparse rows are multiplied by the weights as they are; distances need all numbers."""
+        return not isinstance(self.kind, str) or KINDS[self.kind].combine is _project
+
+    @cached_property
+    def _single(self) -> tuple[np.ndarray, np.ndarray]:
+        """W and b in float32. Weights of many inputs take longer to convert than to multiply by a block."""
+        return self.W.astype(np.float32), self.b.astype(np.float32)
 
     def __repr__(self):
         return f"Neurons({kind_name(self.kind)!r}, W of shape {self.W.shape}, b of shape {self.b.shape})"
@@ -277,9 +292,9 @@ class Neurons:
         if out is None:
             out = np.empty((len(X), len(self)), X.dtype)
         if (inputs := self._passed_inputs) is not None:
-            out[:] = X[:, inputs]
+            out[:] = X[:, inputs].toarray() if isinstance(X, SparseRows) else X[:, inputs]
             return out
-        W, b = self.W.astype(X.dtype, copy=False), self.b.astype(X.dtype, copy=False)
+        W, b = self._single if X.dtype == np.float32 else (self.W, self.b)
         if isinstance(self.kind, str):
             KINDS[self.kind].combine(X, W, b, out)
             KINDS[self.kind].activate(out, out=out)

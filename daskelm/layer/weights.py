@@ -101,7 +101,8 @@ def draw_neurons(
         if isinstance(group, Neurons):
             out.append(group)
         elif group.kind == "lin":
-            W = np.eye(n_inputs)[:, passed[n_passed : n_passed + group.number]]
+            W = np.zeros((n_inputs, group.number))
+            W[passed[n_passed : n_passed + group.number], np.arange(group.number)] = 1
             out.append(Neurons("lin", W, np.zeros(group.number)))
             n_passed += group.number
         else:
@@ -111,9 +112,14 @@ def draw_neurons(
 
 
 def _random(group, d, streams, sample):
-    Z = standard_normal(streams(kind_name(group.kind)), (group.number, d + 2))
     weights = KINDS[group.kind].weights if isinstance(group.kind, str) else _scales(group)
-    return weights(Z, d)
+    stream, step = streams(kind_name(group.kind)), max(_BLOCK_NUMBERS // (d + 2), 1)
+    W, b = np.empty((d, group.number)), np.empty(group.number)
+    # A few neurons at a time: those of 100,000 inputs take much memory.
+    for start in range(0, group.number, step):
+        here = slice(start, min(start + step, group.number))
+        W[:, here], b[here] = weights(standard_normal(stream, (here.stop - start, d + 2)), d)
+    return W, b
 
 
 def _scales(group) -> Projection:

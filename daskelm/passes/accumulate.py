@@ -95,7 +95,8 @@ def run_pass(work: Pass, job: Job, origins: Sequence[Origin], ranges: Runs, verb
     """
     ranges = [(a, b) for a, b in ranges if a < b]
     if not ranges:
-        check_memory(work, job.layer, job.targets, 0, 1, None)
+        sizes = job.layer.n_neurons, source_of(job.X).row_width, job.targets.n_targets, 1
+        check_memory(work, sizes, 0, None)
         return None
     progress = RowProgress(n_rows_of(ranges), verbose, work.name)
     found: list = []
@@ -145,7 +146,8 @@ def run_in_segments(
     else:
         segments, chunks, input_bytes = _chunk_calls(work, layer, targets, inputs, origins, ranges)
     n_tasks = sum(map(len, segments))
-    work = check_memory(work, layer, targets, input_bytes, n_tasks, client, in_process)
+    sizes = layer.n_neurons, source_of(job.X).row_width, targets.n_targets, n_tasks
+    work = check_memory(work, sizes, input_bytes, client, in_process, layer.held_bytes)
     on_leaf_done, more = progress.advance, {}
     if in_process and n_tasks == 1:
         # The one task is in this thread, and can report each block.
@@ -171,7 +173,7 @@ def run_in_segments(
 
 def _row_tasks(work, layer, targets, inputs, origins, ranges, client):
     """(rows, call) of each segment, for X in files or in memory: each task reads its rows itself."""
-    X, L, d = inputs[0], layer.n_neurons, layer.n_features
+    X, L, d = inputs[0], layer.n_neurons, source_of(inputs[0]).row_width
     n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(source_of(X).in_process)
     step, most = block_rows(L, d), rows_per_task(n_rows_of(ranges), L, d, n_threads)
 
@@ -191,8 +193,9 @@ def _chunk_calls(work, layer, targets, inputs, origins, ranges):
     wholes = aligned(X=X, y=y, sample_weight=weights)
     parts = [wholes] if ranges == [(0, X.shape[0])] else [[array[a:b] for array in wholes] for a, b in ranges]
     graph = one_graph([array for arrays in parts for array in arrays])
-    row_bytes = X.dtype.itemsize * n_columns(X) + 8 * (n_columns(y) + 1)
-    step = block_rows(layer.n_neurons, layer.n_features)
+    width = source_of(X).row_width
+    row_bytes = X.dtype.itemsize * width + 8 * (n_columns(y) + 1)
+    step = block_rows(layer.n_neurons, width)
 
     def call(chunks):
         runs = list(merge_ranges((chunk.start, chunk.stop) for chunk in chunks))

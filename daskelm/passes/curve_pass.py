@@ -80,7 +80,7 @@ def accumulate_with_curve(
         provenance = provenance_of(Table(files, y, weights, targets))
     maker = CurveMaker(alpha, fit_intercept, per_target, partial(check_sums, layer=layer, provenance=Provenance()))
     watch = _Watch(RowProgress(n_samples, verbose), callbacks, EarlyStop(tol))
-    L, d = layer.n_neurons, layer.n_features
+    L, d = layer.n_neurons, source_of(X).row_width
     fractions = curve_fractions(n_samples, L, gcv=isinstance(alpha, str))
     unit = unit_rows(n_samples, fractions, rows_per_task(n_samples, L, d, 1))
     here = source_of(X).client() is None

@@ -15,6 +15,7 @@ __all__ = [
     "PassSizes",
     "block_rows",
     "check_memory",
+    "check_weights_fit",
     "held_bytes",
     "is_joined",
     "rows_per_task",
@@ -110,7 +111,7 @@ class PassSizes:
     Parameters
     ----------
     n_neurons, n_features, n_targets : int
-        Sizes L, d, c.
+        Sizes L, d, c; d are the numbers of 8 bytes that a row of X takes, where it is sparse.
     block : int
         Rows of one block.
     n_tasks : int
@@ -187,24 +188,37 @@ def is_joined(n_neurons: int, n_targets: int) -> bool:
     return n_targets <= max(8, n_neurons // 8)
 
 
+def check_weights_fit(n_neurons: int, n_inputs: int) -> None:
+    """Refuse to draw weights that this process cannot hold: they are drawn, and then kept in an array of their own."""
+    remedy = "fewer neurons, or fewer columns of X, such as HashingVectorizer(n_features=2**16) makes of texts."
+    work = f"for the weights of {n_neurons} neurons of {n_inputs} inputs"
+    process = this_process(True)
+    Need(work, {"process": BASE_BYTES, "weights": 16 * n_neurons * n_inputs}, remedy).check(
+        process.memory, process.name
+    )
+
+
 def held_bytes(*sources: Source | None) -> int:
     """Most bytes that a task holds of files besides its blocks: unpacked chunks, and bytes fetched from URLs."""
     return sum(max((part.held_bytes for part in files.parts), default=0) for files in files_of(*sources))
 
 
-def check_memory(work, layer, targets, input_bytes: int, n_tasks: int, client, in_process: bool = False):
+def check_memory(
+    work, sizes: tuple[int, int, int, int], input_bytes: int, client, in_process: bool = False, layer_bytes: int = 0
+):
     """The pass, without folds where these do not fit into this process, or into some worker of a client.
 
-    One that does not fit without folds either is refused, before it starts. `input_bytes` are the bytes of the input
-    that a task holds besides its blocks.
+    One that does not fit without folds either is refused, before it starts. `sizes` are the numbers of neurons, of
+    numbers in a row of X, of targets and of tasks; `input_bytes` are the bytes of the input that a task holds besides
+    its blocks, and `layer_bytes` those of the weights, which a process holds once.
     """
-    sizes = layer.n_neurons, layer.n_features, targets.n_targets, n_tasks
     processes = [this_process(in_process)] if client is None else workers_of(client)
     while True:
         try:
             for process in processes:
                 for need in work.needs(PassSizes.of_pass(*sizes, process.n_threads, input_bytes=input_bytes)):
-                    need.check(process.memory, process.name)
+                    parts = {**need.parts, "layer": layer_bytes}
+                    replace(need, parts=parts).check(process.memory, process.name)
             return work
         except InsufficientMemoryError:
             if work.n_folds == 1:

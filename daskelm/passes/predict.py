@@ -16,6 +16,7 @@ from ..layer.layer import Layer
 from ..lazy import da
 from ..progress import RowProgress
 from ..ridge.uncertainty import Uncertainty
+from ..sparse import as_block
 from .memory import block_rows
 
 __all__ = ["RowFunction", "UncertainOutput", "WeightedOutput", "apply", "decisions_of", "labels_of", "numbers_of"]
@@ -158,7 +159,7 @@ def apply(function: RowFunction, X: Source, name: str, verbose: int | bool = 0) 
 def _chunk_rows(function, source):
     n_results = max(int(np.prod(function.tail)), 1)
     # An activation takes as long as some 64 operations of a matrix product.
-    work = function.layer.n_neurons * (2 * source.n_columns + 2 * function.width + 64)
+    work = function.layer.n_neurons * (2 * source.row_width + 2 * function.width + 64)
     most = min(_RESULT_BYTES // (n_results * function.dtype.itemsize), _ROWS_PER_CHUNK, _WORK_PER_CHUNK // work)
     return max(most, 1)
 
@@ -166,7 +167,7 @@ def _chunk_rows(function, source):
 def _of_block(block, function=None, block_info=None):
     # Errors name the row in the whole array, where Dask says that the block is.
     first_row = block_info[0]["array-location"][0][0] if block_info else 0
-    return _in_blocks(function, np.asarray(block), first_row)
+    return _in_blocks(function, as_block(block), first_row)
 
 
 def _in_blocks(function, X, first_row=0, done=lambda n_rows: None):
@@ -174,7 +175,7 @@ def _in_blocks(function, X, first_row=0, done=lambda n_rows: None):
     source = source_of(X)
     out = np.empty((source.n_rows, *function.tail), function.dtype)
     with source.open(reuse=True) as reader:
-        for start, stop in source.block_bounds(block_rows(function.layer.n_neurons, function.layer.n_features)):
+        for start, stop in source.block_bounds(block_rows(function.layer.n_neurons, source.row_width)):
             block = reader.read(start, stop)
             check_finite(block, "X", first_row + start, source.files, gaps=function.layer.takes_gaps)
             out[start:stop] = function(block)

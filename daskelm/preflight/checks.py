@@ -214,7 +214,7 @@ def _check_memory(job, workers):
     X, L, failures = job.sources[0], job.n_neurons, []
     # The rows are divided into tasks, and the memory of these is projected, as `fit` does it.
     size = rows_per_task(X.n_rows, L, X.n_columns, sum(worker.n_threads for worker in workers))
-    n_tasks = len(X.runs_of_blocks(block_rows(L, X.n_columns), size))
+    n_tasks = len(X.runs_of_blocks(block_rows(L, X.row_width), size))
     alike = defaultdict(list)
     for worker in workers:
         sizes = PassSizes.of_pass(L, X.n_columns, job.n_targets, n_tasks, worker.n_threads, held_bytes(*job.sources))

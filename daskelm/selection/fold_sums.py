@@ -11,6 +11,7 @@ from ..passes.accumulate import check_sums, run_pass
 from ..passes.accumulator import Accumulator
 from ..passes.memory import Need, PassSizes, block_rows
 from ..passes.tasks import Job, Pass
+from ..sparse import row_width
 from ..sums.fold_sums import FoldSums
 from ..sums.ledger import Ledger
 from ..sums.provenance import Provenance, Table, provenance_of
@@ -117,8 +118,7 @@ class _Collector:
 
     def __init__(self, layer, targets, origins, parts, n_parts):
         self.layer, self.targets, self.log = layer, targets, RowLog(origins)
-        self.parts, self.n_added, self.sums = parts, 0, {}
-        self.step = _step(layer.n_neurons, layer.n_features, n_parts)
+        self.parts, self.n_parts, self.n_added, self.sums = parts, n_parts, 0, {}
 
     def add(self, runs, X, y, weights):
         self.log.add(runs, X, self.targets.content(y), weights)
@@ -127,10 +127,11 @@ class _Collector:
             return
         parts = self.parts[self.n_added : self.n_added + len(X)]
         self.n_added += len(X)
+        step = _step(self.layer.n_neurons, row_width(X), self.n_parts)
         for part in np.unique(parts).tolist():
             of_part = np.flatnonzero(parts == part)
-            for i in range(0, len(of_part), self.step):
-                rows = of_part[i : i + self.step]
+            for i in range(0, len(of_part), step):
+                rows = of_part[i : i + step]
                 self._of(part).add(X[rows], y[rows], None if weights is None else weights[rows])
 
     def _of(self, part):

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..data.finite import check_finite, check_weights
 from ..data.probe import sample_runs
-from ..data.source import Source, n_columns, take_runs
+from ..data.source import Source, source_of, take_runs
 from ..data.targets import Targets
 from ..layer.layer import Layer
 from ..passes.memory import block_rows
 from ..ridge.leverage import LEAST_LEFT, loo_factors
 from ..ridge.path import RidgePath
 from ..ridge.solve import Solution, solve
+from ..sparse import joined, row_width
 from ..sums.content import folds_of, row_hashes, used_columns
 from ..sums.folds import is_enough
 from ..sums.normal_equations import NormalEquations
@@ -52,7 +53,7 @@ def sample_rows(layer: Layer, targets: Targets, X: Source, y: Source, weights: S
     """
     wide = max(2, targets.n_targets)
     most = min(_MOST_ROWS, max(_LEAST_ROWS, min(_MOST_HIDDEN // layer.n_neurons, _MOST_OUTPUTS // wide)))
-    runs = list(sample_runs(X.shape[0], 8 * n_columns(X), most, most))
+    runs = list(sample_runs(X.shape[0], 8 * source_of(X).row_width, most, most))
     blocks, labels, *others = take_runs(runs, X=X, y=y, sample_weight=weights)
     given = None if weights is None else [part.reshape(-1).astype(np.float64) for part in others[0]]
     for i, (start, _) in enumerate(runs):
@@ -60,7 +61,7 @@ def sample_rows(layer: Layer, targets: Targets, X: Source, y: Source, weights: S
         check_finite(labels[i], "y", start, y)
         if given is not None:
             check_weights(given[i], start)
-    rows, y_rows = np.concatenate(blocks), np.concatenate(labels)
+    rows, y_rows = joined(blocks), np.concatenate(labels)
     of_rows = targets.row_weights(y_rows, None if given is None else np.concatenate(given))
     T = targets.encode(y_rows)
     if of_rows is None:
@@ -132,6 +133,6 @@ def _left_out(layer, sums, solution, rows) -> Unseen:
 
 def _hidden(layer, X):
     """First row and H (rows, n_neurons), float64, of blocks of X."""
-    step = block_rows(layer.n_neurons, layer.n_features)
+    step = block_rows(layer.n_neurons, row_width(X))
     for start in range(0, len(X), step):
         yield start, layer(X[start : start + step]).astype(np.float64, copy=False)

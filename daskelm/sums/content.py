@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .digests import with_one_nan
+from ..sparse import SparseRows
+from .digests import bits_kept, with_one_nan
 
 __all__ = ["LEAST_DISTINCT", "MOST_HASHES", "folds_of", "n_folds", "row_hashes", "smallest", "used_columns"]
 
@@ -27,20 +28,26 @@ def n_folds(n_neurons: int) -> int:
     return next((n for most, n in _N_FOLDS if n_neurons <= most), 1)
 
 
-def row_hashes(*parts: np.ndarray) -> np.ndarray:
+def row_hashes(*parts: np.ndarray | SparseRows) -> np.ndarray:
     """Hash (rows,) of each row of arrays (rows, n) side by side, uint64, by their values in float64.
 
     It is the same in every container, order, chunk and process. Multilinear: Dietzfelbinger (1996); the mixing of bits:
     Stafford (2011).
     """
-    columns = [np.ascontiguousarray(with_one_nan(np.asarray(part, np.float64))).view(np.uint64) for part in parts]
-    factors = _factors(sum(part.shape[1] for part in columns))
-    edges = np.cumsum([part.shape[1] for part in columns])[:-1]
-    h = sum(np.einsum("ij,j->i", part, own) for part, own in zip(columns, np.split(factors, edges), strict=True))
+    factors = _factors(sum(part.shape[1] for part in parts))
+    edges = np.cumsum([part.shape[1] for part in parts])[:-1]
+    h = sum(_weighted_bits(part, own) for part, own in zip(parts, np.split(factors, edges), strict=True))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         h ^= h >> np.uint64(shift)
         h *= np.uint64(factor)
     return h ^ (h >> np.uint64(31))
+
+
+def _weighted_bits(part, factors):
+    if isinstance(part, SparseRows):
+        return part.row_sums(bits_kept(part) * factors[part.kept[1]])
+    bits = np.ascontiguousarray(with_one_nan(np.asarray(part, np.float64))).view(np.uint64)
+    return np.einsum("ij,j->i", bits, factors)
 
 
 @lru_cache(maxsize=8)

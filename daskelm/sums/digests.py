@@ -6,7 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["row_digests", "sum_digests", "with_one_nan"]
+from ..sparse import SparseRows
+
+__all__ = ["bits_kept", "row_digests", "sum_digests", "with_one_nan"]
 
 # Numbers per step, so that they stay in the processor's cache. Below 128 KiB, since Dask's workers return larger
 # allocations to the system as soon as they are freed, and touching new memory takes longer than the digests.
@@ -39,16 +41,26 @@ def with_one_nan(table: np.ndarray) -> np.ndarray:
     return table if not np.isnan(total) else np.where(np.isnan(table), np.nan, table)
 
 
-def row_digests(first_row: int | np.ndarray, table: np.ndarray) -> np.ndarray:
+def bits_kept(rows: SparseRows) -> np.ndarray:
+    """The bits (n_kept,), uint64, of the numbers of sparse rows in float64: those of an array of them, zeros too."""
+    # An array made of them has no zeros with a sign.
+    return with_one_nan(rows.kept[0].astype(np.float64) + 0.0).view(np.uint64)
+
+
+def row_digests(first_row: int | np.ndarray, table: np.ndarray | SparseRows) -> np.ndarray:
     """Digests (rows,), uint64, of the rows of a table (rows, columns) of 8-byte numbers and of their row numbers.
 
-    Row numbers start at `first_row`, unless it is an array (rows,) of all of them.
+    Row numbers start at `first_row`, unless it is an array (rows,) of all of them. Sparse rows have the digests of the
+    array with the same numbers.
     """
     n_rows, n_columns = table.shape
+    if isinstance(table, SparseRows):
+        bits = bits_kept(table)
+        terms = ((bits >> np.uint64(32)) ^ bits) * _constants(n_columns)[table.kept[1]]
+        return _mixed(_of_numbers(first_row, n_rows) + table.row_sums(terms))
     bits = np.ascontiguousarray(with_one_nan(table)).view(np.uint64)
     constants = _constants(n_columns)
-    numbers = np.asarray(first_row) if np.ndim(first_row) else first_row + np.arange(n_rows)
-    out = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_STEP)
+    out = _of_numbers(first_row, n_rows)
     step = max(_BLOCK // max(n_columns, 1), 1)
     for start in range(0, n_rows, step):
         part = bits[start : start + step]
@@ -57,6 +69,11 @@ def row_digests(first_row: int | np.ndarray, table: np.ndarray) -> np.ndarray:
         folded ^= part
         out[start : start + step] += np.einsum("ij,j->i", folded, constants)
     return _mixed(out)
+
+
+def _of_numbers(first_row, n_rows):
+    numbers = np.asarray(first_row) if np.ndim(first_row) else first_row + np.arange(n_rows)
+    return (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_STEP)
 
 
 def sum_digests(digests: np.ndarray) -> int:

@@ -14,6 +14,7 @@ from ..data.targets import Targets
 from ..exceptions import DataError, FileMissingError
 from ..hdf5.dataset import Part
 from ..hdf5.file_rows import FileRows
+from ..sparse import SparseRows, joined
 from .copies import Copies, called, name_of, refuse_twice, warn_of_look_alikes
 from .counted_table import CountedTable
 from .digests import row_digests, sum_digests
@@ -30,6 +31,8 @@ _SPREAD_ROWS = 8
 _FIRST_ROWS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 # Bytes of X, targets and weights in a cell, at 8 bytes a number.
 _CELL_BYTES = 4 * 2**20
+# Most columns that a row of a sparse table counts for there.
+_SPARSE_COLUMNS = 512
 # Bytes that are read again in total, to check that counted rows have not changed.
 _CHECK_BYTES = 64 * 2**20
 # Largest number of ranges of counted rows at whose ends whole pieces are read.
@@ -87,7 +90,9 @@ class Table:
     @property
     def cell_rows(self) -> int:
         """Rows per cell, a power of two."""
-        numbers = self.X.n_columns + n_columns(self.y) + 1
+        # Rows of a sparse table have other lengths when it grows, and cells must stay.
+        columns = min(self.X.n_columns, _SPARSE_COLUMNS) if self.X.is_sparse else self.X.n_columns
+        numbers = columns + n_columns(self.y) + 1
         return 2 ** max(int(np.log2(_CELL_BYTES / (8 * numbers))), 0)
 
     def target_places(self, start: int, stop: int) -> frozenset[str]:
@@ -133,7 +138,7 @@ class Table:
 
 def digests_of_X(first: int | np.ndarray, X: np.ndarray) -> np.ndarray:
     """Digests (rows,) of rows of X; `first` is the number of the first row, or an array of all numbers."""
-    return row_digests(first, np.asarray(X, np.float64))
+    return row_digests(first, X if isinstance(X, SparseRows) else np.asarray(X, np.float64))
 
 
 def digests_of_T(first: int | np.ndarray, content: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
@@ -385,9 +390,10 @@ def _anchors(X, n_rows) -> dict[int, int]:
     # The first anchors are close together: read them at once.
     first = 0 if holes else min(_FIRST_ROWS[-1] + 1, n_rows)
     head, *others = X.read_runs([(0, first), *((row, row + 1) for row in numbers if row >= first)])
-    rows = [head[row] for row in numbers if row < first] + [row for (row,) in others]
+    rows = joined([head[[row for row in numbers if row < first]], *others])
     # Digests in single precision, without signs of zeros, recognise a table that was rewritten in another precision.
     # They leave out the row number, so that rows that occur often are detected.
     with np.errstate(over="ignore"):
-        single = np.stack(rows).astype(np.float32).astype(np.float64) + 0.0
-    return {number: int(row_digests(0, row[None])[0]) for number, row in zip(numbers, single, strict=True)}
+        single = rows.astype(np.float32).astype(np.float64)
+    single = single if isinstance(single, SparseRows) else single + 0.0
+    return dict(zip(numbers, row_digests(np.zeros(len(numbers), np.int64), single).tolist(), strict=True))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
@@ -435,11 +436,13 @@ def test_columns_of_text_are_coded_and_numbers_pass():
     assert_allclose(named.predict(frame), pipe.predict(frame), atol=1e-9)
 
 
-def test_a_sparse_code_is_refused_with_the_remedy():
-    pipe = make_pipeline(make_column_transformer((OneHotEncoder(), ["city"]), remainder="drop"), regressor())
-    many = mixed().assign(city=np.arange(300).astype(str))
-    with pytest.raises(InputTypeError, match="X: sparse matrices are not supported"):
-        pipe.fit(many, Y)
+def test_a_sparse_code_stays_sparse():
+    encoder = make_column_transformer((OneHotEncoder(), ["city"]), remainder="drop")
+    many = mixed().assign(city=(np.arange(300) // 3).astype(str))
+    pipe = make_pipeline(encoder, regressor()).fit(many, Y)
+    codes = encoder.fit_transform(many)
+    assert issparse(codes)
+    assert_array_equal(pipe.predict(many), regressor().fit(codes, Y).predict(codes))
 
 
 def test_a_search_through_a_pipeline():

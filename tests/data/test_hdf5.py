@@ -408,13 +408,11 @@ def test_csv_streams_in_bounded_memory(tmp_path):
 
 
 def test_bad_data_for_writing(tmp_path):
-    sparse = pytest.importorskip("scipy.sparse")
     path = tmp_path / "a.h5"
     make_hdf5(DATA, path)
     for data, error, message in [
         (np.ones((2, 3, 4)), DataError, r"2-D .* or 1-D; got shape \(2, 3, 4\)"),
         (np.array([["a", "b"]]), InputTypeError, "data must hold numbers"),
-        (sparse.eye(3), InputTypeError, "sparse matrices are not supported"),
         (tmp_path / "none.npy", FileMissingError, r"none\.npy: no such file"),
         (tmp_path / "none.csv", FileMissingError, r"none\.csv: no such file"),
         (path, ParameterError, r"a\.h5 is one of the files that data is read from"),

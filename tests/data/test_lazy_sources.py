@@ -185,7 +185,7 @@ CHUNKS = {
         lambda block: np.ma.masked_array(block, mask=block > 1),
         r"row 200 on\).*masked arrays are not supported",
     ),
-    "sparse": (scipy.sparse.csr_array, r"row 200 on\).*sparse matrices are not supported"),
+    "sparse": (scipy.sparse.csr_array, r"row 200 on.*dense|chunks must be NumPy arrays.*got csr_array from row 200 on"),
     "objects": (
         lambda block: block.astype(object),
         "chunks must be NumPy arrays of float64.*an array of object.*200",

@@ -18,7 +18,11 @@ def regressor(**options):
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda p: ELMRegressor(5).fit(scipy.sparse.csr_array(X), Y), TypeError, r"X: sparse .*Use X\.toarray\(\)"),
+        (
+            lambda p: ELMRegressor(5).fit(X, scipy.sparse.csr_array(X)),
+            TypeError,
+            r"y must be dense.*Use y\.toarray\(\)",
+        ),
         (
             lambda p: ELMRegressor(5).fit(X, Y[:9]),
             ValueError,

@@ -20,7 +20,8 @@ DRAW = """
 import hashlib, json
 import numpy as np
 from daskelm.layer.drawing import standard_normal
-from daskelm.layer.layer import Layer, Scale
+from daskelm.layer.layer import Layer
+from daskelm.layer.scale import Scale
 from daskelm.layer.neurons import KINDS
 
 X = np.random.default_rng(5).integers(-2**40, 2**40, (5000, 7)) * 2.0**-37

@@ -8,7 +8,8 @@ import pytest
 
 from daskelm import Neurons
 from daskelm.exceptions import DataError
-from daskelm.layer.layer import CLIP, Layer, Scale
+from daskelm.layer.layer import Layer
+from daskelm.layer.scale import CLIP, Scale
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((200, 3)) * [1, 100, 1e-3] + [5, -3, 1e6]

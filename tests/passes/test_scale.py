@@ -22,8 +22,9 @@ from daskelm import (
     make_hdf5,
 )
 from daskelm.exceptions import DataError, ParameterError, ScaleWarning
-from daskelm.layer.layer import Layer, Scale
+from daskelm.layer.layer import Layer
 from daskelm.layer.neurons import KINDS
+from daskelm.layer.scale import Scale
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((600, 3))
