@@ -52,7 +52,7 @@ def open_input(value, name: str) -> Source:
     ndarray, dask array with known chunks and one chunk of columns, or FileRows
     """
     if is_path(value):
-        return open_files(value)
+        return _only_X_sparse(open_files(value), name)
     value = to_supported(value, name)
     if not dask.is_dask_collection(value):
         return as_block(value)
@@ -60,11 +60,20 @@ def open_input(value, name: str) -> Source:
     if not is_dask_array(array):
         raise InputTypeError(f"{name}: a dask collection must be an array or a dataframe; got {type(value).__name__}.")
     if (rows := rows_behind(array)) is not None:
-        return rows
+        return _only_X_sparse(rows, name)
     check_uncoded(array, name)
     if array.ndim > 1 and array.numblocks[1] > 1:
         array = checked(array, name).rechunk({1: -1})
     return array
+
+
+def _only_X_sparse(rows, name):
+    if rows.is_sparse and name != "X":
+        raise InputTypeError(
+            f"{name} must be dense, since only X may be sparse; got a sparse table in {place_of(rows.parts[0].path)}. "
+            "Name a dataset: from_hdf5(path, dataset=...)."
+        )
+    return rows
 
 
 def lazily_together(**values) -> list:

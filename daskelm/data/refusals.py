@@ -35,13 +35,16 @@ def refuse_unusable(value, name: str) -> None:
     refuse_promises(value, name)
     # All sparse matrices and arrays of SciPy have this method, and those of other libraries.
     if hasattr(value, "toarray") and not (name.split()[0] in _MAY_BE_SPARSE and is_sparse(value)):
-        got = type(value).__name__
-        if name.split()[0] in _MAY_BE_SPARSE:
+        got, argument = type(value).__name__, name.split()[0]
+        dense = f"{argument}.toarray()"
+        if name != argument:
+            dense = f"{argument}.map_blocks(lambda block: block.toarray(), meta=numpy.empty((0, 0)))"
+        if argument in _MAY_BE_SPARSE:
             raise InputTypeError(
                 f"{name}: sparse rows must be a matrix or an array of SciPy; got {got} of {type(value).__module__}. "
-                f"Use scipy.sparse.csr_array, or {name}.toarray()."
+                f"Use scipy.sparse.csr_array, or {dense}."
             )
-        raise InputTypeError(f"{name} must be dense, since only X may be sparse; got {got}. Use {name}.toarray().")
+        raise InputTypeError(f"{name} must be dense, since only X may be sparse; got {got}. Use {dense}.")
     if is_sparse(value) and value.ndim != 2:
         raise DataError(f"{name} must have rows and columns; got a sparse array of shape {value.shape}.")
     if isinstance(value, np.ma.MaskedArray):

@@ -19,6 +19,7 @@ from ..data.targets import Targets
 from ..exceptions import DataError
 from ..hdf5.file_rows import FileRows
 from ..layer.layer import Layer
+from ..sparse import joined
 from ..sums.provenance import Origin
 from ..sums.row_cells import merge_ranges
 from ..sums.row_notes import RowLog
@@ -234,8 +235,8 @@ def _read_runs(reader, runs):
     if len(runs) == 1:
         return reader.read(*runs[0])
     source = reader.source
-    gap = max(_GAP_BYTES // max(source.n_columns * source.dtype.itemsize, 1), 1)
-    out = np.empty((n_rows_of(runs), *source.shape[1:]), source.dtype)
+    gap = max(_GAP_BYTES // max(source.row_bytes, 1), 1)
+    out = [] if source.is_sparse else np.empty((n_rows_of(runs), *source.shape[1:]), source.dtype)
     here, i = 0, 0
     while i < len(runs):
         j = i + 1
@@ -244,10 +245,13 @@ def _read_runs(reader, runs):
         first = runs[i][0]
         rows = reader.read(first, runs[j - 1][1])
         for a, b in runs[i:j]:
-            out[here : here + b - a] = rows[a - first : b - first]
+            if source.is_sparse:
+                out.append(rows[a - first : b - first])
+            else:
+                out[here : here + b - a] = rows[a - first : b - first]
             here += b - a
         i = j
-    return out
+    return joined(out) if source.is_sparse else out
 
 
 def _check_runs(check, runs):

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import h5py
+import numpy as np
 from dask.system import CPU_COUNT
 from threadpoolctl import threadpool_info
 
@@ -22,6 +23,7 @@ from ..exceptions import DaskelmError
 from ..hdf5.dataset import Part, sizes_of_parts
 from ..hdf5.file_rows import FileRows
 from ..hdf5.layout import intersection
+from ..sparse import SparseRows
 
 __all__ = ["code_digest", "facts_here", "samples_of"]
 
@@ -102,7 +104,9 @@ def _digest(rows):
     content = hashlib.sha256()
     try:
         for block in rows.read_runs([(start, start + n) for start in starts]):
-            content.update(repr(block.tolist()).encode() if block.dtype == object else block.tobytes())
+            parts = [*block.kept, np.diff(block.edges)] if isinstance(block, SparseRows) else [block]
+            for part in parts:
+                content.update(repr(part.tolist()).encode() if part.dtype == object else part.tobytes())
     except (OSError, DaskelmError) as error:
         return {"error": str(error)}
     return {"digest": content.hexdigest()}

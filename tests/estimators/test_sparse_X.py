@@ -4,9 +4,11 @@ import pickle
 import warnings
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 import scipy.sparse
+from click.testing import CliRunner
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -21,6 +23,7 @@ from daskelm import (
     load,
     make_hdf5,
 )
+from daskelm.cli.commands import cli
 from daskelm.exceptions import (
     DataError,
     InputTypeError,
@@ -209,9 +212,33 @@ def test_predictions_are_written():
     np.testing.assert_allclose(from_hdf5("p.h5").compute().ravel(), model.predict(TABLE), rtol=1e-12)
 
 
-def test_the_curve_ends_in_the_model():
-    model = regressor(tol=1e-9).fit(TABLE, Y)
+def test_the_curve_ends_in_the_model(container):
+    model = regressor(tol=1e-9).fit(container, Y)
     np.testing.assert_allclose(model.coef_, regressor().fit(TABLE, Y).coef_, rtol=1e-6, atol=1e-8)
+
+
+def test_the_check_before_the_work_reads_sparse_files():
+    make_hdf5(Y, "y.h5")
+    done = CliRunner().invoke(cli, ["check", one_file(), "y.h5", "--neurons", "20:tanh"])
+    assert done.exit_code == 0, done.output
+    # A file that cannot be read is reported.
+    with h5py.File("X.h5", "a") as file:
+        file["data/indices"][3] = 10**6
+    done = CliRunner().invoke(cli, ["check", "X.h5", "y.h5", "--neurons", "20:tanh"])
+    assert done.exit_code == 4
+    assert "columns beyond 119" in done.output
+
+
+def test_error_bars_and_calibration():
+    model = regressor().fit(TABLE, Y)
+    for part, whole in zip(
+        model.predict(one_file(), return_std=True), model.predict(TABLE, return_std=True), strict=True
+    ):
+        np.testing.assert_allclose(part.compute(), whole, rtol=1e-9)
+    plain, again = (ELMClassifier(NEURONS, alpha=1.0, random_state=0).fit(TABLE, LABELS) for _ in range(2))
+    plain.calibrate(TABLE, LABELS)
+    again.calibrate("X.h5", LABELS)
+    np.testing.assert_allclose(again.predict_proba(TABLE), plain.predict_proba(TABLE), rtol=1e-9)
 
 
 def test_frames_with_sparse_columns_are_sparse():
@@ -314,6 +341,12 @@ def test_only_X_may_be_sparse():
         ELMRegressor(5).fit(TABLE, TABLE[:, :2])
     with pytest.raises(InputTypeError, match="sample_weight must be dense"):
         ELMRegressor(5).fit(TABLE, Y, sample_weight=TABLE[:, :1])
+    with pytest.raises(
+        InputTypeError, match="y must be dense, since only X may be sparse; got a sparse table in .*X.h5"
+    ):
+        ELMRegressor(5).fit(np.eye(N), one_file())
+    with pytest.raises(InputTypeError, match=r"sample_weight .its chunks. must be dense.*Use sample_weight.map_blocks"):
+        ELMRegressor(5).fit(TABLE, Y, sample_weight=from_hdf5("X.h5"))
     with pytest.raises(DataError, match="X must have rows and columns; got a sparse array of shape"):
         ELMRegressor(5).fit(scipy.sparse.coo_array(np.arange(3.0)), Y[:3])
 
