@@ -236,7 +236,8 @@ def _read_runs(reader, runs):
         return reader.read(*runs[0])
     source = reader.source
     gap = max(_GAP_BYTES // max(source.row_bytes, 1), 1)
-    out = [] if source.is_sparse else np.empty((n_rows_of(runs), *source.shape[1:]), source.dtype)
+    # The reader of dense rows may overwrite a block with the next one.
+    out: Any = [] if source.is_sparse else np.empty((n_rows_of(runs), *source.shape[1:]), source.dtype)
     here, i = 0, 0
     while i < len(runs):
         j = i + 1
