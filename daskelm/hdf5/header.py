@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 
 from ..exceptions import FileFormatError, FileMissingError
@@ -13,11 +15,14 @@ from .remote import read_bytes
 
 __all__ = [
     "BLOCK",
+    "LOCK_BYTES",
     "MAGIC",
     "VERSIONS",
     "digest_of",
     "first_bytes",
+    "generation_in_lock",
     "next_generation",
+    "number_in_lock",
     "parse_header",
     "read_generation",
     "sealed_format",
@@ -30,6 +35,10 @@ VERSIONS = {"model": 2}
 MAGIC = b"daskelm file\n"
 # Size in bytes of the HDF5 user block. The header is one line of JSON in it, padded with spaces.
 BLOCK = 512
+# A lock file is read up to here: more than its twenty digits and a newline.
+LOCK_BYTES = 33
+# Generations are below this, so that their digits fit into a lock file and a header.
+_GENERATIONS = 10**20 - 1
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -45,11 +54,32 @@ def read_generation(path, format: str) -> int | None:
 def next_generation(path, format: str) -> int:
     """A generation above those of the file at `path` and of its lock file, where these exist."""
     with contextlib.suppress(FileFormatError):
-        found = [read_generation(path, format) or 0]
-        with contextlib.suppress(OSError, ValueError), open_regular(f"{path}.lock") as file:
-            found.append(int(file.read(BLOCK)))
-        return max(found) + 1
+        return max(read_generation(path, format) or 0, generation_in_lock(path)) + 1
     return 1
+
+
+def generation_in_lock(path) -> int:
+    """The generation in the lock file of a sums file; 0 where there is none, or it holds anything but its number."""
+    try:
+        # O_NONBLOCK: a pipe in its place must not block; O_NOFOLLOW: a link must not be followed.
+        lock = os.open(f"{path}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        text = os.read(lock, LOCK_BYTES) if stat.S_ISREG(os.fstat(lock).st_mode) else b""
+    except OSError:
+        return 0
+    finally:
+        os.close(lock)
+    return number_in_lock(text) or 0
+
+
+def number_in_lock(text: bytes) -> int | None:
+    """The generation in the first bytes of a lock file, 0 in an empty one; None for anything else."""
+    if not text:
+        return 0
+    number = int(text) if len(text) < LOCK_BYTES and text.strip().isdigit() else _GENERATIONS
+    return number if number < _GENERATIONS else None
 
 
 def sealed_format(path) -> str | None:
@@ -86,9 +116,11 @@ def parse_header(path, format: str | None, data: bytes) -> dict:
         header = json.loads(data[len(MAGIC) : BLOCK])
         found, version, digest = (header[k] for k in ("format", "version", "sha256"))
         numbers = (version, header["length"], header["generation"])
-        if not (all(isinstance(number, int) for number in numbers) and isinstance(digest, str)):
+        if not (all(type(number) is int for number in numbers) and isinstance(found, str) and isinstance(digest, str)):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+        if not 0 <= header["generation"] < _GENERATIONS:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FileFormatError(f"{path}: the header of this daskelm file is damaged. Take it from a backup.") from None
     newest = version_of(found)
     if version > newest:

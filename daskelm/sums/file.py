@@ -16,7 +16,7 @@ from typing import IO
 from dask.utils import natural_sort_key
 
 from ..exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError, RowsCountedError
-from ..hdf5.header import read_generation
+from ..hdf5.header import LOCK_BYTES, generation_in_lock, number_in_lock, read_generation
 from ..hdf5.paths import is_url, place_of, refuse_added
 from ..hdf5.remote import urls_matching
 from ..hdf5.sealed import read_sealed, write_sealed
@@ -35,8 +35,6 @@ __all__ = [
 
 # Seconds to wait for the version that the lock file names, where a network file system shows an older one.
 _STALE_SECONDS = 5.0
-# Largest size of a lock file: twenty digits and a newline.
-_LOCK_BYTES = 32
 
 
 class LockedSums:
@@ -58,15 +56,15 @@ class LockedSums:
 
     def _expected(self):
         if self._lock is None:
-            return _generation_in_lock(self.path)
-        text = os.pread(self._lock.fileno(), _LOCK_BYTES + 1, 0)
-        if text and not (len(text) <= _LOCK_BYTES and text.strip().isdigit()):
+            return generation_in_lock(self.path)
+        number = number_in_lock(os.pread(self._lock.fileno(), LOCK_BYTES, 0))
+        if number is None:
             # Another user of the folder could have put a link to an unrelated file here.
             raise FileWriteError(
                 f"{self.path}.lock must be empty or hold the number of times that {self.path} was written; got "
                 "something else, which is left as it is. Check what uses that file, move it away, then start again."
             )
-        return int(text) if text else 0
+        return number
 
     def write(self, sums: NormalEquations) -> None:
         """Replace the file, which must have been read under this lock."""
@@ -95,22 +93,6 @@ class LockedSums:
                 f"{self.path} was written whole, but not its number to {self.path}.lock: {error.strerror}. The rows "
                 "are counted; make room there, then start again with those that are missing.",
             ) from None
-
-
-def _generation_in_lock(path) -> int:
-    """The generation in the lock file of a sums file; 0 without a lock file."""
-    try:
-        # O_NONBLOCK: a pipe in its place must not block; O_NOFOLLOW: a link must not be followed.
-        lock = os.open(f"{path}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        text = os.pread(lock, _LOCK_BYTES, 0)
-    except OSError:
-        return 0
-    finally:
-        os.close(lock)
-    return int(text) if text.strip().isdigit() else 0
 
 
 def _read_newest(path, expected: int) -> dict | None:
@@ -154,7 +136,7 @@ def read_current(path) -> NormalEquations:
     """
     real = path if is_url(path) else os.path.realpath(os.fspath(path))
     # Read the lock file before the sums, since writers change it after them.
-    expected = 0 if is_url(path) else _generation_in_lock(real)
+    expected = 0 if is_url(path) else generation_in_lock(real)
     if expected and os.path.exists(real) and (state := _read_newest(real, expected)) is not None:
         return NormalEquations.from_state(state)
     return NormalEquations.load(path)

@@ -1,5 +1,6 @@
 """Lock files of sums: only a file that holds a number, or nothing, is taken as one."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from daskelm import ELMRegressor, NormalEquations
-from daskelm.exceptions import FileWriteError
+from daskelm.exceptions import FileFormatError, FileWriteError
+from daskelm.hdf5.header import BLOCK, MAGIC, digest_of, read_generation
 
 N = 60
 TABLE = np.random.default_rng(0).standard_normal((N, 3))
@@ -34,7 +36,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed():
     assert os.listdir() == ["precious"]
 
 
-@pytest.mark.parametrize("text", ["export PATH\n", "12 monkeys", "1" * 40, "-5\n", "\n", "\0" * 21])
+@pytest.mark.parametrize("text", ["export PATH\n", "12 monkeys", "1" * 40, "9" * 30, "-5\n", "\n", "\0" * 21])
 def test_a_lock_file_with_something_else_in_it_is_left_as_it_is(text):
     Path("precious").write_text(text)
     os.link("precious", "sums.h5.lock")
@@ -51,6 +53,29 @@ def test_a_lock_file_that_is_a_pipe_is_an_error():
     # Nor does it hang where only its number is wanted.
     ELMRegressor(3, random_state=0).fit(TABLE, TABLE[:, 0]).normal_equations_.save("sums.h5")
     assert NormalEquations.load("sums.h5").n_samples == N
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 20, "7_7", f"{7:020d}\n"])
+def test_save_takes_no_number_from_a_link(text):
+    """A number of 400 digits made a header longer than its place, and a file that could not be read."""
+    Path("elsewhere").write_text(text)
+    os.symlink("elsewhere", "sums.h5.lock")
+    ELMRegressor(3, random_state=0).fit(TABLE, TABLE[:, 0]).normal_equations_.save("sums.h5")
+    assert read_generation("sums.h5", "sums") == 1
+    assert NormalEquations.load("sums.h5").n_samples == N
+    assert Path("elsewhere").read_text() == text
+
+
+@pytest.mark.parametrize("generation", [-1, 10**20, 10**200, True, 1.5])
+def test_a_number_that_no_lock_file_holds_is_a_damaged_header(generation):
+    ELMRegressor(3, random_state=0).fit(TABLE, TABLE[:, 0]).normal_equations_.save("sums.h5")
+    data = Path("sums.h5").read_bytes()
+    header = json.loads(data[len(MAGIC) : BLOCK]) | {"generation": generation}
+    header["sha256"] = digest_of(header, data[BLOCK:])
+    Path("sums.h5").write_bytes((MAGIC + json.dumps(header).encode()).ljust(BLOCK - 1) + b"\n" + data[BLOCK:])
+    for call in (accumulate, lambda: NormalEquations.load("sums.h5")):
+        with pytest.raises(FileFormatError, match="the header of this daskelm file is damaged"):
+            call()
 
 
 def test_a_lock_file_of_ours_goes_on():
