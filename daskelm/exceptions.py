@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .urls import without_secrets
+
 if TYPE_CHECKING:
     from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import NotFittedError
@@ -35,7 +37,14 @@ __all__ = [
 ]
 
 
-class DaskelmError(Exception):
+class _WithoutSecrets(Exception):
+    """Message whose URLs show neither a user nor a signature, wherever it was put together."""
+
+    def __init__(self, *args):
+        super().__init__(*(without_secrets(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+class DaskelmError(_WithoutSecrets):
     """Base class of all errors that daskelm raises on purpose."""
 
 
@@ -95,31 +104,31 @@ class ClusterError(DaskelmError, RuntimeError):
     """A cluster lost workers, its scheduler, or the connection to it, while it worked."""
 
 
-class ScaleWarning(UserWarning):
+class ScaleWarning(_WithoutSecrets, UserWarning):
     """The scale of the inputs has a weak basis: columns that never varied, or only a few rows."""
 
 
-class DrawWarning(UserWarning):
+class DrawWarning(_WithoutSecrets, UserWarning):
     """Rows that neurons are drawn by say too little of the relevance of the inputs."""
 
 
-class AlikeTablesWarning(UserWarning):
+class AlikeTablesWarning(_WithoutSecrets, UserWarning):
     """A table is counted as a new one though it resembles another: a copy that was changed, or two alike."""
 
 
-class TableWarning(UserWarning):
+class TableWarning(_WithoutSecrets, UserWarning):
     """A text table may be meant otherwise than it was read: its first line, a column without a name."""
 
 
-class TargetWarning(UserWarning):
+class TargetWarning(_WithoutSecrets, UserWarning):
     """Rows are added to sums whose other rows have a target of another name: it may be another target."""
 
 
-class PenaltyWarning(UserWarning):
+class PenaltyWarning(_WithoutSecrets, UserWarning):
     """The penalty was chosen on a weak basis: at the edge of the candidates, or from few distinct rows."""
 
 
-class CancellationWarning(UserWarning):
+class CancellationWarning(_WithoutSecrets, UserWarning):
     """So much was subtracted from sums that what is left may be rounding."""
 
 

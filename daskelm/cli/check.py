@@ -66,6 +66,7 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
     from ..layer.neurons import Neurons
     from ..layer.specification import parse_neurons
     from ..preflight.checks import Job, check_job
+    from ..urls import without_secrets
 
     sources = [source for source in (x, t, weights) if source is not None]
     n_neurons = None
@@ -82,5 +83,5 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
         findings = check_job(job, client)
     for finding in findings:
         word = {True: "ok", False: "FAILED", None: "skipped"}[finding.ok]
-        click.echo(f"{word:<9}{finding.name:<10}{' '.join(finding.text.split())}")
+        click.echo(f"{word:<9}{finding.name:<10}{' '.join(without_secrets(finding.text).split())}")
     ctx.exit(FOUND if any(finding.ok is False for finding in findings) else 0)

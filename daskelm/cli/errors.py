@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import click
 
 from ..exceptions import DaskelmError
+from ..urls import without_secrets
 
 __all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "print_message"]
 
@@ -25,7 +26,7 @@ FOUND = 4
 def print_message(text: str) -> None:
     """Print one line to standard error, in place of an unfinished line of progress."""
     erase = "\r\033[K" if sys.stderr.isatty() else ""
-    click.echo(f"{erase}daskelm: {' '.join(text.split())}", err=True)
+    click.echo(f"{erase}daskelm: {' '.join(without_secrets(text).split())}", err=True)
 
 
 class Command(click.Command):

@@ -28,6 +28,7 @@ from ..hdf5.sparse_rows import SparsePart
 from ..layer.neurons import kind_name
 from ..parquet.rows import table_facts, table_files
 from ..sums.normal_equations import NormalEquations
+from ..urls import without_secrets
 from .arguments import kind_of
 
 __all__ = ["describe", "draw_facts", "layer_facts", "lines", "named"]
@@ -52,7 +53,7 @@ def describe(name: str) -> dict:
     """Facts about a file, as values for JSON; for FILE::DATASET, about that dataset alone."""
     path, asked = split_choice(name)
     kind = kind_of(path)
-    facts = {"file": path, "kind": kind, "bytes": file_sizes([path])[path]}
+    facts = {"file": without_secrets(path), "kind": kind, "bytes": file_sizes([path])[path]}
     if kind in ("Parquet", "Arrow"):
         return facts | table_facts(path)
     part = None
@@ -103,7 +104,7 @@ def _one_dataset(part, path, name):
         found = facts() if remote is None else remote.call(facts)
     # If the name is a link, the dataset may lie in another file, under another name.
     here = part.path in (path, os.path.abspath(path))
-    return {"datasets": [found | ({} if here else {"in": f"{part.path}::{part.dataset.lstrip('/')}"})]}
+    return {"datasets": [found | ({} if here else {"in": f"{without_secrets(part.path)}::{part.dataset.lstrip('/')}"})]}
 
 
 def _facts(name, item):
@@ -204,8 +205,12 @@ def _model(path):
 def _sums(path):
     sums = NormalEquations.load(path)
     sources = [
-        {"paths": sorted(source.paths), "rows": source.n_rows, "ranges": [list(rows) for rows in source.ranges]}
-        | ({"targets": sorted(source.targets)} if source.targets else {})
+        {
+            "paths": sorted(map(without_secrets, source.paths)),
+            "rows": source.n_rows,
+            "ranges": [list(rows) for rows in source.ranges],
+        }
+        | ({"targets": sorted(map(without_secrets, source.targets))} if source.targets else {})
         for source in sums.ledger.sources.values()
     ]
     return {

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from ..exceptions import DaskelmError, FileFormatError
+from ..urls import without_secrets
 from .choice import Choice
 from .columns import Column, Recode
 from .compressed_chunks import CompressedChunks
@@ -71,6 +72,10 @@ class Part:
     beside: tuple[Part, ...] = ()
     columns: tuple[Column, ...] | None = None
     recode: Recode | None = None
+
+    def __repr__(self):
+        # Workers write the arguments of a task that fails to their log.
+        return f"{type(self).__name__}({without_secrets(self.path)!r}, {self.label!r}, n_rows={self.n_rows})"
 
     def __dask_tokenize__(self):
         # Dask's names of tasks depend on the table, and not on the time of its description.

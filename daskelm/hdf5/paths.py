@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import stat
@@ -11,6 +10,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from ..exceptions import FileFormatError, ParameterError
+from ..urls import has_user, hidden_query
 
 __all__ = [
     "check_regular",
@@ -49,13 +49,14 @@ def plain_path(path: str) -> str:
 
 
 def check_url(url: str) -> None:
-    """Refuse URLs that hold a password, or the name of a dataset."""
+    """Refuse URLs that hold a user name or a password, or the name of a dataset."""
     _, _, rest = url.rpartition("://")
-    if "@" in (host := rest.partition("/")[0]) and ":" in host.rpartition("@")[0]:
-        # The message leaves the password out as well.
+    if has_user(url):
+        protocol = url.rpartition("://")[0].rpartition("::")[2]
         raise ParameterError(
-            f"a URL must not hold a password, since URLs are shown in messages and kept in files; got one for "
-            f"{host.rpartition('@')[2]}. Give it to fsspec: an environment variable or a file of settings."
+            "a URL must not hold a user name, a password or a token, since URLs are shown in messages and kept in "
+            f"files; got one that does, {url}. Leave it out, and give it to fsspec: as an environment variable "
+            f"(FSSPEC_{protocol.upper()}_USERNAME and _PASSWORD), or in a file of settings (fsspec.config.conf)."
         )
     file, mark, name = rest.partition("::")
     if mark:
@@ -76,7 +77,7 @@ def place_of(path) -> str:
     if not urlsplit(path).query:
         return path
     url, _, query = path.partition("?")
-    return f"{url}?{hashlib.sha256(query.encode()).hexdigest()[:12]}"
+    return f"{url}?{hidden_query(query)}"
 
 
 def split_dataset(text: str) -> tuple[str, str | None]:
@@ -106,7 +107,7 @@ def refuse_added(path) -> None:
 def refuse_written(path) -> None:
     """Refuse to write to a URL."""
     path = os.fspath(path)
-    protocol, name = path.partition("://")[0], path.rpartition("/")[2]
+    protocol, name = path.partition("://")[0], path.partition("?")[0].rpartition("/")[2]
     refuse_url(
         path,
         "a file that is written",

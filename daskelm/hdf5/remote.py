@@ -26,6 +26,7 @@ from ..exceptions import (
     MissingExtraError,
     ParameterError,
 )
+from ..urls import without_secrets
 from .paths import check_url
 
 __all__ = ["PAGE_BYTES", "RemoteFile", "Version", "read_bytes", "urls_matching", "versions_of"]
@@ -73,7 +74,7 @@ class RemoteFile:
         self._position = 0
 
     def __repr__(self):
-        return self.url
+        return without_secrets(self.url)
 
     def look(self) -> Version:
         """Size and stamp of the file as it is now, kept as `seen`; to be called before anything is read."""

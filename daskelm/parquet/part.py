@@ -14,6 +14,7 @@ from ..hdf5.dataset import is_version
 from ..hdf5.external import status_of
 from ..hdf5.opening import missing_file
 from ..hdf5.paths import is_url
+from ..urls import without_secrets
 from .files import opened
 
 __all__ = ["OpenTable", "TablePart", "batch_rows", "changed", "run_lengths", "table_of"]
@@ -52,6 +53,10 @@ class TablePart:
     sources: ClassVar[tuple] = ()
     packed_row_bytes: ClassVar[int] = 0
     recode: ClassVar[None] = None
+
+    def __repr__(self):
+        # Workers write the arguments of a task that fails to their log.
+        return f"{type(self).__name__}({without_secrets(self.path)!r}, {self.label!r}, n_rows={self.n_rows})"
 
     def __dask_tokenize__(self):
         # Dask's names of tasks depend on the table, and not on the time of its description.

@@ -144,7 +144,7 @@ def test_packages_that_lack_are_told(monkeypatch):
 
 
 def test_urls_with_passwords_or_datasets_are_refused():
-    with pytest.raises(ParameterError, match="must not hold a password") as error:
+    with pytest.raises(ParameterError, match="must not hold a user name, a password or a token") as error:
         from_hdf5("ftp://me:secret@host/X.h5")
     assert "secret" not in str(error.value)
     with pytest.raises(ParameterError, match=r"from_hdf5\('s3://bucket/X.h5', dataset='data'\)"):

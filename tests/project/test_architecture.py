@@ -26,6 +26,7 @@ MAX_SCREEN, MAX_DESIGN = 60, 200
 # The order of the folders, of which each imports only from those of lines above its own, in functions too; modules that
 # stand at the top are folders of one.
 FLOORS = (
+    {"urls"},
     {"exceptions", "progress", "lazy", "blas", "sparse"},
     {"hdf5", "cluster"},
     {"parquet"},
