@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..exceptions import FileFormatError
+from ..hdf5.sealed import content_of
 from .classifier import ELMClassifier
 from .classifier_cv import ELMClassifierCV
 from .hidden_layer import HiddenLayer
@@ -33,7 +34,8 @@ def load(path) -> ELMClassifier | ELMClassifierCV | ELMRegressor | ELMRegressorC
     FileMissingError
         There is no such file.
     FileFormatError
-        It is not a model file, or truncated, altered, or of another version of the format.
+        It is not a model file, or truncated, altered, or of another version of the format; or says what no model can
+        be.
 
     Examples
     --------
@@ -51,4 +53,5 @@ def load(path) -> ELMClassifier | ELMClassifierCV | ELMRegressor | ELMRegressorC
             f"{path} holds a model of class {saved.class_name!r}, which this daskelm does not have; it has "
             f"{', '.join(_CLASSES)}. Upgrade daskelm (pip install -U daskelm)."
         )
-    return _CLASSES[saved.class_name]._of(saved.params, saved.fitted)
+    with content_of(path):
+        return _CLASSES[saved.class_name]._of(saved.params, saved.fitted)

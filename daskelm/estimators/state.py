@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from numbers import Integral, Real
@@ -14,14 +14,17 @@ import numpy as np
 from ..data.probabilities import ProbabilityLink
 from ..data.targets import ClassTargets, IndicatorTargets, RegressionTargets
 from ..exceptions import FileFormatError, ParameterError
-from ..hdf5.sealed import read_sealed, write_sealed
+from ..hdf5.sealed import content_of, read_sealed, write_sealed
+from ..hdf5.values import check, dtype_of_numbers, text_of
 from ..layer.layer import Layer
 from ..layer.neurons import Neurons, kind_from_name, kind_name
 from ..passes.curve_pass import LearningCurve
 from ..ridge.solve import Solution
 from ..selection.select import named
 from ..sums.normal_equations import NormalEquations
+from ..sums.stored import check_state
 from .fitted import Choice, Columns, Draws, Fitted, made_with
+from .stored import check_fitted, strings_of
 
 __all__ = ["SavedModel", "from_plain", "read_model", "to_plain", "write_model"]
 
@@ -44,12 +47,17 @@ def _from_fields(cls: Callable, state: Mapping):
     return cls(**{name: from_plain(value) for name, value in state.items()})
 
 
+def _sums(state: Mapping) -> NormalEquations:
+    check_state(state)
+    return NormalEquations.from_state(dict(state))
+
+
 # For each class of values that estimators keep: its name in a state, the function that makes a dict of plain values of
 # one, and the function that makes one of such a dict.
 _CLASSES: dict[type, tuple[str, Callable, Callable]] = {
     Layer: ("layer", Layer.state, Layer.from_state),
     Neurons: ("neurons", _fields_of, partial(_from_fields, Neurons)),
-    NormalEquations: ("sums", NormalEquations.state, NormalEquations.from_state),
+    NormalEquations: ("sums", NormalEquations.state, _sums),
     **{
         cls: (cls.__name__, _fields_of, partial(_from_fields, cls))
         for cls in (
@@ -70,11 +78,11 @@ _BACK: dict[str, Callable] = {
     **{word: back for word, _, back in _CLASSES.values()},
     "tuple": lambda state: tuple(map(from_plain, state)),
     "mapping": lambda state: {from_plain(key): from_plain(item) for key, item in state},
-    "dtype": np.dtype,
+    "dtype": partial(dtype_of_numbers, name="dtype"),
     "kind": lambda state: kind_from_name(str(state)),
     # Files have these two names, since JSON has neither infinity nor arrays of strings.
     "float": float,
-    "strings": lambda state: np.array(state["values"], dtype=state["dtype"]),
+    "strings": strings_of,
 }
 
 
@@ -142,12 +150,15 @@ def write_model(
 
 def read_model(path) -> SavedModel:
     """Read a file that `write_model` wrote; runs no code from it."""
-    state = read_sealed(path, "model")
-    params = {name: from_plain(_from_file(value, state)) for name, value in state["params"].items()}
-    fitted = from_plain(_from_file(state["fitted"], state))
-    if fitted is not None:
-        fitted = replace(fitted, made_with=made_with(params))
-    return SavedModel(state["class"], params, fitted)
+    state = read_sealed(path, "model", _places)
+    with content_of(path):
+        params = {name: from_plain(_from_file(value, state)) for name, value in state["params"].items()}
+        fitted = from_plain(_from_file(state["fitted"], state))
+        if fitted is not None:
+            check(isinstance(fitted, Fitted), "what was fitted must be that of an estimator")
+            check_fitted(fitted)
+            fitted = replace(fitted, made_with=made_with(params))
+        return SavedModel(text_of(state["class"], "class"), params, fitted)
 
 
 def _params_in_file(params: Mapping, fitted: Fitted | None) -> dict:
@@ -207,6 +218,15 @@ def _cannot_be_saved(value, place) -> ParameterError:
         f"{names[-1]} of type {type(first).__name__} cannot be saved: files hold numbers and strings only. Use such "
         "labels, or pickle the model."
     )
+
+
+def _places(value) -> Iterator[str]:
+    """Names of the arrays that belong to the plain values of a file."""
+    if isinstance(value, dict) and value.get(_WORD) == "array":
+        yield text_of(value.get("state"), "name of an array")
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _places(item)
 
 
 def _from_file(value, state: Mapping) -> Any:

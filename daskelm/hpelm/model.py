@@ -11,7 +11,8 @@ from ..exceptions import FileFormatError, ParameterError
 from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import open_regular
-from ..hdf5.sealed import read_sealed, write_sealed
+from ..hdf5.sealed import content_of, read_sealed, write_sealed
+from ..hdf5.values import array_of, list_of, number_of, text_of, whole_of
 from ..layer.neurons import kind_from_name, kind_name
 from .network import FUNCTIONS, SLFN, positive
 from .pickled import looks_pickled, read_pickle
@@ -183,7 +184,7 @@ class Model:
             It is another kind of file, or truncated or altered; or HP-ELM wrote it, and it must be converted first.
         """
         try:
-            state = read_sealed(fname, _FORMAT)
+            state = read_sealed(fname, _FORMAT, _array_names)
         except FileFormatError:
             if os.path.isfile(fname):
                 with open_regular(fname) as file:
@@ -194,8 +195,10 @@ class Model:
                         f"it. Convert it, which runs none: python -m daskelm.hpelm convert {fname} NEW"
                     ) from None
             raise
-        neurons = [(kind_from_name(k), state[f"W{i}"], state[f"b{i}"]) for i, k in enumerate(state["kinds"])]
-        self._restore(state | {"neurons": neurons})
+        with content_of(fname):
+            _check_state(state)
+            neurons = [(kind_from_name(k), state[f"W{i}"], state[f"b{i}"]) for i, k in enumerate(state["kinds"])]
+            self._restore(state | {"neurons": neurons})
 
     def _restore(self, state):
         """Set all parts of the model from plain values."""
@@ -206,6 +209,28 @@ class Model:
             nnet.set_B(state["B"])
         self.nnet = nnet
         self.classification, self.wc = state["classification"], state.get("w")
+
+
+def _array_names(plain):
+    """Names that the arrays of a file may have."""
+    return ["B", "w", *(f"{name}{i}" for i in range(len(plain["kinds"])) for name in "Wb")]
+
+
+def _check_state(state):
+    """Refuse the content of a file that `save` did not write."""
+    inputs, outputs = (whole_of(state.get(name), name, 1, 2**31) for name in ("inputs", "outputs"))
+    number_of(state.get("norm"), "norm")
+    n_neurons = 0
+    for i in range(len(list_of(state.get("kinds"), "kinds of neurons", str))):
+        W = array_of(state.get(f"W{i}"), f"W{i}", (inputs, None))
+        array_of(state.get(f"b{i}"), f"b{i}", (W.shape[1],))
+        n_neurons += W.shape[1]
+    if "B" in state:
+        array_of(state["B"], "B", (n_neurons, outputs))
+    if "w" in state:
+        array_of(state["w"], "w", (outputs,), "fiu", least=0)
+    if state.get("classification") is not None:
+        text_of(state["classification"], "classification", ("c", "wc", "ml"))
 
 
 def _precision(value) -> type:

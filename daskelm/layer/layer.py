@@ -16,6 +16,7 @@ from .diagram import layer_html
 from .neurons import Neurons, kind_from_name, kind_name
 from .scale import Scale
 from .specification import parse_neurons
+from .stored import check_layer
 from .weights import Sample, draw_neurons
 
 __all__ = ["Layer"]
@@ -187,7 +188,14 @@ class Layer:
 
     @classmethod
     def from_state(cls, state: dict) -> Layer:
-        """The layer with this `state`."""
+        """The layer with this `state`, possibly read from a file.
+
+        Raises
+        ------
+        FileFormatError
+            The state is that of no layer.
+        """
+        check_layer(state)
         groups = tuple(
             Neurons(kind_from_name(kind), state[f"W{i}"], state[f"b{i}"]) for i, kind in enumerate(state["kinds"])
         )

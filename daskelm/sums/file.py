@@ -19,8 +19,9 @@ from ..exceptions import FileFormatError, FileMissingError, FileWriteError, Para
 from ..hdf5.header import LOCK_BYTES, generation_in_lock, number_in_lock, read_generation
 from ..hdf5.paths import is_url, place_of, refuse_added
 from ..hdf5.remote import urls_matching
-from ..hdf5.sealed import read_sealed, write_sealed
+from ..hdf5.sealed import write_sealed
 from .normal_equations import NormalEquations
+from .stored import read_state
 
 __all__ = [
     "LockedSums",
@@ -100,7 +101,7 @@ def _read_newest(path, expected: int) -> dict | None:
     wait, begin, refreshed = 0.05, time.monotonic(), False
     while True:
         try:
-            state = read_sealed(path, "sums")
+            state = read_state(path)
         except FileMissingError:
             state = None
         found = 0 if state is None else state["generation"]

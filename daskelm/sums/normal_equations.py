@@ -9,13 +9,14 @@ import numpy as np
 
 from ..exceptions import IncompatibleSumsError
 from ..hdf5.header import next_generation
-from ..hdf5.sealed import read_sealed, write_sealed
+from ..hdf5.sealed import write_sealed
 from ..ridge.moments import Moments, rounding
 from ..ridge.packed import diagonal
 from ..ridge.reference_rows import combined, move_packed, other_sums
 from .folds import content_of_both, less, stacked, unstacked
 from .ledger import Ledger
 from .moments import moments_of
+from .stored import read_state
 from .subtraction import check_contained, largest_squares, warn_if_little
 
 __all__ = ["NormalEquations"]
@@ -224,8 +225,7 @@ class NormalEquations:
         ndarray of shape (n_targets,)
             Never below 1e-12 of the total sum of squares (1e-6 in single precision), the limit of resolution.
         """
-        m = self.moments(centred=True)
-        B = coef.T
+        m, B = self.moments(centred=True), coef.T
         error = m.TT - 2 * np.einsum("ij,ij->j", B, m.HT) + np.einsum("ij,ij->j", B, m.HH @ B)
         error = error + self.sum_weights * np.square(m.mean_T - m.mean_H @ B - intercept)
         return np.maximum(error, m.unresolved * m.TT)
@@ -392,9 +392,9 @@ class NormalEquations:
         FileMissingError
             The file does not exist.
         FileFormatError
-            The file holds no sums, or is truncated, altered, or of a newer version.
+            The file holds no sums, or is truncated, altered, or of a newer version; or says what no sums can be.
         """
-        return cls.from_state(read_sealed(path, "sums"))
+        return cls.from_state(read_state(path))
 
     def __getstate__(self):
         return {item.name: getattr(self, item.name) for item in fields(self)}

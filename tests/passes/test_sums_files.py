@@ -522,16 +522,16 @@ def test_a_stale_read_under_the_lock_loses_nothing(here, monkeypatch):
     old = (here / "sums.h5").read_bytes()
     add(rows=slice(300, 600))
     new = (here / "sums.h5").read_bytes()
-    read = sums_file_module.read_sealed
+    read = sums_file_module.read_state
     n_reads = 0
 
-    def stale_at_first(path, format):
+    def stale_at_first(path):
         nonlocal n_reads
         n_reads += 1
         (here / "sums.h5").write_bytes(old if n_reads < 3 else new)
-        return read(path, format)
+        return read(path)
 
-    monkeypatch.setattr(sums_file_module, "read_sealed", stale_at_first)
+    monkeypatch.setattr(sums_file_module, "read_state", stale_at_first)
     assert_same(add(), direct(X, T))
     assert n_reads >= 3
 
