@@ -15,6 +15,7 @@ __all__ = [
     "CLASSES",
     "CLASS_WEIGHT",
     "DATA",
+    "DATES",
     "INPUTS",
     "NAMES",
     "NEURONS",
@@ -164,6 +165,12 @@ def _words(text, what="words", example="NA,-999"):
     return words
 
 
+def _dates(text):
+    """Names of columns of dates, and the format of each that has one."""
+    pairs = [word.partition("=%") for word in _words(text, "names of columns", "day,time=%d.%m.%Y")]
+    return {name: f"%{form}" if form else None for name, _, form in pairs}
+
+
 def _table(path, asked, text):
     """Rows of Parquet or Arrow files: of all columns, or of those of FILE::[a,b]."""
     from ..parquet.rows import open_rows
@@ -261,6 +268,7 @@ def _sizes(text):
 OPTIONS_OF_TEXT = {
     "columns": "--columns",
     "exclude": "--except",
+    "dates": "--dates",
     "missing_values": "--missing",
     "delimiter": "--delimiter",
     "header": "--header or --no-header",
@@ -272,6 +280,7 @@ OPTIONS_OF_TEXT = {
 }
 
 DATA = Form("data", _data)
+DATES = Form("dates", _dates)
 INPUTS = Inputs()
 NAMES = Form("names", partial(_words, what="names of columns", example="a,b"))
 ROWS = Form("rows", _rows)

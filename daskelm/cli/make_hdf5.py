@@ -7,7 +7,7 @@ import re
 
 import click
 
-from .arguments import NAMES, OPTIONS_OF_TEXT, WORDS, Written, force_option, quiet_option
+from .arguments import DATES, NAMES, OPTIONS_OF_TEXT, WORDS, Written, force_option, quiet_option
 from .errors import Command
 
 __all__ = ["make_hdf5", "print_data"]
@@ -21,6 +21,13 @@ __all__ = ["make_hdf5", "print_data"]
     "--columns", metavar="A,B,...", type=NAMES, help="Columns to write, by name, or by place counted from 0; else all."
 )
 @click.option("--except", "exclude", metavar="A,B,...", type=NAMES, help="Columns to leave out, by name or place.")
+@click.option(
+    "--dates",
+    metavar="A,B=FORMAT,...",
+    type=DATES,
+    help="Columns of dates and times, written as seconds since 1970, UTC; texts have the year first, or a format of "
+    "strptime: day=%d.%m.%Y.",
+)
 @click.option(
     "--missing",
     metavar="WORD,...",
@@ -48,7 +55,7 @@ __all__ = ["make_hdf5", "print_data"]
 )
 @force_option
 @quiet_option
-def make_hdf5(source, target, dataset, columns, exclude, missing, dtype, compression, force, quiet, **text):
+def make_hdf5(source, target, dataset, columns, exclude, dates, missing, dtype, compression, force, quiet, **text):
     """Convert a table to HDF5, in bounded memory.
 
     SOURCE  text file (.csv, .txt, .tsv, .dat, .data, also compressed: .gz,
@@ -75,6 +82,7 @@ def make_hdf5(source, target, dataset, columns, exclude, missing, dtype, compres
             dataset,
             columns=columns,
             exclude=exclude,
+            dates=dates,
             missing_values=missing,
             dtype=dtype,
             compression=_filter(compression),

@@ -82,7 +82,7 @@ def coded_frame(frame, declared: Collection[int] | None = None) -> CodedBlock:
         more = f" and {len(odd) - 6} more" if len(odd) > 6 else ""
         raise InputTypeError(
             f"data must hold numbers, texts or categories; got column(s) {', '.join(odd[:6])}{more}. Drop them, or "
-            "code them as numbers first: times as seconds, for example, or as the hour."
+            "code them as numbers first: dates as seconds, which make_hdf5(frame, 'table.h5', dates=[name]) writes."
         )
     return CodedBlock(numbers, levels)
 

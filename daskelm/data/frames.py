@@ -56,7 +56,8 @@ def check_columns(frame, name: str) -> None:
         more = f" and {len(odd) - 6} more" if len(odd) > 6 else ""
         raise InputTypeError(
             f"{name} must hold numbers; got column(s) {', '.join(odd[:6])}{more}. Drop them, or code them as numbers "
-            "first: times as seconds, and texts with pandas.get_dummies where a model was fitted to numbers."
+            "first: dates as seconds, which make_hdf5(frame, 'table.h5', dates=[name]) writes, and texts with "
+            "pandas.get_dummies where a model was fitted to numbers."
         )
 
 

@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -15,17 +14,18 @@ import dask
 import h5py
 import numpy as np
 
-from ..exceptions import DataError, FileFormatError, FileMissingError, InputTypeError, ParameterError, TableWarning
+from ..exceptions import DataError, FileFormatError, FileMissingError, ParameterError, TableWarning
 from ..hdf5.atomic import check_replaceable
 from ..hdf5.formats import refuse_format
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import check_regular, refuse_url
 from ..hdf5.target import new_hdf5
-from ..parquet.rows import is_table_path, open_rows
+from ..parquet.rows import column_names, is_table_path, open_rows
 from ..progress import RowProgress
 from .blocks import BLOCK_BYTES, row_blocks
 from .coded_columns import CodedBlock, CodedColumns
 from .coded_frames import coded_frame, has_texts, levels_declared, names_of
+from .dates import date_places, seconds_in_frame
 from .frames import check_columns, frame_to_numpy, is_frame
 from .gaps import Gaps, say_gaps, words_of
 from .interop import header_of, to_supported
@@ -34,14 +34,10 @@ from .selected_columns import select_columns
 from .sparse_tables import is_sparse_table, write_sparse_table
 from .table_file import check_ending, check_kind, check_name, create_table, number_dtype, write_table
 from .text import TextTable, is_text_path
-from .text_fields import number_of
 from .text_form import TextOptions
 from .to_hdf5 import stream_hdf5
 
 __all__ = ["convert", "make_hdf5"]
-
-# A column of text with more numbers than this among its levels, and nearly nothing else, has typing errors.
-_MANY_NUMBERS = 100
 
 
 def make_hdf5(
@@ -51,6 +47,7 @@ def make_hdf5(
     *,
     columns=None,
     exclude=None,
+    dates=None,
     missing_values=None,
     delimiter: str | None = None,
     header: bool | None = None,
@@ -85,6 +82,10 @@ def make_hdf5(
         Names, or places counted from 0, of the columns to write, in this order; all if not given.
     exclude : sequence of str and int, optional
         Names or places of the columns to leave out, instead of `columns`.
+    dates : sequence of str and int, or mapping of these to formats, optional
+        Names or places of columns of dates and times, which are written as seconds since 1970-01-01 00:00 UTC. Times
+        with a zone are converted, those without are taken as UTC. Texts have the year first, as in ``2013-06-19`` or
+        ``2013-06-19T05:00:00Z``, or the format of strptime that is given: ``dates={"day": "%d.%m.%Y"}``.
     missing_values : str, number, or sequence of these, optional
         Words and numbers that mean a gap, such as -999, beside NaN. In text, empty fields and NA, N/A, null, None, nan,
         ``?``, ``-``, ``.``, ``*``, #N/A, <NA> and NaT always do, in any case.
@@ -166,6 +167,7 @@ def make_hdf5(
         options,
         columns=columns,
         exclude=exclude,
+        dates=dates,
         dtype=dtype,
         compression=compression,
         overwrite=overwrite,
@@ -181,6 +183,7 @@ def convert(
     *,
     columns=None,
     exclude=None,
+    dates=None,
     dtype=None,
     compression=None,
     overwrite=False,
@@ -190,12 +193,12 @@ def convert(
     dtype = number_dtype(dtype)
     check_ending(path, "path")
     if isinstance(data, tuple) and all(isinstance(n, Integral) for n in data):
-        _refuse_options(options, "a shape", columns, exclude, options.missing_values)
+        _refuse_options(options, "a shape", columns, exclude, options.missing_values, dates)
         return _make_empty(data, path, dataset, dtype or np.dtype(np.float64), compression, overwrite)
     if is_table_path(data):
-        _refuse_options(options, "a table of Parquet or Arrow", None, None, ())
+        _refuse_options(options, "a table of Parquet or Arrow")
         written = {"dtype": dtype, "compression": compression, "overwrite": overwrite}
-        return _from_table(data, path, dataset, columns, exclude, options.missing_values, verbose, **written)
+        return _from_table(data, path, dataset, columns, exclude, dates, options.missing_values, verbose, **written)
     names = _names(header_of(data))
     data = to_supported(data, "data")
     if isinstance(data, str | os.PathLike | np.ndarray | h5py.Dataset):
@@ -205,26 +208,26 @@ def convert(
     if not dask.is_dask_collection(data):
         check_replaceable(path, "data", overwrite, check_name(dataset))
     if is_sparse_table(data):
-        _refuse_options(options, "a sparse table", columns, exclude, options.missing_values)
+        _refuse_options(options, "a sparse table", columns, exclude, options.missing_values, dates)
         return write_sparse_table(
             data, path, dataset, verbose, dtype=dtype, compression=compression, overwrite=overwrite
         )
     if isinstance(data, str | os.PathLike) and not _is_npy(data, path):
         written = {"dtype": dtype, "compression": compression, "overwrite": overwrite}
-        with contextlib.closing(TextTable(data, options, columns, exclude)) as table:
+        with contextlib.closing(TextTable(data, options, columns, exclude, dates)) as table:
             for text in table.warnings:
                 warnings.warn(text, TableWarning, stacklevel=3)
             coded, progress = CodedColumns(table.names), RowProgress(None, verbose, "make_hdf5")
             if verbose:
                 sys.stderr.write(f"make_hdf5: {os.fspath(data)}: {', '.join(table.notes)}\n")
-            write_table(table.blocks(), path, dataset, coded, progress, judge=partial(_judge_mixed, table), **written)
+            write_table(table.blocks(), path, dataset, coded, progress, judge=table.judge, **written)
         if verbose:
             say_gaps(coded)
         return os.fspath(path)
-    _refuse_options(options, "an array or a frame", None, None, ())
+    _refuse_options(options, "an array or a frame")
     if isinstance(data, str | os.PathLike):
         data = load_npy(data)
-    data, names = _selected(data, names, columns, exclude)
+    data, names = _selected(data, names, columns, exclude, dates)
     gaps = Gaps(options.missing_values)
     coded = CodedColumns(names, levels_declared(data) if is_frame(data) and has_texts(data) else None)
     if dask.is_dask_collection(data):
@@ -245,11 +248,13 @@ def convert(
     return os.fspath(path)
 
 
-def _from_table(data, path, dataset, columns, exclude, missing, verbose, **written) -> str:
+def _from_table(data, path, dataset, columns, exclude, dates, missing, verbose, **written) -> str:
     """Columns of Parquet or Arrow files as a dataset, with their names and levels."""
-    rows = open_rows(data)
-    if columns is not None or exclude is not None:
-        rows = rows.choose(select_columns(rows.names or (), columns, exclude))
+    names = column_names(data)
+    # Files that have other columns too are an error, unless columns are chosen.
+    every = columns is None and exclude is None
+    chosen = None if every else [names[place] for place in select_columns(names, columns, exclude)]
+    rows = open_rows(data, chosen, seconds=[names[place] for place in date_places(names, dates)])
     check_not_an_input(path, "path", data=[data, rows])
     check_replaceable(path, "data", written["overwrite"], check_name(dataset))
     described, levels = rows.all_levels(), {}
@@ -267,12 +272,12 @@ def _from_table(data, path, dataset, columns, exclude, missing, verbose, **writt
     return os.fspath(path)
 
 
-def _refuse_options(options, what, columns, exclude, missing):
+def _refuse_options(options, what, columns=None, exclude=None, missing=(), dates=None):
     """Refuse options that make no sense for the data."""
     plain = TextOptions()
     given = [name for name in vars(plain) if name != "missing_values" and _differ(options, plain, name)]
-    more = {"columns": columns is not None, "exclude": exclude is not None, "missing_values": bool(missing)}
-    given += [name for name, is_given in more.items() if is_given]
+    more = {"columns": columns, "exclude": exclude, "missing_values": missing or None, "dates": dates}
+    given += [name for name, value in more.items() if value is not None]
     if given:
         raise ParameterError(
             f"{given[0]} is an option for {'data' if given[0] in more else 'text tables'}; data is {what}. Leave it "
@@ -309,10 +314,16 @@ def _names(header):
     return None if header is None else names_of(header)
 
 
-def _selected(data, names, columns, exclude):
-    """The chosen columns of an array or a frame, and their names."""
+def _selected(data, names, columns, exclude, dates):
+    """The chosen columns of an array or a frame, with seconds for dates, and their names."""
     if is_frame(data):
         names = names_of(data)
+        data = seconds_in_frame(data, date_places(list(data.columns) if data.ndim == 2 else [data.name], dates))
+    elif dates is not None:
+        raise ParameterError(
+            f"dates is an option for text tables, frames and Parquet; data is {type(data).__name__}. Give a frame, or "
+            "an array of seconds: (times - numpy.datetime64(0, 's')) / numpy.timedelta64(1, 's')."
+        )
     elif not hasattr(data, "ndim") or isinstance(data, h5py.Dataset):
         data = _as_numbers(data)
     if columns is None and exclude is None:
@@ -326,26 +337,6 @@ def _selected(data, names, columns, exclude):
     places = select_columns(known, columns, exclude)
     data = data.iloc[:, places] if is_frame(data) else data[:, places]
     return data, None if names is None else [names[place] for place in places]
-
-
-def _judge_mixed(table, described):
-    """Refuse columns of numbers with a few texts, and warn of those with more."""
-    for place, (odd, line) in table.odd.items():
-        column, options = described[place], table.options
-        numbers = sum(number_of(level, options.decimal, options.thousands) is not None for level in column.levels or ())
-        where = f"{table.path}, line {line}: column {column.name!r} holds numbers, and text such as {odd!r}"
-        if numbers > _MANY_NUMBERS and len(column.levels) - numbers < numbers / 50:
-            raise InputTypeError(
-                f"{where}. If such words are gaps, name them in missing_values=; else mend them, or leave the column "
-                f"out with exclude=[{column.name!r}]."
-            )
-        if numbers:
-            warnings.warn(
-                f"{where}. It is taken as a category of {len(column.levels)} levels. If such words are gaps, name "
-                "them in missing_values=.",
-                TableWarning,
-                stacklevel=4,
-            )
 
 
 def _make_empty(shape, path, dataset, dtype, compression, overwrite):

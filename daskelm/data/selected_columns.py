@@ -8,7 +8,7 @@ from numbers import Integral
 
 from ..exceptions import ParameterError
 
-__all__ = ["select_columns"]
+__all__ = ["places_of", "select_columns"]
 
 
 def select_columns(names: Sequence, columns, exclude) -> list[int]:
@@ -29,9 +29,9 @@ def select_columns(names: Sequence, columns, exclude) -> list[int]:
     if columns is not None and exclude is not None:
         raise ParameterError("columns and exclude both say which columns to take; give one of them.")
     if columns is not None:
-        chosen = _places(names, columns, "columns")
+        chosen = places_of(names, columns, "columns")
     elif exclude is not None:
-        out = set(_places(names, exclude, "exclude"))
+        out = set(places_of(names, exclude, "exclude"))
         chosen = [place for place in range(len(names)) if place not in out]
     else:
         return list(range(len(names)))
@@ -42,7 +42,8 @@ def select_columns(names: Sequence, columns, exclude) -> list[int]:
     return chosen
 
 
-def _places(names, wanted, argument):
+def places_of(names: Sequence, wanted, argument: str) -> list[int]:
+    """Places of the columns that an argument names, or gives by their places."""
     wanted = [wanted] if isinstance(wanted, str | Integral) else list(wanted)
     by_name = {name: place for place, name in enumerate(names)}
     places = []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 
-from ..exceptions import DataError
+from ..exceptions import DataError, InputTypeError, TableWarning
+from ..hdf5.columns import Column
 from .coded_columns import CodedBlock
+from .dates import date_places
 from .selected_columns import select_columns
+from .text_fields import number_of
 from .text_form import TextOptions, find_form
 from .text_lines import COMPRESSED, TextFile, blocks_of_lines, undecodable
 from .text_parser import BlockParser
@@ -18,6 +22,8 @@ _SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".data", ".tab", ".psv", ".asc", ".
 # Bytes and fields of a block. A field takes about 50 bytes while it is read, beside its text.
 _BLOCK_BYTES, _BLOCK_FIELDS = 2**22, 2**19
 _HEAD_BYTES, _MOST_HEAD_BYTES, _HEAD_LINES = 2**18, 2**24, 5
+# A column of text with more numbers than this among its levels, and nearly nothing else, has typing errors.
+_MANY_NUMBERS = 100
 
 
 def is_text_path(path) -> bool:
@@ -37,6 +43,8 @@ class TextTable:
         What is known of its form.
     columns, exclude : sequence of str and int, or None
         Names or places of the columns to take, or to leave out.
+    dates : sequence of str and int, mapping of these to formats, or None
+        Columns of dates, which become seconds.
 
     Attributes
     ----------
@@ -49,7 +57,7 @@ class TextTable:
         What was decided about the form of the file, and what may be meant otherwise.
     """
 
-    def __init__(self, path, options: TextOptions, columns=None, exclude=None):
+    def __init__(self, path, options: TextOptions, columns=None, exclude=None, dates=None):
         self.path, self.options = os.fspath(path), options
         self._file = TextFile(path, options.encoding)
         try:
@@ -61,6 +69,7 @@ class TextTable:
         names = [self._form.names[place] for place in kept]
         chosen = select_columns(names, columns, exclude)
         self._keep = [kept[place] for place in chosen]
+        self._dates = {kept[place]: form for place, form in date_places(names, dates).items()}
         self.names = [names[place] for place in chosen] if self._form.has_names else None
         self.odd: dict[int, tuple[str, int]] = {}
         self.notes, self.warnings = self._form.notes, self._form.warnings
@@ -82,7 +91,7 @@ class TextTable:
 
     def blocks(self) -> Iterator[CodedBlock | None]:
         """Blocks of rows; None if a column of numbers turned out to be text, and all blocks come once more."""
-        parser = BlockParser(self.path, self._form, self.options, self._keep)
+        parser = BlockParser(self.path, self._form, self.options, self._keep, self._dates)
         self.odd = parser.odd
         while True:
             parser.changed = False
@@ -93,6 +102,27 @@ class TextTable:
             if not parser.changed:
                 return
             yield None
+
+    def judge(self, described: Sequence[Column] | None) -> None:
+        """Refuse columns of numbers with a few texts, and warn of those with more, once all blocks were read."""
+        known = described or ()
+        for place, (odd, line) in self.odd.items():
+            column, options = known[place], self.options
+            levels = column.levels or ()
+            numbers = sum(number_of(str(one), options.decimal, options.thousands) is not None for one in levels)
+            where = f"{self.path}, line {line}: column {column.name!r} holds numbers, and text such as {odd!r}"
+            if numbers > _MANY_NUMBERS and len(levels) - numbers < numbers / 50:
+                raise InputTypeError(
+                    f"{where}. If such words are gaps, name them in missing_values=; else mend them, or leave the "
+                    f"column out with exclude=[{column.name!r}]."
+                )
+            if numbers:
+                warnings.warn(
+                    f"{where}. It is taken as a category of {len(levels)} levels. If such words are gaps, name "
+                    "them in missing_values=.",
+                    TableWarning,
+                    stacklevel=4,
+                )
 
     def _pass(self, parser):
         per_field, n_rows = 8.0, 0

@@ -22,10 +22,8 @@ _NUMBER = r"[+-]?(?:\d+{point}?\d*|{point}\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity
 # The sign of the exponent is asked for, as Fortran writes it: 0.1D+04. A code such as 5d2 stays a text.
 _FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]\d{2,3})", re.ASCII)
 _BLANK_FIELD = re.compile(r'"(?:[^"]|"")*"\S*|\S+')
-_DATE = re.compile(
-    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ]+\d{1,2}:\d\d.*)?"
-    r"|\d{1,2}:\d\d(?::\d\d.*)?"
-)
+_DATE = re.compile(r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ]+\d{1,2}:\d\d.*)?")
+_TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d.*)?")
 # Texts that were meant as numbers, by their form: what they are, and the remedy.
 _LOOKALIKES = (
     (re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d*"), "a number with separators of thousands", "give thousands=','"),
@@ -52,8 +50,13 @@ _LOOKALIKES = (
     ),
     (
         _DATE,
-        "a date or a time",
-        "leave the column out with exclude=, or write it as a number first, such as seconds or the hour",
+        "a date",
+        "name the column in dates=, which writes seconds since 1970, or leave it out with exclude=",
+    ),
+    (
+        _TIME,
+        "a time of the day",
+        "leave the column out with exclude=, or write it as a number first, such as the hour",
     ),
 )
 

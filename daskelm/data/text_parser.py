@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..exceptions import DataError, InputTypeError
 from .coded_columns import CodedBlock
+from .dates import REMEDY, must_hold, seconds_of
 from .text_fields import case_variants, lookalike, number_of, records, truth_of
 from .text_form import AFTER_LAST, TextForm, TextOptions
 from .text_lines import undecodable
@@ -39,9 +40,19 @@ class BlockParser:
         How it is read.
     keep : sequence of int
         Places of the fields to keep, in the order of the columns of the result.
+    dates : mapping of int to str or None
+        Places of the fields that are dates, which become seconds, and their formats.
     """
 
-    def __init__(self, path: str, form: TextForm, options: TextOptions, keep: Sequence[int]):
+    def __init__(
+        self,
+        path: str,
+        form: TextForm,
+        options: TextOptions,
+        keep: Sequence[int],
+        dates: Mapping[int, str | None] | None = None,
+    ):
+        self.dates = dates or {}
         self.path, self.form, self.options, self.keep = path, form, options, list(keep)
         self.n_fields = len(form.names)
         self.changed = False
@@ -51,6 +62,8 @@ class BlockParser:
         self._kinds: list[str | None] = [None] * self.n_fields
         # Fields that pandas reads as numbers by itself. It takes "1,5" for 15 if commas stand between thousands.
         self._fast = np.full(self.n_fields, options.thousands is None)
+        # A date such as 20130619 is no number.
+        self._fast[list(self.dates)] = False
         self._reading = _reading(form, options)
 
     def parse(self, line: int, block: bytes) -> CodedBlock:
@@ -184,6 +197,10 @@ class BlockParser:
         filled = [text for text, gap in zip(texts, gaps[:-1], strict=True) if not gap]
         if not filled:
             return np.full(len(codes), np.nan), None
+        if place in self.dates:
+            seconds = np.full(len(gaps), np.nan)
+            seconds[~gaps] = self._seconds(line, block, place, filled)
+            return seconds[codes], None
         self._decide(line, block, place, filled)
         if self._kinds[place] != "text":
             read = truth_of if self._kinds[place] == "truth" else self._number
@@ -193,6 +210,17 @@ class BlockParser:
         levels = {text: i for i, text in enumerate(dict.fromkeys(filled))}
         table = [np.nan if gap else levels[text] for text, gap in zip(texts, gaps[:-1], strict=True)]
         return np.array([*table, np.nan], float)[codes], list(levels)
+
+    def _seconds(self, line, block, place, texts):
+        """Seconds of dates, which are no gaps."""
+        form = self.dates[place]
+        seconds = seconds_of(texts, form)
+        if (wrong := np.isnan(seconds)).any():
+            text = texts[int(np.argmax(wrong))]
+            number = self._line_of(line, block, lambda fields: len(fields) > place and fields[place] == text)
+            where = f"{self.path}, line {number}: column {self.form.names[place]!r}"
+            raise DataError(f"{where} {must_hold(form)}; got {text!r}. {REMEDY}")
+        return seconds
 
     def _number(self, text):
         return number_of(text, self.options.decimal, self.options.thousands)

@@ -82,6 +82,12 @@ def _is_whole(kind):
     return types.is_boolean(kind) or types.is_integer(kind)
 
 
+def _is_date(kind):
+    from pyarrow import types
+
+    return types.is_timestamp(kind) or types.is_date(kind)
+
+
 def is_nested(field: Any) -> bool:
     """Whether the values of a column are lists or records."""
     return field.type.num_fields > 0
@@ -92,10 +98,22 @@ def need_nulls(field: Any) -> bool:
     return field.nullable and is_whole(field)
 
 
-def need_number_types(schema: Any, missing: dict[str, int | None], path: str) -> list[np.dtype]:
-    """The NumPy types of the columns of a schema, float64 for codes; `missing` counts nulls, where needed."""
+def need_number_types(
+    schema: Any, missing: dict[str, int | None], path: str, seconds: Sequence[str] = ()
+) -> list[np.dtype]:
+    """The NumPy types of the columns of a schema, float64 for codes; `missing` counts nulls, where needed.
+
+    Columns `seconds` must be dates and times, and become seconds.
+    """
+    if odd := next((field for field in schema if field.name in seconds and not _is_date(field.type)), None):
+        raise InputTypeError(
+            f"{path}: dates: column {odd.name!r} must hold dates or times; got {odd.type}. Leave it out of dates=, or "
+            "write the file with times in it."
+        )
     found = [
-        np.dtype(np.float64) if is_coded(field) else number_type(field.type, missing.get(field.name))
+        np.dtype(np.float64)
+        if is_coded(field) or field.name in seconds
+        else number_type(field.type, missing.get(field.name))
         for field in schema
     ]
     # A dtype equals None if it is float64.
@@ -112,6 +130,8 @@ def refuse_columns(fields: Sequence[Any], path: str) -> None:
     frame = "frame = dask.dataframe.read_parquet(path)"
     if first in _TIMES:
         remedy = f"A part of it is a number: {frame}, then frame[{name!r}].dt.hour, and give columns of the frame"
+        if _is_date(fields[0].type):
+            remedy = f"Write times as seconds: make_hdf5(path, 'table.h5', dates=[{name!r}]). {remedy}"
     elif first == "decimal":
         remedy = f"It has more digits than float64 holds: {frame}, then frame[{name!r}].astype('int64')"
     else:
@@ -130,12 +150,14 @@ class ToNumbers:
     ndim : 2, or 1 for a table of one column
     exact : whether integers that the dtype does not hold are an error; they are rounded where other columns are floats
     levels : levels of each column of categories by its name, whose codes are given; other levels have the next code
+    seconds : names of columns of dates and times, whose seconds since 1970 in UTC are given
     """
 
     dtype: np.dtype
     ndim: int
     exact: bool
     levels: tuple[tuple[str, tuple], ...] = ()
+    seconds: tuple[str, ...] = ()
 
     def __call__(self, table: Any) -> np.ndarray:
         """Array (rows, n_columns), or (rows,).
@@ -163,6 +185,8 @@ class ToNumbers:
         if hasattr(column, "chunks"):
             # Older versions of pyarrow keep the one chunk as such.
             column = column.chunk(0) if column.num_chunks else pyarrow.nulls(0, column.type)
+        if name in self.seconds:
+            return _seconds(column)
         if is_coded(column):
             raise InputTypeError(
                 f"column {name!r} must hold numbers; got categories, which X of an estimator may have, but no array "
@@ -254,6 +278,18 @@ def add_levels(found: dict, table: Any, path: str) -> None:
                 f"{path}: a column of categories must have at most {_MOST_LEVELS:,} levels; got more in {name!r}. If "
                 "it names the rows, leave it out: from_parquet(path, columns=[...])."
             )
+
+
+def _seconds(column) -> np.ndarray:
+    """Seconds since 1970 of an Arrow array of dates or times, which Arrow keeps in UTC; NaN for nulls."""
+    import pyarrow
+
+    unit = column.type.unit if pyarrow.types.is_timestamp(column.type) else "ms"
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    gaps = _numbers(column.is_null().cast(pyarrow.uint8())).view(bool)
+    if pyarrow.types.is_date(column.type):
+        column = column.cast(pyarrow.date64())
+    return np.where(gaps, np.nan, _numbers(column.cast(pyarrow.int64())) / per_second)
 
 
 def _numbers(column):

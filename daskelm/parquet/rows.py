@@ -30,7 +30,7 @@ from .columns import ToLabels, ToNumbers, add_levels, is_coded, is_nested, is_wh
 from .files import ENDINGS, format_of, opened
 from .part import OpenTable, TablePart, batch_rows, changed, run_lengths, table_of
 
-__all__ = ["ParquetRows", "is_table_path", "open_rows", "table_facts", "table_files"]
+__all__ = ["ParquetRows", "column_names", "is_table_path", "open_rows", "table_facts", "table_files"]
 
 # Number of files at URLs that are described at the same time.
 _N_THREADS = 16
@@ -234,7 +234,15 @@ def _of_folder(folder):
     return found
 
 
-def open_rows(path: Any, columns: Sequence[str] | str | None = None, rows: slice | None = None) -> ParquetRows:
+def column_names(path: Any) -> list[str]:
+    """Names of the columns of the first file, without pandas' index."""
+    with opened(table_files(path)[0]) as file:
+        return _columns_of(file.schema)
+
+
+def open_rows(
+    path: Any, columns: Sequence[str] | str | None = None, rows: slice | None = None, seconds: Sequence[str] = ()
+) -> ParquetRows:
     """Describe rows of Parquet or Arrow files without reading them.
 
     Parameters
@@ -245,6 +253,8 @@ def open_rows(path: Any, columns: Sequence[str] | str | None = None, rows: slice
         Names of the columns to read, in this order; one name alone for a vector. All but pandas' index if not given.
     rows : slice, optional
         Consecutive rows of the concatenation.
+    seconds : list of str, optional
+        Columns of dates and times to read as seconds since 1970, UTC.
 
     Returns
     -------
@@ -254,9 +264,9 @@ def open_rows(path: Any, columns: Sequence[str] | str | None = None, rows: slice
         return (path if columns is None else path.with_columns(columns)).rows(rows)
     files = table_files(path)
     # The first file says which columns there are.
-    first = _describe(files[0], None if columns is None else _named(columns))
+    first = _describe(files[0], None if columns is None else _named(columns), seconds=seconds)
     names = [name for name, _, _ in first[1]]
-    more = partial(_describe, names=names, whole=columns is None, like=files[0])
+    more = partial(_describe, names=names, whole=columns is None, like=files[0], seconds=seconds)
     if sum(map(is_url, files)) > 1:
         # The threads mostly wait for answers of servers.
         with ThreadPoolExecutor(_N_THREADS) as pool:
@@ -267,7 +277,7 @@ def open_rows(path: Any, columns: Sequence[str] | str | None = None, rows: slice
     types = [(dtype, bool(whole)) for _, found in described for _, dtype, whole in found]
     dtype = np.result_type(*({dtype for dtype, _ in types} or {np.dtype(np.float64)}))
     ndim = 1 if isinstance(columns, str) else 2
-    encode = ToNumbers(dtype, ndim, exact=all(whole for _, whole in types))
+    encode = ToNumbers(dtype, ndim, exact=all(whole for _, whole in types), seconds=tuple(seconds))
     n_rows = sum(part.n_rows for part in parts)
     # Levels are known when they are read.
     coded = {name for _, found in described for name, _, whole in found if whole is None}
@@ -281,11 +291,8 @@ def table_facts(path: str) -> dict:
         sizes, schema = file.group_rows, file.schema
         nulls = file.n_missing([field.name for field in schema if not is_nested(field)])
     columns = [{"name": one.name, "type": str(one.type), "nulls": nulls.get(one.name)} for one in schema]
-    return {
-        "rows": sum(sizes),
-        "groups": {"number": len(sizes), "most_rows": max(sizes, default=0)},
-        "columns": columns,
-    }
+    groups = {"number": len(sizes), "most_rows": max(sizes, default=0)}
+    return {"rows": sum(sizes), "groups": groups, "columns": columns}
 
 
 def _named(columns):
@@ -302,7 +309,9 @@ def _named(columns):
     return names
 
 
-def _describe(path, names, whole=False, like=None) -> tuple[TablePart, list[tuple[str, np.dtype, bool | None]]]:
+def _describe(
+    path, names, whole=False, like=None, seconds=()
+) -> tuple[TablePart, list[tuple[str, np.dtype, bool | None]]]:
     """The description of a file, and (name, dtype, whether it holds integers) of each column; None for categories.
 
     With `whole`, the file must have no other columns than these, which are those of the file `like`.
@@ -318,7 +327,7 @@ def _describe(path, names, whole=False, like=None) -> tuple[TablePart, list[tupl
         fields = [schema.field(name) for name in names]
         counted = [field.name for field in fields if need_nulls(field)]
         missing: dict[str, int | None] = dict.fromkeys(names, 0)
-        dtypes = need_number_types(fields, missing | file.n_missing(counted), path)
+        dtypes = need_number_types(fields, missing | file.n_missing(counted), path, seconds)
         row_bytes = 8 * len(names)
         pages, fetched = file.held_bytes(names)
         size, modified = file.version or (status.st_size, status.st_mtime_ns)
@@ -358,7 +367,8 @@ def _columns_of(schema):
 
 
 def _check_names(path, names, held, schema, whole, like):
-    twice = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1] if _repeats(schema) else []
+    repeats = len(set(schema.names)) < len(schema.names)
+    twice = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1] if repeats else []
     if twice:
         raise DataError(f"{path}: columns must have different names; got {some(map(repr, twice))} more than once.")
     missing = [name for name in names if name not in set(schema.names)]
@@ -376,10 +386,6 @@ def _check_names(path, names, held, schema, whole, like):
         )
     if not names:
         raise DataError(f"{path} must have at least one column; got none.")
-
-
-def _repeats(schema):
-    return len(set(schema.names)) < len(schema.names)
 
 
 def _called(names):

@@ -134,3 +134,12 @@ def test_mistakes_are_one_line(line, text):
     import re
 
     assert re.search(text, refused(line))
+
+
+def test_dates_are_written_as_seconds():
+    with open("days.csv", "w") as file:
+        file.write("day,hour,x\n2013-06-19,19.06.2013 05h,1\n,,2\n")
+    run("make-hdf5 days.csv days.h5 --dates 'day,hour=%d.%m.%Y %Hh' --quiet")
+    with h5py.File("days.h5") as file:
+        np.testing.assert_array_equal(file["data"][:], [[1371600000, 1371618000, 1], [np.nan, np.nan, 2]])
+    assert "--dates" in refused("make-hdf5 days.csv other.h5 --dates hour --columns hour --quiet")

@@ -33,7 +33,7 @@ def test_columns_that_are_no_numbers_are_named(tmp_path):
     )
     message = (
         r" must hold numbers; got column\(s\) 'when' \(datetime64\[\w+\]\), 'span' \(timedelta64\[\w+\]\)\. Drop "
-        "them, or code them as numbers first: times as seconds"
+        "them, or code them as numbers first: dates as seconds"
     )
     model, drawn = regressor().fit(frame, Y), classifier().initialize(frame, classes=[False, True])
     for given in (odd, frames.from_pandas(odd, npartitions=2)):
