@@ -1,9 +1,9 @@
-"""The Earth's magnetic field at random places, heights and times, as HDF5 files: inputs, and the field as measured.
+"""The Earth's magnetic field at random places, heights and times, as three satellites would write it to text files.
 
 The field is that of the International Geomagnetic Reference Field, of degree 13, as the PyPI package `ppigrf` computes
 it from the published coefficients (Alken et al., 2021). It is a standard model, sampled at random places: no
-measurements, but 50 nT of noise is added, as if a magnetometer and the ionosphere had been there. What is true without
-the noise is known, so that errors are without it.
+measurements, but each satellite's magnetometer has an offset, and 50 nT of noise is added, as the ionosphere adds it.
+One row in a thousand has lost its time. What is true without the noise is known, so that errors are without it.
 """
 
 from __future__ import annotations
@@ -15,28 +15,48 @@ from importlib.resources import files
 from pathlib import Path
 
 import dask
-import dask.array as da
 import numpy as np
+import pandas as pd
 
-from daskelm import from_hdf5, to_hdf5
+from daskelm import make_hdf5
 
-__all__ = ["HEIGHTS", "NOISE", "YEARS", "FieldFiles", "build", "coasts", "field_at", "inputs_at"]
+__all__ = [
+    "HEIGHTS",
+    "INPUTS",
+    "NOISE",
+    "TARGET",
+    "YEARS",
+    "Survey",
+    "build",
+    "coasts",
+    "field_at",
+    "inputs_at",
+    "rows_at",
+]
 
 # Kilometres above the ellipsoid, years, and standard deviation of the noise in nT.
 HEIGHTS, YEARS, NOISE = (300.0, 1500.0), (1990.0, 2025.0), 50.0
+# Satellites, and the offset of the magnetometer of each in nT.
+SATELLITES = {"alpha": 0.0, "bravo": 80.0, "charlie": -120.0}
+# Columns of the survey: the place is a unit vector from the Earth's centre, since longitudes jump at 180 degrees.
+INPUTS, TARGET = ("satellite", "time", "x", "y", "z", "height"), "field"
+# One row in so many has no time.
+_ROWS_PER_GAP = 1000
+# Files of the survey; the last is to be predicted.
+_N_FILES = 5
 # Coefficients are given every five years, and are linear in time between.
 _EPOCHS = np.arange(YEARS[0], YEARS[1] + 1, 5)
 _BLOCK = 20_000
+_SECONDS_PER_YEAR = 365.25 * 86400
 # Every so many-th point of the land mask is kept, which has 120 points per degree.
 _MASK_STEP = 60
 
 
 @dataclass(frozen=True)
-class FieldFiles:
-    """Files that `build` wrote: inputs (n_rows, 5), measured and true intensity of the field in nT (n_rows, 1)."""
+class Survey:
+    """Files that `build` wrote: text tables, the last to be predicted, and HDF5 with the field that is true there."""
 
-    X: str
-    y: str
+    tables: list[str]
     truth: str
 
 
@@ -62,40 +82,48 @@ def field_at(X: np.ndarray) -> np.ndarray:
     return np.linalg.norm(vectors, axis=0)[:, None]
 
 
-def build(folder, n_rows: int) -> FieldFiles:
-    """Write the three files; the blocks are made where Dask says, so by the workers of a cluster if there is one."""
+def rows_at(X: np.ndarray, satellites: np.ndarray) -> pd.DataFrame:
+    """Inputs (n, 5) and names of satellites as rows of the survey, in the digits that are written."""
+    time = ((X[:, 4] - 1970) * _SECONDS_PER_YEAR).astype("datetime64[s]")
+    place = dict(zip("xyz", X[:, :3].T.round(7), strict=True))
+    first = {"satellite": satellites, "time": np.datetime_as_string(time, timezone="UTC")}
+    return pd.DataFrame({**first, **place, "height": X[:, 3].round(3)})
+
+
+def build(folder, n_rows: int) -> Survey:
+    """Write the survey; its files are made where Dask says, so by the workers of a cluster if there is one."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    chunks = [min(_BLOCK, n_rows - start) for start in range(0, n_rows, _BLOCK)]
-    X = _blocks(_random_places, chunks, 5)
-    paths = FieldFiles(*(str(folder / f"field_{name}.h5") for name in ("X", "y", "truth")))
-    to_hdf5(X, paths.X)
-    rows = from_hdf5(paths.X, chunks=_BLOCK)
-    to_hdf5(rows.map_blocks(field_at, chunks=(rows.chunks[0], (1,)), dtype=float), paths.truth)
-    noise = _blocks(_noise, chunks, 1)
-    to_hdf5(from_hdf5(paths.truth, chunks=_BLOCK) + noise, paths.y)
-    return paths
+    tables = [str(folder / f"survey-{i + 1}.csv") for i in range(_N_FILES)]
+    edges = [n_rows * i // _N_FILES for i in range(_N_FILES + 1)]
+    written = [dask.delayed(_write)(path, *edges[i : i + 2]) for i, path in enumerate(tables)]
+    *_, truth = dask.compute(*written)
+    return Survey(tables, make_hdf5(truth, folder / "truth.h5"))
 
 
-def _blocks(function, chunks, n_columns):
-    """A dask array whose i-th block is `function(i, rows of it)`."""
-    blocks = [
-        da.from_delayed(dask.delayed(function)(i, n_rows), (n_rows, n_columns), float)
-        for i, n_rows in enumerate(chunks)
-    ]
-    return da.concatenate(blocks)
+def _write(path, start, stop) -> np.ndarray:
+    """Write rows start to stop - 1 of the survey as an instrument would; the field (stop - start,) without noise."""
+    truth = []
+    with open(path, "w") as file:
+        for first in range(start, stop, _BLOCK):
+            frame, field = _block(first, min(_BLOCK, stop - first))
+            frame.to_csv(file, index=False, header=first == start)
+            truth.append(field)
+    return np.concatenate(truth)
 
 
-def _random_places(block, n_rows):
-    stream = np.random.default_rng([0, block])
+def _block(first, n_rows):
+    """Rows of the survey from `first` on, and the field that is measured there without noise."""
+    stream = np.random.default_rng([0, first])
     # Uniform on the sphere.
     latitude = np.degrees(np.arcsin(stream.uniform(-1, 1, n_rows)))
     longitude = stream.uniform(-180, 180, n_rows)
-    return inputs_at(latitude, longitude, stream.uniform(*HEIGHTS, n_rows), stream.uniform(*YEARS, n_rows))
-
-
-def _noise(block, n_rows):
-    return NOISE * np.random.default_rng([1, block]).standard_normal((n_rows, 1))
+    X = inputs_at(latitude, longitude, stream.uniform(*HEIGHTS, n_rows), stream.uniform(*YEARS, n_rows))
+    satellites = stream.choice(list(SATELLITES), n_rows)
+    field = field_at(X)[:, 0] + np.array([SATELLITES[one] for one in satellites])
+    frame = rows_at(X, satellites)
+    frame.loc[stream.integers(_ROWS_PER_GAP, size=n_rows) == 0, "time"] = ""
+    return frame.assign(**{TARGET: (field + NOISE * stream.standard_normal(n_rows)).round(1)}), field
 
 
 def coasts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -119,26 +119,73 @@ def test_flights_demo(tmp_path):
     assert (tmp_path / "demo" / "flights.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_magnetic_field_demo(tmp_path):
-    done = run(EXAMPLES / "magnetic_field.py", "--rows", 3000, "--output", "demo", "--neurons", 20, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def magnetic_field(tmp_path_factory):
+    """What the demo printed, and the folder that it wrote to."""
+    folder = tmp_path_factory.mktemp("field")
+    return run(
+        EXAMPLES / "magnetic_field.py", "--rows", 3000, "--output", "demo", "--neurons", 20, cwd=folder
+    ), folder / "demo"
+
+
+def test_magnetic_field_demo(magnetic_field):
+    done, folder = magnetic_field
     assert done.returncode == 0, done.stderr
     for pattern in (
         r"Dask dashboard: http",
-        r"3,000 rows made and written in \d+ s, with 50 nT of noise",
+        r"\nsatellite,time,x,y,z,height,field\n\w+,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,",
+        r"3,000 rows made and written in \d+ s, with 50 nT of noise; to HDF5 in \d+ s",
         r"2,400 of them to learn from, 600 to predict",
         r"fit, s +predict, s +error, nT",
         r"linear ridge( +[\d.,]+){3}\n",
         r"gradient boosting( +[\d.,]+){3}\n",
         r"neural network( +[\d.,]+){3}\n",
-        r"daskelm, 25 neurons( +[\d.,]+){3}\n",
+        r"daskelm, \d+ neurons( +[\d.,]+){3}\n",
     ):
         assert re.search(pattern, done.stdout), (pattern, done.stdout)
     assert "Traceback" not in done.stderr
+    assert "arn" not in done.stderr
     assert "rows/s" in done.stderr, "no progress was shown"
-    with h5py.File(tmp_path / "demo" / "predicted.h5") as file:
+    with h5py.File(folder / "predicted.h5") as file:
         assert file["data"].shape == (600, 1)
         assert np.isfinite(file["data"][:]).all()
-    assert (tmp_path / "demo" / "magnetic_field.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "magnetic_field.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_survey_of_the_magnetic_field_has_text_times_gaps_and_the_target(magnetic_field):
+    import pandas as pd
+
+    _, folder = magnetic_field
+    tables = [pd.read_csv(folder / f"survey-{i}.csv") for i in range(1, 6)]
+    assert {tuple(table) for table in tables} == {("satellite", "time", "x", "y", "z", "height", "field")}
+    whole = pd.concat(tables)
+    assert set(whole["satellite"]) == {"alpha", "bravo", "charlie"}
+    assert 0 < whole["time"].isna().sum() < 30
+    # daskelm's files hold the same numbers, and seconds by pandas.
+    with h5py.File(folder / "survey-5.h5") as file:
+        rows = file["data"][:]
+    expected = (pd.to_datetime(tables[-1]["time"]) - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    np.testing.assert_array_equal(rows[:, 1], expected)
+    np.testing.assert_array_equal(rows[:, 2:], tables[-1].iloc[:, 2:])
+
+
+def test_the_commands_of_the_magnetic_field_are_run(magnetic_field, tmp_path):
+    _, folder = magnetic_field
+    text = (EXAMPLES / "magnetic_field.py").read_text(encoding="utf-8")
+    lines = [line for line in text.partition("from __future__")[0].splitlines() if line.startswith("    daskelm ")]
+    assert [line.split()[1] for line in lines] == ["make-hdf5", "init", "accumulate", "solve", "predict"]
+    command = f'daskelm() {{ "{sys.executable}" -m daskelm "$@"; }}\n'
+    first, *others = lines
+    script = "\n".join([first.replace("survey-1", f"survey-{i}") for i in range(1, 6)] + others)
+    for path in folder.glob("survey-*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    script = "set -e\n" + command + script.replace("1000:auto", "20:auto")
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with h5py.File(tmp_path / "predicted.h5") as file, h5py.File(folder / "truth.h5") as truth:
+        errors = file["data"][:, 0] - truth["data"][:, 0]
+        assert np.sqrt(np.mean(np.square(errors))) < 0.5 * truth["data"][:].std()
 
 
 def test_magnetic_field_is_linear_in_time_and_that_of_its_package(monkeypatch):
