@@ -14,6 +14,7 @@ __all__ = [
     "AlikeTablesWarning",
     "CancellationWarning",
     "ClusterError",
+    "ClusterWarning",
     "DaskelmError",
     "DataError",
     "DatasetNotFoundError",
@@ -102,6 +103,10 @@ class MissingExtraError(DaskelmError, ImportError):
 
 class ClusterError(DaskelmError, RuntimeError):
     """A cluster lost workers, its scheduler, or the connection to it, while it worked."""
+
+
+class ClusterWarning(_WithoutSecrets, UserWarning):
+    """Workers of a cluster do not answer; the work goes on without them where Dask can."""
 
 
 class ScaleWarning(_WithoutSecrets, UserWarning):

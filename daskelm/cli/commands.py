@@ -28,7 +28,7 @@ from .arguments import (
     x_argument,
 )
 from .check import check
-from .errors import INTERRUPTED, Command, Group
+from .errors import INTERRUPTED, TERMINATED, Command, Group
 from .make_hdf5 import make_hdf5, print_data
 from .scheduler import connected, scheduler_option
 from .select import select
@@ -64,8 +64,10 @@ def cli():
     Exit codes: 0 for success; 1 for a bug in daskelm; 2 for any other error,
     such as a wrong argument or a full disk, reported in one line; 3 if a
     cluster lost its workers or its scheduler; 4 if daskelm check found a
-    problem; 130 after Ctrl-C. A file is replaced as a whole or not at all, so
-    any command can be killed and run again.
+    problem; 130 after Ctrl-C, 143 after SIGTERM, with which schedulers of jobs
+    end them. The first of these signals lets daskelm accumulate finish and
+    keep the work that it is at; the second ends it at once. A file is replaced
+    as a whole or not at all, so any command can be killed and run again.
     """
 
 
@@ -74,10 +76,10 @@ def main():
     try:
         cli(prog_name="daskelm")
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code in (INTERRUPTED, TERMINATED):
             # Threads of Dask may go on working for a minute, and Python would wait for them.
             sys.stdout.flush()
-            os._exit(INTERRUPTED)
+            os._exit(end.code)
         raise
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -14,11 +16,11 @@ import click
 from ..exceptions import DaskelmError
 from ..urls import without_secrets
 
-__all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "Command", "Group", "print_message"]
+__all__ = ["FOUND", "INTERRUPTED", "LOST", "MISTAKE", "TERMINATED", "Command", "Group", "print_message"]
 
-# Exit codes for a user's mistake, a lost cluster, and Ctrl-C as shells number it. A bug ends as in Python: with a
-# traceback and 1.
-MISTAKE, LOST, INTERRUPTED = 2, 3, 130
+# Exit codes for a user's mistake, a lost cluster, and Ctrl-C and SIGTERM as shells number them. A bug ends as in
+# Python: with a traceback and 1.
+MISTAKE, LOST, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 # Exit code of `daskelm check` when a check failed.
 FOUND = 4
 
@@ -27,6 +29,27 @@ def print_message(text: str) -> None:
     """Print one line to standard error, in place of an unfinished line of progress."""
     erase = "\r\033[K" if sys.stderr.isatty() else ""
     click.echo(f"{erase}daskelm: {' '.join(without_secrets(text).split())}", err=True)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Raised by SIGTERM, which ends the command as Ctrl-C does: files that are half written are removed."""
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    usual = signal.getsignal(signal.SIGTERM)
+    if usual != signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number, frame):
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 class Command(click.Command):
@@ -48,14 +71,14 @@ class Group(Command, click.Group):
         """Run, and exit."""
         kwargs["standalone_mode"] = False
         try:
-            with _warnings_in_one_line():
+            with _warnings_in_one_line(), _sigterm_raises():
                 status = super().main(*args, **kwargs)
         except click.Abort as abort:
             # Click also aborts after an EOFError. No command asks for input, so that such an error is a bug.
             if isinstance(abort.__context__, EOFError):
                 raise abort.__context__ from None
             print_message("interrupted; the same command continues from what is in the files.")
-            status = INTERRUPTED
+            status = TERMINATED if isinstance(abort.__context__, _Terminated) else INTERRUPTED
         except Exception as error:
             text = _mistake(error)
             if text is None:

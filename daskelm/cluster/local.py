@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,9 @@ from .errors import cluster_errors
 from .receiver import Receiver
 
 __all__ = ["reduce_here", "reduce_locally"]
+
+# While a call runs, this many seconds pass between two checks for an interrupt.
+_SECONDS_BETWEEN = 0.1
 
 
 def reduce_here(
@@ -46,11 +50,13 @@ def reduce_here(
     calls = [call for segment in segments for _, call in segment]
     leaves = [(i, size) for i, segment in enumerate(segments) for size, _ in segment]
     totals = _Totals(list(map(len, segments)), merge, receiver)
-    values = _values_in_order(calls, min(n_local_threads(in_process), len(calls)))
+    values = _values_in_order(calls, min(n_local_threads(in_process), len(calls)), receiver.interrupted)
     with receiver, contextlib.closing(values):
-        for (i, size), value in zip(leaves, values, strict=True):
+        # After an interrupt, the last values are missing.
+        for (i, size), value in zip(leaves, values, strict=False):
             if totals.add(i, size, value):
                 return
+        totals.hand_over_rest()
         receiver.drain()
 
 
@@ -78,32 +84,61 @@ class _Totals:
             self.n_handed_over += 1
         return self.receiver.poll()
 
+    def hand_over_rest(self) -> None:
+        """Hand over the sum so far of the segment that an interrupt has cut short."""
+        if self.n_handed_over < len(self.left):
+            self._hand_over(self.n_handed_over)
+
     def _hand_over(self, i):
         found, self.sums[i] = self.sums[i], []
         if found:
             self.receiver.submit(found.pop)
 
 
-def _values_in_order(calls: Sequence[Callable[[], Any]], n_threads: int) -> Generator[Any, None, None]:
-    """Results of the calls, in order, from threads that are a few calls ahead; closing it leaves out the rest."""
+def _values_in_order(
+    calls: Sequence[Callable[[], Any]], n_threads: int, interrupted: Callable[[], bool]
+) -> Generator[Any, None, None]:
+    """Results of the calls, in order, from threads that are a few calls ahead; closing it leaves out the rest.
+
+    Calls that have not begun when it is interrupted are left out.
+    """
     if n_threads <= 1:
         for call in calls:
+            if interrupted():
+                return
             yield call()
         return
+    pool, running = ThreadPoolExecutor(n_threads, thread_name_prefix="gram"), deque[Future]()
+    wait = True
     # Threads of tasks times threads of BLAS would be too many; one BLAS thread per task is the faster split.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads, thread_name_prefix="gram") as pool:
-        running: deque = deque()
+    with threadpool_limits(1, user_api="blas"):
         try:
             for call in calls:
                 # One call more than there are threads is running, so that no thread waits while a value is added.
                 if len(running) > n_threads:
-                    yield running.popleft().result()
+                    yield _result(running, interrupted)
+                if interrupted():
+                    break
                 running.append(pool.submit(call))
             while running:
-                yield running.popleft().result()
+                yield _result(running, interrupted)
+        except (KeyboardInterrupt, SystemExit):
+            # The caller does not wait for the calls that run.
+            wait = False
+            raise
         finally:
-            for future in running:
-                future.cancel()
+            pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def _result(running: deque[Future], interrupted: Callable[[], bool]):
+    """The result of the first of these calls; after an interrupt, the last ones that have not begun are left out."""
+    first = running.popleft()
+    while not first.done():
+        if interrupted():
+            while running and running[-1].cancel():
+                running.pop()
+        concurrent.futures.wait([first], timeout=_SECONDS_BETWEEN)
+    return first.result()
 
 
 class _Stop(Exception):
@@ -122,7 +157,7 @@ def reduce_locally(
     def posttask(key, result, dsk, state, worker_id):
         if key in number:
             state["cache"][key] = None
-            if totals.add(number[key], segments[number[key]][key], result):
+            if totals.add(number[key], segments[number[key]][key], result) or receiver.interrupted():
                 raise _Stop
 
     get = local_get()
@@ -133,6 +168,8 @@ def reduce_locally(
     with receiver:
         with cluster_errors(), blas, Callback(posttask=posttask), contextlib.suppress(_Stop):
             get(tasks, list(number))
+        if receiver.interrupted():
+            totals.hand_over_rest()
         receiver.drain()
 
 

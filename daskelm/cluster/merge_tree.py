@@ -13,6 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from .client import sharing
 from .errors import cluster_errors
 from .local import reduce_locally
+from .questions import ask_workers
 from .receiver import Receiver
 
 # When a task has failed, the finished work has these seconds to be handed over.
@@ -90,6 +91,8 @@ class _OnCluster:
         self.n_handed_over = 0
         # The segment and the key of a sum that was asked for before its segment ends, until it is finished.
         self.flushing: tuple[int, Any] | None = None
+        # Keys of leaves that are cancelled after an interrupt; None before one.
+        self.dropped: set | None = None
 
     def run(self, graph, on_submitted):
         from distributed import as_completed
@@ -106,10 +109,15 @@ class _OnCluster:
             on_submitted(futures)
             del futures
             while not self._ended():
+                if self.dropped is None and self.receiver.interrupted():
+                    for future in self._drop_waiting():
+                        queue.add(future)
                 while not (queue.has_ready() or self.receiver.ready()):
                     with queue.thread_condition:
                         # This is how `as_completed` itself waits: a notice may come just before.
                         queue.thread_condition.wait(timeout=0.1)
+                    if self.dropped is None and self.receiver.interrupted():
+                        break
                 for future in self._on_batch(queue.next_batch(block=False)):
                     queue.add(future)
         finally:
@@ -137,6 +145,8 @@ class _OnCluster:
 
     def _on_batch(self, batch) -> list:
         """More futures to wait for, after these have changed: merges, and leaves that are computed once more."""
+        if self.dropped:
+            batch = [future for future in batch if future.key not in self.dropped]
         places = self.client.who_has(batch) if batch else {}
         failed = [future for future in batch if future.status in ("error", "cancelled")]
         merges: defaultdict = defaultdict(list)
@@ -213,6 +223,20 @@ class _OnCluster:
         self.flushing = self.n_handed_over, future.key
         return [future]
 
+    def _drop_waiting(self) -> list:
+        """Cancel the leaves that no worker is at, so that the work ends with the others; more futures to wait for."""
+        answers = ask_workers(self.client, _begun).values.values()
+        begun = {key for keys in answers if not isinstance(keys, Exception) for key in keys}
+        self.dropped = {key for key in self.sizes if key not in begun}
+        self.client.cancel([self.trees[self.number[key]].alive.pop(key) for key in self.dropped])
+        shorter = set()
+        for key in self.dropped:
+            del self.sizes[key]
+            i = self.number.pop(key)
+            self.left[i] -= 1
+            shorter.add(i)
+        return self._merged({i: [] for i in sorted(shorter)})
+
     def _fail(self, failed):
         """Raise the error of a future, after the finished work has been handed over."""
         try:
@@ -235,6 +259,11 @@ class _OnCluster:
             future = tree.sum_of(list(tree.alive.values()))
             self.receiver.submit(lambda: future.result(_HAND_OVER_SECONDS))
             self.receiver.drain()
+
+
+def _begun(dask_worker) -> list:
+    """Keys of the tasks that run on a worker, or whose values lie there."""
+    return [task.key for task in dask_worker.state.executing] + list(dask_worker.data)
 
 
 class MergeTree:

@@ -26,6 +26,9 @@ class Receiver:
     should_flush : callable, optional
         Called after leaves finished: whether their sum so far should be a value of its own, which later ones do not
         contain. On a cluster, the sum of the finished leaves becomes a value, too, when a leaf has failed.
+    interrupted : callable
+        Called now and then, in the caller's thread: whether no more leaves may begin. The sum of those that are
+        finished, or run by then, is the last value.
     """
 
     def __init__(
@@ -35,9 +38,10 @@ class Receiver:
         prepare: Callable[[Any], Any] | None = None,
         on_leaf_done: Callable[[int], None] = lambda size: None,
         should_flush: Callable[[], bool] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
     ):
         self.deliver, self.prepare, self.on_leaf_done = deliver, prepare, on_leaf_done
-        self.should_flush = should_flush
+        self.should_flush, self.interrupted = should_flush, interrupted
         self.stopped = False
         # Called in the background thread when a value is prepared.
         self.wake: Callable[[], None] = lambda: None
@@ -47,8 +51,9 @@ class Receiver:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind, error, traceback):
+        # After an interrupt, the caller does not wait for a value that is being prepared.
+        self._pool.shutdown(wait=kind is None or issubclass(kind, Exception), cancel_futures=True)
 
     def wants_flush(self) -> bool:
         """Whether the sum so far should be a value now."""

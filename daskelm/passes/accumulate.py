@@ -114,6 +114,7 @@ def run_in_segments(
     *,
     prepare: Callable[[Any], Any] | None = None,
     should_flush: Callable[[], bool] | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run a pass over rows, and deliver the result of each of its segments, in order.
 
@@ -129,7 +130,7 @@ def run_in_segments(
         Which rows of X, none empty; no task crosses the end of one.
     progress : RowProgress
         Counts the rows.
-    deliver, prepare, should_flush
+    deliver, prepare, should_flush, interrupted
         As for `Receiver`.
     """
     layer, targets, inputs = job.layer, job.targets, [job.X, job.y, job.weights]
@@ -153,6 +154,7 @@ def run_in_segments(
         # The one task is in this thread, and can report each block.
         on_leaf_done, more = (lambda n_rows: None), {"on_block": progress.advance}
     receiver = Receiver(deliver, prepare=prepare, on_leaf_done=on_leaf_done, should_flush=should_flush)
+    receiver.interrupted = interrupted
     if by_tasks and client is None and runs_here(in_process):
         calls = [[(n, partial(task, layer, work, **more)) for n, (_, task) in segment] for segment in segments]
         reduce_here(calls, _merge, receiver, in_process=in_process)

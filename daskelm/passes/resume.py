@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..data.inputs import check_lengths
 from ..data.source import files_of
@@ -16,6 +18,7 @@ from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
 from .accumulate import accumulate, check_sums, run_in_segments
+from .interrupts import Interrupts
 from .tasks import Job, Pass, n_rows_of
 
 __all__ = ["accumulate_with_checkpoint", "add_rows", "remove_rows"]
@@ -66,18 +69,31 @@ class _Part:
         return accumulate(*self.whole, provenance=provenance, ranges=ranges, verbose=verbose)
 
     def sum_into(self, commits: _Commits, provenance, ranges, verbose) -> None:
-        """Commit the sums of these ranges of rows of X, in parts that have no row in common."""
-        run_in_segments(
-            Pass(self.whole.n_folds),
-            self.whole,
-            provenance.origins,
-            ranges,
-            RowProgress(n_rows_of(ranges), verbose, Pass.name),
-            lambda done: None,
-            prepare=lambda sums: commits.flush(check_sums(sums, self.whole.layer, provenance)),
+        """Commit the sums of these ranges of rows of X, in parts that have no row in common.
+
+        An interrupt ends the work when all that is finished is committed.
+        """
+        with contextlib.ExitStack() as stack:
+            how: dict[str, Any] = {}
             # Rows from memory cannot be recognised later, so all of them are added or none.
-            should_flush=commits.due if provenance.origins else None,
-        )
+            if provenance.origins:
+                interrupts = stack.enter_context(Interrupts(commits.path))
+                how = {"should_flush": commits.due, "interrupted": interrupts.asked}
+            try:
+                run_in_segments(
+                    Pass(self.whole.n_folds),
+                    self.whole,
+                    provenance.origins,
+                    ranges,
+                    RowProgress(n_rows_of(ranges), verbose, Pass.name),
+                    lambda done: None,
+                    prepare=lambda sums: commits.flush(check_sums(sums, self.whole.layer, provenance)),
+                    **how,
+                )
+            except RowsCountedError:
+                # The caller finds out which rows another process has added, and goes on, unless it is interrupted.
+                if not (how and how["interrupted"]()):
+                    raise
 
 
 def add_rows(path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool = True, verbose: int | bool = 0) -> int:

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 from command import N, T, X, finished, process, run
 
 from daskelm import NormalEquations, load
@@ -57,14 +58,63 @@ Layer.__call__ = slow
 """
 
 
-def test_an_interrupt_ends_the_process_at_once(folder, model):
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+LAST = "daskelm: interrupted; the same command continues from what is in the files."
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_the_second_interrupt_ends_the_process_at_once(folder, model, number):
     run("accumulate model.h5 X.h5 T.h5 --rows 0:100 --into sums.h5")
     before = Path("sums.h5").read_bytes()
     task = process("accumulate", model, "X.h5", "T.h5", "--into", "sums.h5", "--quiet", code=SLOW)
     assert task.stderr.readline() == "working\n"
-    task.send_signal(signal.SIGINT)
+    task.send_signal(number)
+    # The first one is answered at once, though the task takes ten minutes.
+    assert task.stderr.readline().startswith(f"daskelm: {number.name} received: no more tasks begin, those that run")
+    task.send_signal(number)
     status, out, err = finished(task)
-    assert (status, out) == (130, "")
-    assert err.strip() == "daskelm: interrupted; the same command continues from what is in the files."
+    assert (status, out) == (ENDS[number], "")
+    assert err.strip() == LAST
     assert Path("sums.h5").read_bytes() == before
     assert "500 rows added, 100 were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
+
+
+STEPS = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from daskelm.layer.layer import Layer
+from daskelm.passes import accumulate, resume
+accumulate.rows_per_task = accumulate.block_rows = lambda *sizes: 50
+resume._COMMIT_SECONDS = 1000.0
+quick = Layer.__call__
+def slow(self, X, **options):
+    time.sleep(1)
+    return quick(self, X, **options)
+Layer.__call__ = slow
+"""
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_the_first_interrupt_keeps_what_is_reported(folder, model, number):
+    task = process("accumulate", model, "X.h5", "T.h5", "--into", "sums.h5", code=STEPS)
+    reported = int(re.match(r"gram: (\d+) of 600 rows", task.stderr.readline())[1])
+    task.send_signal(number)
+    status, out, err = finished(task)
+    assert (status, out) == (ENDS[number], "")
+    assert f"daskelm: {number.name} received: no more tasks begin" in err
+    assert err.endswith(LAST + "\n")
+    kept = NormalEquations.load("sums.h5").n_samples
+    assert reported <= kept < N
+    assert f"{N - kept} rows added, {kept} were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
+
+
+def test_sigterm_ends_other_commands_with_a_line_and_removes_what_is_half_written(folder, model):
+    run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
+    run("solve model.h5 sums.h5")
+    before = sorted(Path().iterdir())
+    task = process("predict", model, "X.h5", "--out", "Y.h5", "--quiet", code=SLOW)
+    assert task.stderr.readline() == "working\n"
+    task.send_signal(signal.SIGTERM)
+    status, out, err = finished(task)
+    assert (status, out, err.strip()) == (143, "", LAST)
+    assert sorted(Path().iterdir()) == before
