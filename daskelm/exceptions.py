@@ -27,7 +27,9 @@ __all__ = [
     "IncompatibleSumsError",
     "InputTypeError",
     "InsufficientMemoryError",
+    "LockWaitWarning",
     "MissingExtraError",
+    "MissingOnWorkerError",
     "NotSolvedError",
     "ParameterError",
     "PenaltyWarning",
@@ -101,12 +103,20 @@ class MissingExtraError(DaskelmError, ImportError):
     """A package that one of the extras installs is missing, such as matplotlib for pictures."""
 
 
+class MissingOnWorkerError(DaskelmError, ImportError):
+    """A worker or the scheduler of a cluster has no daskelm, or one that lacks what tasks of this one need."""
+
+
 class ClusterError(DaskelmError, RuntimeError):
     """A cluster lost workers, its scheduler, or the connection to it, while it worked."""
 
 
 class ClusterWarning(_WithoutSecrets, UserWarning):
     """Workers of a cluster do not answer; the work goes on without them where Dask can."""
+
+
+class LockWaitWarning(_WithoutSecrets, UserWarning):
+    """A sums file has waited to be written for seconds, since another process holds its lock."""
 
 
 class ScaleWarning(_WithoutSecrets, UserWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -296,13 +297,37 @@ WORDS = Form("words", _words)
 force_option = click.option(
     "--force", is_flag=True, is_eager=True, help="Replace an existing file of any kind, but never an input."
 )
-lock_option = click.option(
-    "--lock/--no-lock",
-    default=True,
-    show_default=True,
-    help="Whether to lock the sums file while it is written. If the file system has no locks, give --no-lock, and each "
-    "process a sums file of its own.",
+_LOCK = (
+    click.option(
+        "--lock/--no-lock",
+        default=True,
+        show_default=True,
+        help="Whether to lock the sums file while it is written. If the file system has no locks, give --no-lock, and "
+        "each process a sums file of its own.",
+    ),
+    click.option(
+        "--lock-timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(0),
+        help="Longest wait for the lock, if another process holds it; without end if not given.",
+    ),
 )
+
+
+def lock_option(command):
+    """Add the options for the lock of a sums file; the argument `lock` is whether to hold it, or a longest wait."""
+
+    @functools.wraps(command)
+    def with_lock(*args, lock, lock_timeout, **kwargs):
+        if lock_timeout is not None and not lock:
+            raise click.UsageError("--lock-timeout is a wait for the lock, and --no-lock takes none; give one of them.")
+        return command(*args, lock=lock if lock_timeout is None else lock_timeout, **kwargs)
+
+    for option in reversed(_LOCK):
+        with_lock = option(with_lock)
+    return with_lock
+
+
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 rows_option = click.option(
     "--rows", metavar="START:STOP", type=ROWS, help="Use rows START to STOP - 1 of X, T and weights only."

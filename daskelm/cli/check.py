@@ -78,7 +78,7 @@ def check(ctx, x, t, neurons, targets, sums, weights, scheduler, lock):
         n_neurons = sum(len(group) if isinstance(group, Neurons) else group[0] for group in groups)
     if targets is None:
         targets = 1 if t is None else n_columns(t)
-    job = Job(sources, n_neurons, targets, sums, lock)
+    job = Job(sources, n_neurons, targets, sums, lock is not False)
     with contextlib.nullcontext() if scheduler is None else connection(scheduler) as client:
         findings = check_job(job, client)
     for finding in findings:

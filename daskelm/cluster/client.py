@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import dask.threaded
 from dask.base import get_scheduler, named_schedulers
 from dask.utils import parse_bytes
 
+from ..exceptions import ClusterError
 from .errors import cluster_errors
 
 __all__ = [
@@ -21,9 +23,11 @@ __all__ = [
     "in_task",
     "local_get",
     "n_local_threads",
+    "n_threads_of",
     "runs_here",
     "sharing",
     "this_process",
+    "worker_facts",
     "workers_of",
 ]
 
@@ -48,7 +52,21 @@ def current_client():
     if in_task():
         return None
     owner = getattr(_scheduler(), "__self__", None)
-    return owner if hasattr(owner, "scheduler_info") else None
+    if not hasattr(owner, "scheduler_info"):
+        return None
+    _check_own(owner)
+    return owner
+
+
+def _check_own(client):
+    """Refuse a client that a fork copied without its thread: it would wait for ever."""
+    thread = getattr(client.loop.asyncio_loop, "_thread_id", None)
+    if thread is not None and thread not in {alive.ident for alive in threading.enumerate()}:
+        raise ClusterError(
+            f"A client must be used in the process that made it; got {client}, of a process that this one (number "
+            f"{os.getpid()}) was forked from. Make a Client of its own here, or start the process by another method: "
+            "multiprocessing.get_context('spawn')."
+        )
 
 
 def local_get(in_process: bool = False):
@@ -94,10 +112,32 @@ def this_process(in_process: bool = False) -> Process:
 
 def workers_of(client) -> list[Process]:
     """The workers of a distributed client."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].items()
+    workers = worker_facts(client).items()
     return [
         Process(f"Worker {address}", worker["nthreads"], worker.get("memory_limit") or 0) for address, worker in workers
     ]
+
+
+def worker_facts(client) -> dict[str, dict]:
+    """What the scheduler knows of each worker, by address.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler is gone.
+    """
+    with cluster_errors(client):
+        facts = client.scheduler_info(n_workers=-1)
+        if "workers" not in facts:
+            # A client that connects again knows nothing.
+            raise ConnectionError(f"no connection to {client}")
+        return facts["workers"]
+
+
+def n_threads_of(client) -> int:
+    """Number of tasks that the workers of a distributed client run at once."""
+    with cluster_errors(client):
+        return sum(client.nthreads().values())
 
 
 # Bytes that each context of `sharing` in progress allows, in any thread, and the user's own threshold meanwhile.

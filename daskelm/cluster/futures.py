@@ -12,6 +12,7 @@ import dask
 from ..progress import RowProgress
 from .client import current_client
 from .errors import cluster_errors, compute
+from .questions import check_answering
 
 __all__ = ["Value", "gather_with_progress", "map_with_progress"]
 
@@ -47,6 +48,7 @@ def map_with_progress(
     tasks = [task(*of_one, dask_key_name=(f"{progress.label}-{run}", i)) for i, of_one in enumerate(arguments)]
     client = current_client()
     if client is not None:
+        check_answering(client)
         with cluster_errors(client):
             return gather_with_progress(client, client.compute(tasks), sizes, progress)
     from dask.callbacks import Callback

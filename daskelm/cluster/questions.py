@@ -6,12 +6,14 @@ import asyncio
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
-from ..exceptions import ClusterError, ClusterWarning
+from ..exceptions import ClusterError, ClusterWarning, MissingOnWorkerError
+from .client import worker_facts
 from .errors import cluster_errors
 
-__all__ = ["Answers", "answering", "ask_scheduler", "ask_workers"]
+__all__ = ["Answers", "ask_scheduler", "ask_workers", "check_answering", "missing_on"]
 
 # Seconds in which a worker and the scheduler must answer a question that is no work. A worker is busy for seconds while
 # a task holds the interpreter's lock; Dask itself gives up a connection after 30.
@@ -24,24 +26,42 @@ _WORK_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Answers:
-    """Result of a function on each worker, or the error that it raised there, and the workers that do not answer."""
+    """Answers of the workers to a question.
+
+    Parameters
+    ----------
+    values : dict of str to object
+        Result of the function on each worker, or the error that it raised there.
+    broken : dict of str to Exception
+        Errors of workers that cannot import daskelm.
+    silent : list of str
+        Workers that do not answer.
+    """
 
     values: dict[str, Any]
+    broken: dict[str, Exception]
     silent: list[str]
 
     def check(self) -> None:
-        """Warn of workers that do not answer, and refuse work where no other is left.
+        """Warn of workers that do not answer; refuse work where no other is left, or where some lack daskelm.
 
         Raises
         ------
         ClusterError
             No worker answers.
+        MissingOnWorkerError
+            A worker cannot import daskelm.
 
         Warns
         -----
         ClusterWarning
             Some workers do not answer.
         """
+        for worker, error in self.broken.items():
+            raise missing_on(f"Worker {worker}", error)
+        for value in self.values.values():
+            if isinstance(value, Exception):
+                raise value
         if not self.silent:
             return
         if not self.values:
@@ -62,9 +82,30 @@ def _no_answer(silent):
     )
 
 
-def answering(client) -> None:
-    """Warn of workers that do not answer; see `Answers.check`."""
-    ask_workers(client, int).check()
+def missing_on(name: str, error: Exception) -> MissingOnWorkerError:
+    """The error for a process that cannot import daskelm, with its own as the cause."""
+    # Dask gives the error of a function that cannot be unpickled as the text of another one.
+    cause = str(error) if type(error) is Exception else f"{type(error).__name__}: {error}"
+    found = MissingOnWorkerError(
+        f"{name} must be able to run daskelm {version('daskelm')}; got {cause}. Install it there, in the environment "
+        "that the process runs in, and restart the process."
+    )
+    found.__cause__ = error
+    return found
+
+
+def check_answering(client) -> None:
+    """Check that the scheduler and all workers answer and have daskelm, before work is sent; see `Answers.check`."""
+    try:
+        ask_scheduler(client, _present)
+    except (ImportError, AttributeError) as error:
+        raise missing_on("The scheduler", error) from error
+    ask_workers(client, _present).check()
+
+
+def _present() -> bool:
+    """Whether daskelm is installed where this runs."""
+    return True
 
 
 def ask_workers(client, function: Callable, *arguments) -> Answers:
@@ -85,15 +126,22 @@ def ask_workers(client, function: Callable, *arguments) -> Answers:
         The scheduler is gone, or does not answer.
     """
     with cluster_errors(client):
-        workers = list(client.scheduler_info(n_workers=-1)["workers"])
+        workers = list(worker_facts(client))
         # A question that is no work finds those that do not answer.
-        present = _collect(client, workers, int, (), _ANSWER_SECONDS)
-        here = [worker for worker, value in present.items() if not isinstance(value, Exception)]
-        if not here and workers:
-            ask_scheduler(client, int)
-        values = present if function is int else _collect(client, here, function, arguments, _WORK_SECONDS)
-    values = {worker: values[worker] for worker in here if worker in values}
-    return Answers(values, [worker for worker in workers if worker not in values])
+        values = _collect(client, workers, _present, (), _ANSWER_SECONDS)
+        if not values and workers:
+            ask_scheduler(client, _present)
+        broken = {worker: value for worker, value in values.items() if isinstance(value, Exception)}
+        here = [worker for worker in values if worker not in broken]
+        if function is not _present:
+            values = _collect(client, here, function, arguments, _WORK_SECONDS)
+        values = {worker: values[worker] for worker in here if worker in values}
+        silent = [worker for worker in workers if worker not in values and worker not in broken]
+        if silent:
+            # A worker that has ended meanwhile is not there any more.
+            left = worker_facts(client)
+            silent = [worker for worker in silent if worker in left]
+    return Answers(values, broken, silent)
 
 
 def _collect(client, workers: Sequence[str], function, arguments, seconds: float) -> dict[str, Any]:
@@ -113,7 +161,9 @@ def _collect(client, workers: Sequence[str], function, arguments, seconds: float
                 task.cancel()
             return {worker: value for task in done if not task.exception() for worker, value in task.result().items()}
 
-    return client.sync(ask_all) if workers else {}
+    answers = client.sync(ask_all) if workers else {}
+    # An error of the system is one of the connection.
+    return {worker: value for worker, value in answers.items() if not isinstance(value, OSError)}
 
 
 def ask_scheduler(client, function: Callable, *arguments) -> Any:

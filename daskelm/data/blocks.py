@@ -11,8 +11,9 @@ import dask
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..cluster.client import current_client, n_local_threads
+from ..cluster.client import current_client, n_local_threads, n_threads_of
 from ..cluster.errors import cluster_errors
+from ..cluster.questions import check_answering
 from ..sparse import row_width
 from .source import is_dask_array
 
@@ -43,11 +44,13 @@ def computed_blocks(array: Any) -> Iterator:
             while window := list(itertools.islice(blocks, 2 * n_threads)):
                 yield from dask.compute(*window)
         return
-    width = 2 * sum(client.nthreads().values()) + 2
+    check_answering(client)
+    width = 2 * n_threads_of(client) + 2
     flying: deque = deque()
     try:
         for block in blocks:
-            flying.append(client.compute(block))
+            with cluster_errors(client):
+                flying.append(client.compute(block))
             if len(flying) >= width:
                 yield _result(flying[0])
                 flying.popleft()

@@ -10,7 +10,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.utils import parse_bytes
 
-from ..cluster.errors import cluster_errors
+from ..cluster.questions import ask_workers, check_answering
 from ..exceptions import FileMissingError, InputTypeError, ParameterError
 from ..hdf5.columns import have_levels
 from ..hdf5.dataset import sizes_of_parts
@@ -176,21 +176,31 @@ def check_visible(sources: Sequence[FileRows], client, ranges: Sequence[tuple[in
     FileMissingError
         A worker does not see a file, or sees another one; the message names both.
     ClusterError
-        A worker does not answer.
+        No worker answers.
+    MissingOnWorkerError
+        A worker has no daskelm.
+
+    Warns
+    -----
+    ClusterWarning
+        Some workers do not answer.
     """
     for source in sources:
         source.check_written(ranges)
     parts = list(dict.fromkeys(part for source in sources for part, _, _ in source.ranges()))
-    if client is None or not parts:
+    if client is None:
+        return
+    if not parts:
+        check_answering(client)
         return
     sizes = sizes_of_parts([one for part in parts for one in part.each() if one.sources]) | {
         one.path: one.size for part in parts for one in part.each()
     }
     blind: dict[str, list[str]] = {}
     found: dict[str, str] = {}
-    with cluster_errors(client):
-        answers = client.run(sizes_of_parts, parts)
-    for worker, seen in answers.items():
+    answers = ask_workers(client, sizes_of_parts, parts)
+    answers.check()
+    for worker, seen in answers.values.items():
         for path, size in sizes.items():
             got = seen.get(path, "no file")
             if got != size:

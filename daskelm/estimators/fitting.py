@@ -194,7 +194,7 @@ class FittingMethods(FitCallbacks):
         return fitted, Job(fitted.layer, targets, rows.X, rows.y, rows.weights, folds), rows.columns
 
     def accumulate(
-        self, X, T=None, rows: slice | None = None, into=None, sample_weight=None, lock: bool = True, target=None
+        self, X, T=None, rows: slice | None = None, into=None, sample_weight=None, lock: float = True, target=None
     ) -> Self:
         """Add the sums of rows to a file, or to the model's own sums; from as many processes as you like.
 
@@ -214,9 +214,9 @@ class FittingMethods(FitCallbacks):
             Sums file, made when missing; the model's own sums if not given.
         sample_weight : the same as X, of shape (n_samples,), optional
             Weights of the rows.
-        lock : bool, default=True
-            Whether to hold the lock of `into` while it is written. False is for file systems that have no locks, with a
-            sums file for each process, which `solve` and `merge` take together.
+        lock : bool or float, default=True
+            Whether to hold the lock of `into` while it is written; a number is the longest wait for it, in seconds.
+            False is for file systems without locks, and a sums file for each process, which `solve` takes together.
         target : str or list of str, optional
             Name of the column of X that is T, or names of several, instead of T; X is the other columns.
 
@@ -255,7 +255,7 @@ class FittingMethods(FitCallbacks):
         return add_rows(into, work, source_of(work.X).row_range(rows), lock=lock, verbose=self.verbose)
 
     def remove(
-        self, X, T=None, rows: slice | None = None, sums=None, sample_weight=None, lock: bool = True, target=None
+        self, X, T=None, rows: slice | None = None, sums=None, sample_weight=None, lock: float = True, target=None
     ) -> Self:
         """Take rows out of the sums again, exactly: a customer's rows, a bad day of a sensor.
 
@@ -271,8 +271,8 @@ class FittingMethods(FitCallbacks):
             Sums file to take the rows out of; the model's own sums if not given.
         sample_weight : array-like of shape (n_samples,), optional
             The weights that the rows were added with.
-        lock : bool, default=True
-            Whether to hold the lock of the sums file while it is written.
+        lock : bool or float, default=True
+            Whether to hold the lock of the sums file while it is written; a number as for `accumulate`.
         target : str or list of str, optional
             Name of the column of X that is T, or names of several, instead of T; X is the other columns.
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from ..cluster.client import current_client, n_local_threads, runs_here
+from ..cluster.client import current_client, n_local_threads, n_threads_of, runs_here
 from ..cluster.futures import Value
 from ..cluster.local import reduce_here
 from ..cluster.merge_tree import reduce_graph
@@ -176,7 +176,7 @@ def run_in_segments(
 def _row_tasks(work, layer, targets, inputs, origins, ranges, client):
     """(rows, call) of each segment, for X in files or in memory: each task reads its rows itself."""
     X, L, d = inputs[0], layer.n_neurons, source_of(inputs[0]).row_width
-    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(source_of(X).in_process)
+    n_threads = n_threads_of(client) if client is not None else n_local_threads(source_of(X).in_process)
     step, most = block_rows(L, d), rows_per_task(n_rows_of(ranges), L, d, n_threads)
 
     def call(runs):

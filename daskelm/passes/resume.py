@@ -96,7 +96,9 @@ class _Part:
                     raise
 
 
-def add_rows(path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool = True, verbose: int | bool = 0) -> int:
+def add_rows(
+    path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool | float = True, verbose: int | bool = 0
+) -> int:
     """Add rows to a sums file, except those that it counts already; finished work is committed at intervals.
 
     Parameters
@@ -107,8 +109,9 @@ def add_rows(path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool 
         Layer, targets and rows.
     rows : (start, stop), optional
         Which rows; all if not given.
-    lock : bool, default=True
-        Whether to hold the lock of the file; without it, no other process may write to the file.
+    lock : bool or float, default=True
+        Whether to hold the lock of the file; without it, no other process may write to the file. A number is the
+        longest wait for the lock, in seconds.
     verbose : int, default=0
         Whether to show progress.
 
@@ -191,7 +194,7 @@ def accumulate_with_checkpoint(path, job: Job, *, verbose: int | bool = 0) -> No
 class _Commits:
     """Adds sums to the file, and decides when the next commit is due."""
 
-    def __init__(self, path, lock: bool):
+    def __init__(self, path, lock: bool | float):
         self.path, self.lock, self.n_rows = path, lock, 0
         self._next = time.monotonic() + _COMMIT_SECONDS
 
@@ -207,7 +210,7 @@ class _Commits:
 
 
 def remove_rows(
-    path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool = True, verbose: int | bool = 0
+    path, job: Job, rows: tuple[int, int] | None = None, *, lock: bool | float = True, verbose: int | bool = 0
 ) -> int:
     """Take rows out of a sums file, all at once.
 

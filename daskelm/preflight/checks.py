@@ -12,7 +12,8 @@ from typing import Any
 
 from dask.utils import format_bytes
 
-from ..cluster.client import n_local_threads
+from ..cluster.client import n_local_threads, worker_facts
+from ..cluster.questions import ask_scheduler, ask_workers, missing_on
 from ..exceptions import FileFormatError, InsufficientMemoryError
 from ..hdf5.file_rows import FileRows, some
 from ..hdf5.header import sealed_format
@@ -95,12 +96,12 @@ def check_job(job: Job, client=None) -> list[Finding]:
 
         # In this process, each gram task has one BLAS thread.
         workers = [_Worker("This process", n_local_threads(), MEMORY_LIMIT, here | {"blas_threads": 1})]
-        others, broken = {}, {}
+        others, broken, silent = {}, {}, []
     else:
-        workers, broken = _ask_workers(client, parts, samples)
+        workers, broken, silent = _ask_workers(client, parts, samples)
         others = {worker.name: worker.facts for worker in workers}
     return [
-        *_check_workers(workers, broken),
+        *_check_workers(workers, broken, silent),
         *_check_versions(here, *([others, broken] if client is None else _with_scheduler(client, others, broken))),
         *_check_data(job, here, others),
         *_check_memory(job, workers),
@@ -110,22 +111,23 @@ def check_job(job: Job, client=None) -> list[Finding]:
 
 
 def _ask_workers(client, parts, samples):
-    """The workers with their facts, and by name the errors of those that could not report any."""
-    known = client.scheduler_info(n_workers=-1)["workers"]
-    workers, broken = [], {}
-    for address, facts in client.run(facts_here, parts, samples, on_error="return", workers=list(known)).items():
-        name, info = f"Worker {address}", known[address]
+    """The workers with their facts; by name the errors of those that could not report any; those that are silent."""
+    answers = ask_workers(client, facts_here, parts, samples)
+    known = worker_facts(client)
+    workers, broken = [], {f"Worker {address}": error for address, error in answers.broken.items()}
+    for address, facts in answers.values.items():
+        name, info = f"Worker {address}", known.get(address)
         if isinstance(facts, Exception):
             broken[name] = facts
-        else:
+        elif info is not None:
             workers.append(_Worker(name, info["nthreads"], info.get("memory_limit") or 0, facts))
-    return workers, broken
+    return workers, broken, answers.silent
 
 
 def _with_scheduler(client, others, broken):
     """Facts and errors with those of the scheduler, which unpickles graphs and so needs the same packages."""
     try:
-        return others | {"The scheduler": client.run_on_scheduler(facts_here, [], [])}, broken
+        return others | {"The scheduler": ask_scheduler(client, facts_here, [], [])}, broken
     except (ImportError, AttributeError, ValueError) as error:
         # Unpickling a function that is missing there, or is another one, raises one of these.
         return others, broken | {"The scheduler": error}
@@ -135,21 +137,25 @@ def _findings(name: str, failures: Iterable[str], passed: str) -> list[Finding]:
     return [Finding(name, False, text) for text in failures] or [Finding(name, True, passed)]
 
 
-def _check_workers(workers, broken):
-    if not workers and not broken:
+def _check_workers(workers, broken, silent):
+    failures = [
+        f"Worker {address} must answer; got no answer. Its process may be stopped, or the network to it cut; end it, "
+        "or start it again."
+        for address in silent
+    ]
+    if not workers and not broken and not silent:
         text = "a cluster must have workers; got none. Start some with dask worker ADDRESS, or wait until they connect."
         return [Finding("workers", False, text)]
     n_threads, hosts = sum(worker.n_threads for worker in workers), {worker.facts["host"] for worker in workers}
-    return [Finding("workers", True, f"{len(workers)} with {n_threads} thread(s), on {len(hosts)} machine(s).")]
+    passed = f"{len(workers)} with {n_threads} thread(s), on {len(hosts)} machine(s)."
+    if broken:
+        passed = f"{len(workers) + len(broken)}, of which {len(broken)} cannot run daskelm; the others: {passed}"
+    return _findings("workers", failures, passed)
 
 
 def _check_versions(here, others, broken):
     mine = here["versions"]
-    failures = [
-        f"{name} must be able to run daskelm {mine['daskelm']}; got {type(error).__name__}: {error}. Install it there, "
-        "in the environment that the process runs in, and restart the process."
-        for name, error in broken.items()
-    ]
+    failures = [str(missing_on(name, error)) for name, error in broken.items()]
     for package, version in mine.items():
         strange = defaultdict(list)
         for name, facts in others.items():

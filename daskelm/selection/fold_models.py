@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from ..cluster.client import n_local_threads, sharing, this_process, workers_of
+from ..cluster.client import n_local_threads, n_threads_of, sharing, this_process, workers_of
 from ..cluster.errors import cluster_errors
 from ..cluster.futures import Value, gather_with_progress
 from ..cluster.local import reduce_here
@@ -114,7 +114,7 @@ def solve_grid(
     rank = partial(_rank_fold, order=order, ranking=ranking, fit_intercept=fit_intercept)
     alphas, sizes = np.asarray(grid.alphas, np.float64), np.asarray(grid.sizes)
     solver = _GridSolver(alphas, sizes, fit_intercept, keep, test_inside, by_eigen(grid.sizes, len(alphas)))
-    n_threads = sum(client.nthreads().values()) if client is not None else n_local_threads(True)
+    n_threads = n_threads_of(client) if client is not None else n_local_threads(True)
     jobs = [(fold, index) for fold in parts for index in solver.split(-(-n_threads // len(parts)))]
     n_models = [int(np.prod(np.broadcast_shapes(*(axis.shape for axis in index)))) for _, index in jobs]
     progress = RowProgress(sum(n_models), verbose, "select", unit="models", patience=1.0)

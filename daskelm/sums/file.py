@@ -20,6 +20,7 @@ from ..hdf5.header import LOCK_BYTES, generation_in_lock, number_in_lock, read_g
 from ..hdf5.paths import is_url, place_of, refuse_added
 from ..hdf5.remote import urls_matching
 from ..hdf5.sealed import write_sealed
+from .lock import acquire, seconds_of
 from .normal_equations import NormalEquations
 from .stored import read_state
 
@@ -144,15 +145,17 @@ def read_current(path) -> NormalEquations:
 
 
 @contextlib.contextmanager
-def locked(path, lock: bool = True) -> Iterator[LockedSums]:
+def locked(path, lock: bool | float = True) -> Iterator[LockedSums]:
     """Hold the lock of a sums file, `path`.lock, which is created if missing and stays; no lock with `lock` False.
+
+    A number is the longest wait for the lock, in seconds.
 
     Raises
     ------
     FileMissingError
         The folder of `path` does not exist.
     FileWriteError
-        The folder cannot be written to, or its file system has no locks.
+        The folder cannot be written to, its file system has no locks, or the lock is held for too long.
     ParameterError
         `path` is a URL.
     """
@@ -163,30 +166,36 @@ def locked(path, lock: bool = True) -> Iterator[LockedSums]:
     path = os.path.realpath(os.fspath(path))
     if not os.path.isdir(os.path.dirname(path)):
         raise FileMissingError(f"the folder of {path} does not exist. Create it first.")
-    if not lock:
+    seconds = seconds_of(lock)
+    if lock is False:
         yield LockedSums(path, None)
         return
     name = f"{path}.lock"
     while True:
+        handle = open(name, "r+b", opener=_open_lock)  # noqa: SIM115  it is closed when the lock is released
         try:
-            file_lock = portalocker.Lock(name, "r+b", flags=portalocker.LockFlags.EXCLUSIVE, opener=_open_lock)
-            handle = file_lock.acquire()
+            acquire(handle, seconds)
             # Another process may have removed the lock file during the wait, and others may now lock a new one.
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(handle.fileno()).st_ino == os.lstat(name).st_ino:
                     break
-            file_lock.release()
+            handle.close()
         except portalocker.exceptions.LockException as error:
+            handle.close()
             raise FileWriteError(
                 errno.ENOLCK,
                 f"{name} cannot be locked, so that sums of several processes cannot meet in {path} ({error}). Where a "
                 "file system has no locks, give each process a sums file of its own and lock=False (--no-lock), and "
                 "solve or merge them all: solve('sums-*.h5').",
             ) from None
+        except BaseException:
+            handle.close()
+            raise
     try:
         yield LockedSums(path, handle)
     finally:
-        file_lock.release()
+        portalocker.unlock(handle)
+        handle.close()
 
 
 def _open_lock(name: str, flags: int) -> int:
@@ -213,7 +222,7 @@ def _open_lock(name: str, flags: int) -> int:
     return lock
 
 
-def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquations:
+def add_to_file(path, sums: NormalEquations, lock: bool | float = True) -> NormalEquations:
     """Add sums to a file under its lock; the file is created if missing, and replaced whole.
 
     Parameters
@@ -222,8 +231,9 @@ def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquatio
         The sums file.
     sums : NormalEquations
         Sums to add.
-    lock : bool, default=True
-        Whether to hold the lock. Use False only where the file system has no locks, with no other writer.
+    lock : bool or float, default=True
+        Whether to hold the lock. Use False only where the file system has no locks, with no other writer. A number is
+        the longest wait for it, in seconds.
 
     Returns
     -------
@@ -237,7 +247,7 @@ def add_to_file(path, sums: NormalEquations, lock: bool = True) -> NormalEquatio
     return sums
 
 
-def merge(sums, into=None, lock: bool = True) -> NormalEquations:
+def merge(sums, into=None, lock: bool | float = True) -> NormalEquations:
     """Add up the sums of several files, from jobs or sites that share neither rows nor a disk.
 
     Parameters
@@ -246,8 +256,9 @@ def merge(sums, into=None, lock: bool = True) -> NormalEquations:
         Sums, sums files, globs.
     into : str or path-like, optional
         File to write the total to. A file that exists is only replaced if it is one of those added up.
-    lock : bool, default=True
-        Whether to hold the lock of `into`. Use False only where the file system has no locks, with no other writer.
+    lock : bool or float, default=True
+        Whether to hold the lock of `into`. Use False only where the file system has no locks, with no other writer. A
+        number is the longest wait for the lock, in seconds.
 
     Returns
     -------

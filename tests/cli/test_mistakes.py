@@ -20,6 +20,8 @@ MISTAKES = {
     "accumulate model.h5 X.h5 T.h5": "Missing option '--into'",
     "solve model.h5 sums.h5 --alfa 1": "No such option",
     "accumulate model.h5 X.h5 T.h5 --into s.h5 --rows 5": "'--rows': must be START:STOP, such as 0:1000 .* got '5'",
+    "accumulate model.h5 X.h5 T.h5 --into s.h5 --no-lock --lock-timeout 3": "--lock-timeout is a wait for the lock",
+    "accumulate model.h5 X.h5 T.h5 --into s.h5 --lock-timeout -1": "'--lock-timeout': -1.0 is not in the range",
     "accumulate model.h5 X.h5 T.h5 --into s.h5 --rows a:b": "'--rows': must be START:STOP, .* got 'a:b'",
     "accumulate model.h5 X.h5 T.h5 --into s.h5 --rows 0:999": "rows must lie within the 600 rows of .*X.h5",
     "accumulate model.h5 T.h5 X.h5 --into s.h5": "X has 2 features, but ELMRegressor is expecting 5 features",

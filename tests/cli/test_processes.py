@@ -1,14 +1,16 @@
 """Commands in processes of their own: exit codes, streams, several at once, interrupts."""
 
+import os
 import re
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import N, T, X, finished, process, run
+from command import N, T, X, finished, process, refused, run
 
 from daskelm import NormalEquations, load
+from daskelm.sums.file import locked
 
 
 def test_exit_codes_and_streams(folder, model):
@@ -106,6 +108,12 @@ def test_the_first_interrupt_keeps_what_is_reported(folder, model, number):
     kept = NormalEquations.load("sums.h5").n_samples
     assert reported <= kept < N
     assert f"{N - kept} rows added, {kept} were counted already" in run("accumulate model.h5 X.h5 T.h5 --into sums.h5")
+
+
+def test_a_lock_that_is_held_is_an_error_after_the_seconds_given(folder, model):
+    with locked("sums.h5"):
+        text = refused("accumulate model.h5 X.h5 T.h5 --into sums.h5 --lock-timeout 0.1 --quiet")
+    assert re.match(rf".*sums\.h5\.lock must be free within 0\.1 s; process {os.getpid()} on .* has waited", text)
 
 
 def test_sigterm_ends_other_commands_with_a_line_and_removes_what_is_half_written(folder, model):

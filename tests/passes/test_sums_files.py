@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -26,12 +27,14 @@ from daskelm.exceptions import (
     FileMissingError,
     FileWriteError,
     IncompatibleSumsError,
+    LockWaitWarning,
     ParameterError,
     RowsCountedError,
 )
 from daskelm.hdf5.header import read_generation
 from daskelm.passes import resume as resumption_module
 from daskelm.sums import file as sums_file_module
+from daskelm.sums import lock as lock_module
 from daskelm.sums.file import add_to_file, locked
 from daskelm.sums.provenance import Table
 from daskelm.sums.row_cells import cell_of
@@ -666,17 +669,44 @@ with locked("sums.h5"):
 
 
 def test_a_file_system_without_locks_is_an_error_with_a_remedy(here, monkeypatch):
-    def no_locks(self, *args, **options):
+    def no_locks(file, flags):
         raise portalocker.exceptions.LockException("[Errno 38] Function not implemented")
 
-    monkeypatch.setattr(portalocker.Lock, "acquire", no_locks)
+    monkeypatch.setattr(portalocker, "lock", no_locks)
     with pytest.raises(FileWriteError, match=r"cannot be locked.*a sums file of its own and lock=False"):
         add()
     for i, rows in enumerate((slice(0, 700), slice(700, 1000))):
         add(rows=rows, into=f"own-{i}.h5", lock=False)
     load("model.h5").remove("X.h5", "T.h5", rows=slice(0, 700), sums="own-0.h5", lock=False)
     assert_same(merge("own-*.h5", into="all.h5", lock=False), direct(X[700:], T[700:]), of=direct(X, T))
-    assert not [name for name in os.listdir() if "lock" in name]
+    assert [name for name in os.listdir() if "lock" in name] == ["sums.h5.lock"]
+
+
+def test_a_wait_for_a_lock_is_reported_and_may_have_an_end(here, monkeypatch):
+    monkeypatch.setattr(lock_module, "_REPORTED_SECONDS", 0.3)
+    with open("sums.h5.lock", "w+b") as held:
+        portalocker.lock(held, portalocker.LockFlags.EXCLUSIVE)
+        timer = threading.Timer(1.0, portalocker.unlock, [held])
+        timer.start()
+        text = (
+            rf"process {os.getpid()} on .* has waited 0.3 s for .*sums\.h5\.lock, which .*process.* holds, and goes on"
+        )
+        with pytest.warns(LockWaitWarning, match=text):
+            assert add().n_samples == 1000
+        timer.join()
+        portalocker.lock(held, portalocker.LockFlags.EXCLUSIVE)
+        who = f"process {os.getpid()} on this machine holds it" if Path("/proc/locks").exists() else "holds it"
+        for call in (
+            lambda: add(lock=0.1),
+            lambda: load("model.h5").remove("X.h5", "T.h5", sums="sums.h5", lock=0),
+            lambda: merge("sums.h5", into="sums.h5", lock=0.1),
+        ):
+            with pytest.raises(FileWriteError, match=rf"sums\.h5\.lock must be free within 0(\.1)? s; .* {who}"):
+                call()
+    for lock in (-1, "yes", None):
+        with pytest.raises(ParameterError, match="lock must be True, False, or seconds to wait"):
+            add(lock=lock)
+    assert add(lock=0.1).n_samples == 1000
 
 
 def test_a_lock_file_that_cannot_be_made_is_an_error(here, monkeypatch):
