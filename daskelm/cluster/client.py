@@ -119,7 +119,7 @@ def workers_of(client) -> list[Process]:
 
 
 def worker_facts(client) -> dict[str, dict]:
-    """What the scheduler knows of each worker, by address.
+    """Facts that the scheduler has of each worker, by address.
 
     Raises
     ------
