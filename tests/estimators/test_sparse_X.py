@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse
 from click.testing import CliRunner
 from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
 from daskelm import (
@@ -111,7 +112,7 @@ def test_weights_classes_and_probabilities(container):
     assert model.score(container, LABELS) == plain.score(TABLE, LABELS)
 
 
-@pytest.mark.parametrize("cv", [None, "gcv", "loo", 3])
+@pytest.mark.parametrize("cv", [None, "gcv", "loo", 3, KFold(3, shuffle=True, random_state=0)], ids=str)
 def test_selection(container, cv):
     plain = ELMRegressorCV(NEURONS, cv=cv, random_state=0).fit(TABLE, Y)
     model = ELMRegressorCV(NEURONS, cv=cv, random_state=0).fit(container, Y)
@@ -204,6 +205,18 @@ def test_saved_and_loaded():
     model.save("model.h5")
     np.testing.assert_array_equal(load("model.h5").predict(TABLE), model.predict(TABLE))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(TABLE), model.predict(TABLE))
+
+
+def test_the_graph_of_onnx_takes_dense_rows():
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("skl2onnx")
+    from daskelm.onnx import to_onnx
+
+    model = regressor().fit(TABLE, Y)
+    session = runtime.InferenceSession(to_onnx(model).SerializeToString())
+    [name] = [one.name for one in session.get_inputs()]
+    [outputs] = session.run(None, {name: TABLE.toarray()})
+    np.testing.assert_allclose(outputs.ravel(), model.predict(TABLE), rtol=1e-9, atol=1e-9)
 
 
 def test_predictions_are_written():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hpelm_table import LABELS, ONE_HOT, W124, C, D, N, T, X, hpelm
 
+from daskelm import make_hdf5
 from daskelm.exceptions import DataError, InputTypeError, NotSolvedError, ParameterError
-from daskelm.hpelm import HPELM
+from daskelm.hpelm import HPELM, normalize_hdf5
 
 
 def test_a_train_that_fails_leaves_the_model_as_it_was():
@@ -118,3 +119,16 @@ def test_progress_is_shown_unless_tprint_says_never(capsys):
     for tprint, lines in ((5, 1), (0, 1), (None, 0), (math.inf, 0)):
         hpelm(tprint=tprint).train(X, T)
         assert capsys.readouterr().err.count("300 of 300 rows") == lines
+
+
+def test_sparse_rows_are_refused(tmp_path):
+    sparse = pytest.importorskip("scipy.sparse").csr_array(X)
+    path = str(tmp_path / "X.h5")
+    make_hdf5(sparse, path)
+    elm = HPELM(D, 1)
+    elm.add_neurons(5, "tanh")
+    for rows in (sparse, path):
+        with pytest.raises(InputTypeError, match="must be dense, as HP-ELM's tables are; got sparse rows"):
+            elm.train(rows, X[:, :1])
+    with pytest.raises(DataError, match="must hold its rows itself to be normalised in place; got .* sparse"):
+        normalize_hdf5(path)

@@ -367,6 +367,15 @@ def test_draws(tmp_path):
 
 
 @pytest.mark.full
+def test_sparse_rows(tmp_path):
+    done = run(BENCHMARKS / "sparse_rows.py", "--quick", "--texts", "--json", "s.json", cwd=tmp_path)
+    assert re.search(r"^\| 10,000 \| \d+ \| 0\.00 \| .* \| 2 \|$", done.stdout, re.M)
+    assert re.search(r"^\| ridge \| 0\.\d+ \|$", done.stdout, re.M)
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert set(found) == {"1000 20", "10000 20", "10000 5", "texts"}
+
+
+@pytest.mark.full
 def test_categories(tmp_path):
     done = run(BENCHMARKS / "categories.py", "--quick", "--json", "c.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
