@@ -23,8 +23,6 @@ __all__ = ["check_file", "counted_range", "table", "write_rows"]
 def table(value, name: str, columns: int) -> Source:
     """Data of any type as rows of numbers, checked to have that many columns."""
     source = source_of(open_input(value, name)).as_table()
-    if source_of(source).is_sparse:
-        raise InputTypeError(f"{name} must be dense, as HP-ELM's tables are; got sparse rows. Use {name}.toarray().")
     if source.dtype.kind not in "fiub":
         raise InputTypeError(f"{name} must hold numbers; got {source.dtype}. Code text as numbers first.")
     if source.ndim != 2 or n_columns(source) != columns or not source.shape[0]:

@@ -128,7 +128,7 @@ def test_sparse_rows_are_refused(tmp_path):
     elm = HPELM(D, 1)
     elm.add_neurons(5, "tanh")
     for rows in (sparse, path):
-        with pytest.raises(InputTypeError, match="must be dense, as HP-ELM's tables are; got sparse rows"):
+        with pytest.raises(InputTypeError, match="fX must be dense, since only X may be sparse"):
             elm.train(rows, X[:, :1])
     with pytest.raises(DataError, match="must hold its rows itself to be normalised in place; got .* sparse"):
         normalize_hdf5(path)
