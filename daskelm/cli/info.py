@@ -15,6 +15,7 @@ import numpy as np
 from ..estimators.state import read_model
 from ..exceptions import FileFormatError
 from ..hdf5.choice import split_choice
+from ..hdf5.column_first import column_first_program
 from ..hdf5.columns import COLUMNS, columns_of
 from ..hdf5.file_rows import some
 from ..hdf5.kinds import dtype_of, is_numeric, kind_in_words
@@ -56,11 +57,14 @@ def describe(name: str) -> dict:
     facts = {"file": without_secrets(path), "kind": kind, "bytes": file_sizes([path])[path]}
     if kind in ("Parquet", "Arrow"):
         return facts | table_facts(path)
-    part = None
+    rows = None
     if asked.dataset or asked.columns:
-        part = open_rows(path, asked.dataset, None, asked.columns, asked.transpose).parts[0]
+        rows = open_rows(path, asked.dataset, None, asked.columns, asked.transpose)
+    if kind == "data" and rows is not None:
+        taken = {"rows": rows.n_rows, "columns": rows.n_columns} if asked.columns or asked.transpose else {}
+        return facts | _one_dataset(rows.parts[0], path, asked.dataset) | ({"taken": taken} if taken else {})
     if kind == "data":
-        return facts | (_all_datasets(path) if part is None else _one_dataset(part, path, asked.dataset))
+        return facts | _all_datasets(path)
     if kind == "model":
         return facts | _model(path)
     if kind == "sums":
@@ -118,6 +122,8 @@ def _facts(name, item):
     # HDF5 may add to the name of a filter where to find it.
     filters = [re.split("[:;]", made.get_filter(i)[3].decode())[0] for i in range(made.get_nfilters())]
     facts |= {"chunks": chunks, "filters": filters}
+    if item.ndim == 2 and (program := column_first_program(item)):
+        facts["written_on_its_side_by"] = program
     if item.shape and (sources := list(dict.fromkeys(outside.file for outside in outsides_of(item)))):
         facts["reads_from"] = sources
     if item.shape and (holes := unwritten_rows(item)):
@@ -232,6 +238,8 @@ def _remarks(item):
         yield f"{item['kept']:,} numbers kept"
     if "in" in item:
         yield f"in {item['in']}"
+    if "written_on_its_side_by" in item:
+        yield f"written on its side by {item['written_on_its_side_by']}: FILE::{item['name']}.T"
     if "reads_from" in item:
         yield f"read from {some(item['reads_from'])}"
     if runs := [f"{start}:{stop}" for start, stop in item.get("unwritten", [])]:
@@ -259,6 +267,8 @@ def lines(facts: dict) -> Iterator[str]:
         chunks = "not chunked" if item["chunks"] is None else f"chunks {tuple(item['chunks'])}"
         details = [item["dtype"], chunks, *item["filters"], *_remarks(item)]
         yield f"  {item['name']}  {tuple(item['shape'])} {', '.join(details)}"
+    if taken := facts.pop("taken", None):
+        yield f"  taken as {taken['rows']:,} rows of {taken['columns']:,} columns"
     for link in facts.pop("links", []):
         yield f"  {link['name']}  link to {link['to']}{', which is not there' if link['there'] is False else ''}"
     kinds = facts.pop("kinds", None)

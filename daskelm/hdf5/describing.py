@@ -92,9 +92,14 @@ def _beside(path, remote, names: list[str], asked: Asked) -> Described:
     found = [_describe(path, remote, Asked(name)) for name in names]
     for name, (part, shape, _) in zip(names, found, strict=True):
         if len(shape) != 1 or shape != found[0].shape:
+            got = (
+                f"{shape} for {name!r}"
+                if name == names[0]
+                else f"{found[0].shape} for {names[0]!r} and {shape} for {name!r}"
+            )
             raise DataError(
-                f"{path}: datasets that stand side by side must have one dimension and the same length; got "
-                f"{found[0].shape} for {names[0]!r} and {shape} for {name!r}. Leave one out, or give them apart."
+                f"{path}: datasets that stand side by side must have one dimension and the same length; got {got}. "
+                "Leave one out, or give them apart."
             )
         if any((one.size, one.modified) != (part.size, part.modified) for one, _, _ in found if one.path == part.path):
             raise FileFormatError(f"{part.path} changed while it was opened. Start again when it is complete.")

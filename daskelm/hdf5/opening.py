@@ -19,6 +19,8 @@ from .remote import RemoteFile, Version, versions_of
 
 __all__ = ["file_sizes", "is_hdf5", "missing_file", "need_filters", "opened"]
 
+# Words of HDF5 about a file that has the mark of a writer.
+_STILL_WRITTEN = "already open for write"
 # A URL that was made a path by pathlib, which leaves out one of its two slashes.
 _SQUEEZED_URL = re.compile(r"(^|/)[a-z][a-z0-9]+:/[^/]")
 
@@ -64,6 +66,12 @@ def _open_file(path, **options):
 def _not_hdf5(path, error):
     if not is_url(path) and (found := describe_format(path)) is not None:
         return FileFormatError(f"{path} cannot be read as HDF5: it {found}")
+    if _STILL_WRITTEN in str(error):
+        return FileFormatError(
+            f"{path} is open for writing, or its writer ended without closing it. Close it there. If no program has "
+            "it open any more, copy it and clear its mark, which is what h5clear of the HDF5 tools is for: "
+            f"h5clear -s {os.path.basename(path)}."
+        )
     return FileFormatError(
         f"{path} cannot be read as HDF5: it is truncated, open for writing elsewhere, or another kind of file "
         f"({error}). Text tables and .npy files are converted with make_hdf5."

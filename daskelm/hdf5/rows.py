@@ -158,9 +158,11 @@ def open_rows(
     first_shape = described[0].shape
     for part, shape, _ in described:
         if shape[1:] != first_shape[1:]:
+            vectors = {1, *first_shape[1:], *shape[1:]} == {1}
+            remedy = " columns=0 takes the one column of each, as a vector." if vectors else ""
             raise DataError(
                 f"all files must have the same number of columns and dimensions; got {first_shape} in {parts[0].path} "
-                f"and {shape} in {part.path}."
+                f"and {shape} in {part.path}.{remedy}"
             )
     n_rows = sum(part.n_rows for part in parts)
     n_columns = first_shape[1] if len(first_shape) == 2 else 1

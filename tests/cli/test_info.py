@@ -26,6 +26,24 @@ def test_info_of_data(folder):
     assert [facts["datasets"] for facts in globbed] == [one["datasets"]] * 2
 
 
+def test_info_says_how_a_dataset_is_taken(folder):
+    with h5py.File("side.mat", "w") as file:
+        file["X"], file["plain"] = np.zeros((3, 40)), np.zeros((3, 40))
+        file["X"].attrs["MATLAB_class"] = np.bytes_("double")
+        file["octave/value"] = np.zeros((3, 3))
+        file["octave"].attrs["OCTAVE_NEW_FORMAT"] = np.uint8(1)
+        file["link"] = h5py.SoftLink("/X")
+    text = run("info side.mat")
+    assert "  X  (3, 40) float64, not chunked, written on its side by MATLAB: FILE::X.T\n" in text
+    assert "octave/value  (3, 3) float64, not chunked, written on its side by Octave: FILE::octave/value.T\n" in text
+    assert "  plain  (3, 40) float64, not chunked\n" in text
+    assert run("info side.mat::X.T").endswith("taken as 40 rows of 3 columns\n")
+    assert run("info side.mat::link.T[0,2]").endswith("taken as 40 rows of 2 columns\n")
+    assert "taken" not in run("info side.mat::X")
+    [facts] = json.loads(run("info --json side.mat::plain[0,2]"))
+    assert facts["taken"] == {"rows": 3, "columns": 2}
+
+
 def test_info_of_models(folder, model):
     fresh = json.loads(run(f"info --json {model}"))[0]
     layer = load(model).hidden_layer_

@@ -275,6 +275,12 @@ ERRORS = {
     "nowhere": ({}, ["z"], DatasetNotFoundError, "names of columns of one dataset.* got z. .*named has a, b, c"),
     "a group": ({"dataset": "g"}, None, DatasetNotFoundError, r"got a group, of a, short\. .*dataset='g', columns="),
     "lengths": ({"dataset": "g"}, ["a", "short"], DataError, r"the same length; got \(500,\) for 'g/a' and \(3,\)"),
+    "a table first": (
+        {},
+        ["plain", "g/a"],
+        DataError,
+        r"one dimension and the same length; got \(500, 7\) for 'plain'\. Leave one out",
+    ),
     "two places": ({}, ["a"], DatasetNotFoundError, "must be in one dataset, when none is named; got /named, /records"),
     "transposed vector": ({"dataset": "g/a", "transpose": True}, None, DataError, "transpose is for a 2-D dataset"),
     "transpose": ({"dataset": "plain", "transpose": "yes"}, None, ParameterError, "transpose must be True or False"),
@@ -289,6 +295,16 @@ def test_choices_that_cannot_be_are_refused(case):
         file["plain"], file["records"], file["g/a"], file["g/short"] = X, RECORDS, X[:, 0], X[:3, 0]
     with pytest.raises(error, match=text):
         from_hdf5("t.h5", columns=columns, **given)
+
+
+def test_files_of_one_column_in_two_forms_are_one_vector():
+    for path, column in (("p1.h5", X[:, 0]), ("p2.h5", X[:, :1])):
+        with h5py.File(path, "w") as file:
+            file["y"] = column
+    for paths in (["p1.h5", "p2.h5"], ["p2.h5", "p1.h5"]):
+        with pytest.raises(DataError, match="columns and dimensions; .* columns=0 takes the one column of each"):
+            from_hdf5(paths)
+        same(from_hdf5(paths, columns=0), np.tile(X[:, 0], 2))
 
 
 def test_the_remedy_for_a_field_of_several_numbers_works():

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -161,3 +163,29 @@ def test_a_file_is_made_empty_and_filled_chunk_by_chunk(no_client):
     np.testing.assert_array_equal(from_hdf5("x.h5").compute(), X)
     with pytest.raises(FileFormatError, match=r"x\.h5 changed .* another version .*Start again"):
         early.compute()
+
+
+WRITER = """
+import os, sys, h5py, numpy as np
+file = h5py.File("v.h5", "w", libver="latest")
+data = file.create_dataset("data", (0, 3), "f8", maxshape=(None, 3), chunks=(10, 3))
+if sys.argv[1] == "swmr":
+    file.swmr_mode = True
+data.resize(50, 0)
+data[:] = 1
+file.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("mode", ["swmr", "alone"])
+def test_a_file_that_its_writer_did_not_close_says_what_clears_its_mark(mode):
+    subprocess.run([sys.executable, "-c", WRITER, mode], check=True)
+    message = (
+        r"v\.h5 is open for writing, or its writer ended without closing it\. Close it there\..* h5clear -s v\.h5\."
+    )
+    with pytest.raises(FileFormatError, match=message) as caught:
+        from_hdf5("v.h5")
+    assert "make_hdf5" not in str(caught.value)
+    with pytest.raises(FileFormatError, match=message):
+        ELMRegressor(5).fit("v.h5", np.ones(50))
