@@ -24,6 +24,7 @@ __all__ = [
     "next_generation",
     "number_in_lock",
     "parse_header",
+    "read_digest",
     "read_generation",
     "sealed_format",
     "version_of",
@@ -44,11 +45,18 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 def read_generation(path, format: str) -> int | None:
     """The generation that `write_sealed` was given, from the header alone; None if there is no such file."""
+    found = read_digest(path, format)
+    return None if found is None else found[0]
+
+
+def read_digest(path, format: str) -> tuple[int, str] | None:
+    """Generation and digest in the header of a file; None if there is no such file."""
     try:
         with open_regular(path) as file:
-            return parse_header(path, format, file.read(BLOCK))["generation"]
+            header = parse_header(path, format, file.read(BLOCK))
     except FileNotFoundError:
         return None
+    return header["generation"], header["sha256"]
 
 
 def next_generation(path, format: str) -> int:

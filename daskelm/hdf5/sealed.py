@@ -27,8 +27,8 @@ _PLAIN = "state"
 
 def write_sealed(
     path, format: str, state: Mapping, generation: int = 0, *, alone: bool = False, overwrite: bool = False
-) -> None:
-    """Write `state`, a dict of arrays and of what JSON holds, to one file.
+) -> str:
+    """Write `state`, a dict of arrays and of what JSON holds, to one file; the result is its digest.
 
     A file of the same format is replaced at once, any other only with `overwrite`. `generation` distinguishes
     versions of one file; it is in the header, where `read_generation` finds it.
@@ -49,7 +49,12 @@ def write_sealed(
         text = np.frombuffer(json.dumps(plain, allow_nan=False).encode(), np.uint8)
         file.create_dataset(_PLAIN, data=text)
     body = buffer.getbuffer()[BLOCK:]
-    header = {"format": format, "version": version_of(format), "generation": generation, "length": BLOCK + len(body)}
+    header: dict = {
+        "format": format,
+        "version": version_of(format),
+        "generation": generation,
+        "length": BLOCK + len(body),
+    }
     header["sha256"] = digest_of(header, body)
     line = MAGIC + json.dumps(header).encode()
     with (
@@ -59,10 +64,11 @@ def write_sealed(
     ):
         new.write(line.ljust(BLOCK - 1) + b"\n")
         new.write(body)
+    return header["sha256"]
 
 
 def read_sealed(path, format: str, names: Callable[[dict], Iterable[str]]) -> dict:
-    """The state that `write_sealed` was given, with "generation". Runs no code from the file.
+    """The state that `write_sealed` was given, with "generation" and "digest". Runs no code from the file.
 
     Parameters
     ----------
@@ -104,7 +110,7 @@ def read_sealed(path, format: str, names: Callable[[dict], Iterable[str]]) -> di
         if unknown := datasets.keys() - set(names(plain)):
             raise ValueError(f"array {min(unknown)!r} belongs to nothing")
         state = plain | {name: dataset[()] for name, dataset in datasets.items()}
-    return state | {"generation": header["generation"]}
+    return state | {"generation": header["generation"], "digest": header["sha256"]}
 
 
 @contextlib.contextmanager

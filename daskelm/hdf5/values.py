@@ -49,7 +49,7 @@ def list_of(value, name: str, kind: type | tuple[type, ...], length: int | None 
     """A list or tuple of values of a type; a truth value is no number."""
     check(isinstance(value, list | tuple), f"{name} must be a list")
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    check(all(type(item) in kinds for item in value), f"{name} must have items of one type")
+    check(set(map(type, value)).issubset(kinds), f"{name} must have items of one type")
     check(length is None or len(value) == length, f"{name} must have {length} items")
     return value
 

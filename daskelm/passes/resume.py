@@ -13,7 +13,7 @@ from ..data.source import files_of
 from ..exceptions import FileMissingError, IncompatibleSumsError, ParameterError, RowsCountedError
 from ..hdf5.paths import refuse_added
 from ..progress import RowProgress
-from ..sums.file import add_to_file, locked, read_current
+from ..sums.file import Seen, add_to_file, locked, read_current
 from ..sums.ledger import Ledger
 from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
@@ -141,13 +141,14 @@ def add_rows(
                 held += part.sums(Provenance(), [], 0)
             elif part.start == part.stop:
                 file.write(part.sums(Provenance(), [], 0))
+            known = file.seen
         ledger = Ledger() if held is None else held.ledger
         del held
         provenance = part.provenance(ledger)
         missing = part.missing(provenance.origins)
         if not missing:
             return n_added
-        commits = _Commits(path, lock)
+        commits = _Commits(path, lock, known)
         try:
             part.sum_into(commits, provenance, missing, verbose)
             return n_added + commits.n_rows
@@ -194,8 +195,8 @@ def accumulate_with_checkpoint(path, job: Job, *, verbose: int | bool = 0) -> No
 class _Commits:
     """Adds sums to the file, and decides when the next commit is due."""
 
-    def __init__(self, path, lock: bool | float):
-        self.path, self.lock, self.n_rows = path, lock, 0
+    def __init__(self, path, lock: bool | float, seen: Seen | None):
+        self.path, self.lock, self.seen, self.n_rows = path, lock, seen, 0
         self._next = time.monotonic() + _COMMIT_SECONDS
 
     def due(self) -> bool:
@@ -203,7 +204,7 @@ class _Commits:
 
     def flush(self, sums: NormalEquations) -> None:
         begin = time.monotonic()
-        add_to_file(self.path, sums, self.lock)
+        self.seen = add_to_file(self.path, sums, self.lock, self.seen)
         now = time.monotonic()
         self.n_rows += sums.n_samples
         self._next = now + max(_COMMIT_SHARE * (now - begin), _COMMIT_SECONDS)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import add
-from typing import IO
+from typing import IO, NamedTuple
 
 from dask.utils import natural_sort_key
 
 from ..exceptions import FileFormatError, FileMissingError, FileWriteError, ParameterError, RowsCountedError
-from ..hdf5.header import LOCK_BYTES, generation_in_lock, number_in_lock, read_generation
+from ..hdf5.header import LOCK_BYTES, generation_in_lock, number_in_lock, read_digest, read_generation
 from ..hdf5.paths import is_url, place_of, refuse_added
 from ..hdf5.remote import urls_matching
 from ..hdf5.sealed import write_sealed
@@ -26,6 +26,7 @@ from .stored import read_state
 
 __all__ = [
     "LockedSums",
+    "Seen",
     "add_to_file",
     "each_sums",
     "files_of",
@@ -39,6 +40,17 @@ __all__ = [
 _STALE_SECONDS = 5.0
 
 
+# Sums that take more memory are read from their file again, and not kept from one commit to the next.
+_KEPT_BYTES = 32 * 2**20
+
+
+class Seen(NamedTuple):
+    """Sums of a file as it was read or written, and the digest in its header, by which it is known to be the same."""
+
+    digest: str
+    sums: NormalEquations
+
+
 class LockedSums:
     """A sums file while its lock is held.
 
@@ -49,12 +61,23 @@ class LockedSums:
     def __init__(self, path: str, lock: IO[bytes] | None):
         self.path, self._lock = path, lock
         self._generation = -1
+        # The sums that were read or written last, unless they take much memory.
+        self.seen: Seen | None = None
 
-    def read(self) -> NormalEquations | None:
-        """The sums; None if there is no file yet."""
-        state = _read_newest(self.path, self._expected())
+    def read(self, seen: Seen | None = None) -> NormalEquations | None:
+        """The sums; None if there is no file yet. If the file is the one that was `seen`, it is not read again."""
+        expected = self._expected()
+        found = None if seen is None else read_digest(self.path, "sums")
+        if seen is not None and found is not None and found[1] == seen.digest and found[0] >= expected:
+            self._generation, self.seen = found[0], seen
+            return seen.sums
+        state = _read_newest(self.path, expected)
         self._generation = 0 if state is None else state["generation"]
-        return None if state is None else NormalEquations.from_state(state)
+        if state is None:
+            return None
+        sums = NormalEquations.from_state(state)
+        self.seen = _seen(state["digest"], sums)
+        return sums
 
     def _expected(self):
         if self._lock is None:
@@ -80,7 +103,8 @@ class LockedSums:
             )
         self._generation += 1
         # Temporary files beside a locked file were left by writers that were killed.
-        write_sealed(self.path, "sums", sums.state(), self._generation, alone=True)
+        digest = write_sealed(self.path, "sums", sums.state(), self._generation, alone=True)
+        self.seen = _seen(digest, sums)
         if self._lock is None:
             return
         try:
@@ -95,6 +119,11 @@ class LockedSums:
                 f"{self.path} was written whole, but not its number to {self.path}.lock: {error.strerror}. The rows "
                 "are counted; make room there, then start again with those that are missing.",
             ) from None
+
+
+def _seen(digest, sums) -> Seen | None:
+    n_bytes = (1 + len(sums.folds)) * (sums.packed.nbytes + sums.cross.nbytes)
+    return Seen(digest, sums) if n_bytes <= _KEPT_BYTES else None
 
 
 def _read_newest(path, expected: int) -> dict | None:
@@ -222,7 +251,7 @@ def _open_lock(name: str, flags: int) -> int:
     return lock
 
 
-def add_to_file(path, sums: NormalEquations, lock: bool | float = True) -> NormalEquations:
+def add_to_file(path, sums: NormalEquations, lock: bool | float = True, seen: Seen | None = None) -> Seen | None:
     """Add sums to a file under its lock; the file is created if missing, and replaced whole.
 
     Parameters
@@ -234,17 +263,18 @@ def add_to_file(path, sums: NormalEquations, lock: bool | float = True) -> Norma
     lock : bool or float, default=True
         Whether to hold the lock. Use False only where the file system has no locks, with no other writer. A number is
         the longest wait for it, in seconds.
+    seen : Seen, optional
+        What was read of the file before, which is not read again as long as the file is the same.
 
     Returns
     -------
-    NormalEquations
-        New content of the file.
+    Seen or None
+        New content of the file, for the next time; None where it takes much memory.
     """
     with locked(path, lock) as file:
-        stored = file.read()
-        sums = sums if stored is None else stored + sums
-        file.write(sums)
-    return sums
+        stored = file.read(seen)
+        file.write(sums if stored is None else stored + sums)
+    return file.seen
 
 
 def merge(sums, into=None, lock: bool | float = True) -> NormalEquations:

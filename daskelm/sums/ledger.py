@@ -12,7 +12,8 @@ import numpy as np
 from ..exceptions import IncompatibleSumsError, RowsCountedError
 from ..hdf5.paths import is_url
 from .counted_table import CountedTable, Evidence
-from .row_cells import Ranges, common_rows, joined_pieces, merge_ranges, split_pieces, without_rows
+from .row_cells import Ranges, common_rows, merge_ranges, without_rows
+from .tables import ARRAYS, Tables
 from .target_places import other_target, refused_target
 
 __all__ = ["Ledger", "SourceIndex"]
@@ -29,35 +30,46 @@ class Ledger:
         Number of rows from memory, which cannot be recognised later.
     """
 
-    __slots__ = ("n_unknown", "sources")
+    __slots__ = ("_index", "n_unknown", "sources")
 
     def __init__(
         self, sources: Mapping[str, CountedTable | Iterable[tuple[int, int]]] | None = None, n_unknown: int = 0
     ):
+        self._index: SourceIndex | None = None
+        self.n_unknown = n_unknown
+        if isinstance(sources, Tables):
+            self.sources = sources
+            return
         found = {}
         for name, source in sorted((sources or {}).items()):
             source = source if isinstance(source, CountedTable) else CountedTable(tuple(source))
             if ranges := merge_ranges(source.ranges):
                 found[name] = source if ranges == source.ranges else replace(source, ranges=ranges)
-        self.sources: dict[str, CountedTable] = found
-        self.n_unknown = n_unknown
+        self.sources = Tables(changed=found)
+
+    @property
+    def index(self) -> SourceIndex:
+        """Index of the tables, made when it is first asked for."""
+        if self._index is None:
+            self._index = SourceIndex(self)
+        return self._index
 
     @property
     def n_rows(self) -> int:
         """Number of rows counted, including unidentified ones."""
-        return sum(source.n_rows for source in self.sources.values()) + self.n_unknown
+        return self.sources.n_rows + self.n_unknown
 
     @property
     def ranges(self) -> dict[str, Ranges]:
         """Counted rows of each table, by name."""
-        return {name: source.ranges for name, source in self.sources.items()}
+        return {name: source.ranges for name, source in self.sources.each()}
 
     def files(self) -> list[str]:
         """Paths that the rows may have been read from, at the time; URLs are left out.
 
         Tables store path:/dataset. Both parts may contain colons, so that some of these paths may not be files.
         """
-        found = {path for source in self.sources.values() for path in source.paths if not is_url(path)}
+        found = {path for path in self.sources.places("paths") if not is_url(path)}
         return sorted({path[:i] for path in found for i in range(len(path)) if path.startswith(":/", i)})
 
     def __eq__(self, other):
@@ -71,20 +83,20 @@ class Ledger:
 
     def described(self, sources: Mapping[str, CountedTable]) -> Ledger:
         """The ledger with the same rows, and the anchors, pieces and paths of the same names in `sources`."""
-        return Ledger(
-            {
-                name: replace(known, ranges=source.ranges, cells=source.cells)
-                for name, source in self.sources.items()
-                for known in [sources.get(name, source)]
-            },
-            self.n_unknown,
-        )
+        known = {
+            name: replace(source, ranges=self.sources[name].ranges, cells=self.sources[name].cells)
+            for name, source in sources.items()
+            if name in self.sources
+        }
+        return Ledger(self.sources.changed_by(known), self.n_unknown)
 
     def __or__(self, other: Ledger) -> Ledger:
         """Rows of both; raises for rows that both count."""
-        merged = dict(self.sources)
+        if not other.sources and not other.n_unknown:
+            return self
+        merged: dict[str, CountedTable] = {}
         index = self._index_for(other)
-        for name, source in other.sources.items():
+        for name, source in other.sources.each():
             for own, rows, evidence in self._overlaps(name, source, index):
                 if own not in source.others and (own in source.same or evidence.suggests):
                     raise RowsCountedError(_counted_twice(rows, source, self.sources[own], name, evidence))
@@ -92,27 +104,33 @@ class Ledger:
                     # The same path on two machines holds two tables: give this one another name.
                     text = f"{name} {sorted(source.cells.items())} {source.ranges}"
                     name = hashlib.sha256(text.encode()).hexdigest()[:32]
-            if name in merged and other_target(merged[name].targets, source.targets):
-                known, new = merged[name].targets, source.targets
-                raise IncompatibleSumsError(refused_target("cannot add", _called(source, name), known, new))
-            merged[name] = merged[name].union(source) if name in merged else source
-        return Ledger(merged, self.n_unknown + other.n_unknown)
+            here = merged.get(name) or self.sources.get(name)
+            if here is not None and other_target(here.targets, source.targets):
+                called = _called(source, name)
+                raise IncompatibleSumsError(refused_target("cannot add", called, here.targets, source.targets))
+            merged[name] = source if here is None else here.union(source)
+        return Ledger(self.sources.changed_by(merged), self.n_unknown + other.n_unknown)
 
     def __sub__(self, other: Ledger) -> Ledger:
         """Rows of the first without those of the second, which must all provably be counted in the first."""
-        left, home = dict(self.sources), {name: name for name in self.sources}
+        left: dict[str, CountedTable] = {}
+        # Names of tables that were joined with another one, and the name that they have now.
+        home: dict[str, str] = {}
         index = self._index_for(other)
-        for name, source in other.sources.items():
+        for name, source in other.sources.each():
             found = {
-                home[own]: None
+                home.get(own, own): None
                 for own, _, evidence in self._overlaps(name, source, index)
                 if evidence.proves or (own in source.same and not evidence.counted_differ)
             }
             gone = source.ranges
             if found:
                 # A table that was counted through two mounts may have two names.
-                here, first = reduce(CountedTable.union, (left.pop(own) for own in found)), next(iter(found))
-                home = {own: first if now in found else now for own, now in home.items()}
+                first = next(iter(found))
+                here = reduce(
+                    CountedTable.union, (left.pop(own) if own in left else self.sources[own] for own in found)
+                )
+                home = {own: first if now in found else now for own, now in home.items()} | dict.fromkeys(found, first)
                 rows = common_rows(here.ranges, gone)
                 left[first] = here.without(source, rows)
                 gone = without_rows(gone, rows)
@@ -128,11 +146,12 @@ class Ledger:
                 f"the rows to subtract from ({self.n_unknown} of those came from memory). Give the rows as the "
                 "HDF5 file that they were added from."
             )
-        return Ledger(left, self.n_unknown - other.n_unknown)
+        joined = frozenset(own for own, now in home.items() if own != now)
+        return Ledger(self.sources.changed_by(left, joined), self.n_unknown - other.n_unknown)
 
     def _index_for(self, other: Ledger) -> SourceIndex | None:
         """An index of the tables of this ledger, if those of the other one have anchors to look up."""
-        return SourceIndex(self) if self.sources and any(s.anchors for s in other.sources.values()) else None
+        return self.index if self.sources and other.sources.has_anchors else None
 
     def _overlaps(
         self, name: str, source: CountedTable, index: SourceIndex | None
@@ -145,51 +164,24 @@ class Ledger:
 
     def state(self) -> dict:
         """The ledger as plain lists and arrays; `from_state` restores it."""
-        sources = self.sources.values()
-        ranges = [(i, *rows) for i, source in enumerate(sources) for rows in source.ranges]
-        anchors = [(i, *anchor) for i, source in enumerate(sources) for anchor in source.anchors.items()]
-        pieces = [(i, row, *both) for i, source in enumerate(sources) for row, both in source.pieces.items()]
-        cells = [(i, row) for i, source in enumerate(sources) for row in source.cells]
-        digests = [both for source in sources for both in source.cells.values()]
-        return {
-            "ledger": {
-                "names": list(self.sources),
-                "n_columns": [source.n_columns for source in sources],
-                "cell_rows": [source.cell_rows for source in sources],
-                "paths": [sorted(source.paths) for source in sources],
-                "targets": [sorted(source.targets) for source in sources],
-                "n_unknown": self.n_unknown,
-            },
-            "ledger_ranges": np.array(ranges, np.uint64).reshape(-1, 3),
-            "ledger_anchors": np.array(anchors, np.uint64).reshape(-1, 3),
-            "ledger_pieces": np.array(pieces, np.uint64).reshape(-1, 4),
-            "ledger_cells": np.array(cells, np.uint64).reshape(-1, 2),
-            "ledger_digests": np.stack([split_pieces([both[i] for both in digests]) for i in (0, 1)], axis=1),
-        }
+        found = self.sources.arrays
+        lists = {name: found[name] for name in ("n_columns", "cell_rows", "paths", "targets")}
+        plain = {"names": self.sources.names, **lists, "n_unknown": self.n_unknown}
+        return {"ledger": plain} | {f"ledger_{name}": found[name] for name in (*ARRAYS, "digests")}
 
     @classmethod
     def from_state(cls, state: Mapping) -> Ledger:
-        """The ledger with this `state`."""
+        """The ledger with this `state`, or the one that stands in its place."""
         plain = state["ledger"]
-        ranges: list[list] = [[] for _ in plain["names"]]
-        anchors: list[dict] = [{} for _ in plain["names"]]
-        pieces: list[dict] = [{} for _ in plain["names"]]
-        cells: list[dict] = [{} for _ in plain["names"]]
-        for i, start, stop in state["ledger_ranges"].tolist():
-            ranges[i].append((start, stop))
-        for i, row, digest in state["ledger_anchors"].tolist():
-            anchors[i][row] = digest
-        for i, row, *digests in state["ledger_pieces"].tolist():
-            pieces[i][row] = tuple(digests)
-        both = zip(*(joined_pieces(state["ledger_digests"][:, i]) for i in (0, 1)), strict=True)
-        for (i, row), digests in zip(state["ledger_cells"].tolist(), both, strict=True):
-            cells[i][row] = digests
+        if isinstance(plain, Ledger):
+            return plain
         # Files that were written before targets had names have none.
-        called = plain.get("targets", [[]] * len(anchors))
-        places = map(frozenset, plain["paths"]), map(frozenset, called)
-        columns = (plain["n_columns"], plain["cell_rows"], anchors, cells, pieces, *places)
-        sources = (CountedTable(tuple(rows), *rest) for rows, *rest in zip(ranges, *columns, strict=True))
-        return cls(dict(zip(plain["names"], sources, strict=True)), plain["n_unknown"])
+        lists = {"targets": [[]] * len(plain["names"])} | plain
+        arrays = {name: state[f"ledger_{name}"] for name in (*ARRAYS, "digests")}
+        return cls(Tables(plain["names"], lists | arrays), plain["n_unknown"])
+
+    def __reduce__(self):
+        return Ledger, (self.sources, self.n_unknown)
 
 
 def _counted_twice(rows, source, known, name, evidence):
@@ -219,19 +211,34 @@ class SourceIndex:
 
     def __init__(self, ledger: Ledger):
         self._sources = ledger.sources
-        self._names: dict[tuple[int, int, int], list[str]] = {}
+        arrays = self._sources.arrays
+        self._tables, self._rows, digests = arrays["anchors"].T
+        self._order = np.argsort(digests)
+        self._digests = digests[self._order]
         self._at: dict[str, list[str]] = {}
-        for name, source in ledger.sources.items():
-            for path in source.paths:
-                self._at.setdefault(path, []).append(name)
-            for row, digest in source.anchors.items():
-                self._names.setdefault((source.n_columns, row, digest), []).append(name)
+        for name, paths in zip(self._sources.names, arrays["paths"], strict=True):
+            for path in paths:
+                if path in self._at:
+                    self._at[path].append(name)
+                else:
+                    self._at[path] = [name]
+
+    def _with_anchor(self, source: CountedTable) -> set[str]:
+        """Names of the tables that have an anchor of this one, in as many columns."""
+        rows, digests = (np.array([*part], np.uint64) for part in (source.anchors, source.anchors.values()))
+        first, last = (np.searchsorted(self._digests, digests, side) for side in ("left", "right"))
+        names, widths = self._sources.names, self._sources.arrays["n_columns"]
+        found = {
+            int(self._tables[place])
+            for row, a, b in zip(rows, first, last, strict=True)
+            for place in self._order[a:b]
+            if self._rows[place] == row
+        }
+        return {names[i] for i in found if widths[i] == source.n_columns}
 
     def similar(self, source: CountedTable) -> list[str]:
         """Names of the tables that agree with at least half of the anchors, the most similar first."""
-        keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
-        candidates = {name for key in keys for name in self._names.get(key, ())}
-        found = [(self._sources[name], name) for name in candidates]
+        found = [(self._sources[name], name) for name in self._with_anchor(source)]
         ranked = sorted(
             (-known.likeness(source.anchors, bool(known.paths & source.paths)), name) for known, name in found
         )
@@ -248,8 +255,7 @@ class SourceIndex:
 
     def candidates(self, source: CountedTable) -> list[str]:
         """Names of tables that may be this one: an anchor or the path agrees, and the first cell does not differ."""
-        keys = ((source.n_columns, row, digest) for row, digest in source.anchors.items())
-        found = sorted({name for key in keys for name in self._names.get(key, ())}.union(self.at_place(source)))
+        found = sorted(self._with_anchor(source).union(self.at_place(source)))
         # Comparing the first cell rules out most look-alikes cheaply.
         first = source.cells.get(0)
         known = ((name, self._sources[name]) for name in found)

@@ -18,10 +18,10 @@ from ..sparse import SparseRows, joined
 from .copies import Copies, called, name_of, refuse_twice, warn_of_look_alikes
 from .counted_table import CountedTable
 from .digests import row_digests, sum_digests
-from .ledger import Ledger, SourceIndex
+from .ledger import Ledger
 from .readings import Reading, read_around, read_counted
 from .row_cells import cell_of, common_rows, piece_of, rows_within
-from .target_places import other_target, refused_target, warn_of_other_targets
+from .target_places import name_in_place, other_target, refused_target, warn_of_other_targets
 
 __all__ = ["Origin", "Provenance", "Table", "digests_of_T", "digests_of_X", "provenance_of"]
 
@@ -236,14 +236,15 @@ def provenance_of(table: Table, ledger: Ledger | None = None, edges: Sequence[in
     if not files_of(table.X):
         return Provenance()
     ledger = Ledger() if ledger is None else ledger
-    index = SourceIndex(ledger)
+    index = ledger.index
     places = table.X.ranges()
     share = _CHECK_BYTES // max(len(places), 1)
     origins: list[Origin] = []
     sources: dict[str, CountedTable] = {}
     copies = Copies(table)
     alike: list[tuple[str, str]] = []
-    all_targets = frozenset(place for known in ledger.sources.values() for place in known.targets)
+    # One place for each name is enough to compare with.
+    all_targets = frozenset({name_in_place(place): place for place in ledger.sources.places("targets")}.values())
     unsure: list[tuple[str, frozenset[str], frozenset[str]]] = []
     groups: list[str] = []
     start = 0

@@ -46,7 +46,7 @@ def path(tmp_path):
 
 def test_a_state_comes_back_exactly(path):
     state = read_sealed(path, "model", names)
-    assert state.keys() == {*STATE, "generation"}
+    assert state.keys() == {*STATE, "generation", "digest"}
     for name, value in STATE.items():
         if isinstance(value, np.ndarray):
             assert state[name].dtype == value.dtype

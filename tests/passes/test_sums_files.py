@@ -117,7 +117,7 @@ def test_a_missing_middle_is_all_that_is_computed(here, monkeypatch):
     monkeypatch.setattr(
         resumption_module,
         "add_to_file",
-        lambda path, sums, lock: counted.append(sums.n_samples) or add_to_file(path, sums, lock),
+        lambda path, sums, *more: counted.append(sums.n_samples) or add_to_file(path, sums, *more),
     )
     assert_same(add(), direct(X, T))
     assert counted == [50]
@@ -327,12 +327,12 @@ def test_what_was_done_before_an_error_is_kept(here, commit_always, monkeypatch,
         request.getfixturevalue("client")
     n_commits = 0
 
-    def fails_at_the_fourth(path, sums, lock):
+    def fails_at_the_fourth(*args):
         nonlocal n_commits
         n_commits += 1
         if n_commits == (2 if where == "client" else 4):
             raise KeyboardInterrupt
-        return add_to_file(path, sums, lock)
+        return add_to_file(*args)
 
     with monkeypatch.context() as patch:
         patch.setattr(resumption_module, "add_to_file", fails_at_the_fourth)
@@ -361,11 +361,11 @@ def test_a_second_job_on_the_same_rows_meanwhile(here, commit_always, monkeypatc
     """Another process adds the rows while this one computes them: they are not added twice, nor lost."""
     inside = []
 
-    def meanwhile(path, sums, lock):
+    def meanwhile(*args):
         if not inside:
             inside.append(True)
             add(rows=slice(0, 500))
-        return add_to_file(path, sums, lock)
+        return add_to_file(*args)
 
     monkeypatch.setattr(resumption_module, "add_to_file", meanwhile)
     assert_same(add(), direct(X, T))
@@ -375,12 +375,12 @@ def test_fit_with_a_checkpoint(here, commit_always, monkeypatch):
     whole = ELMRegressor(SPEC, random_state=0).fit("X.h5", "T.h5")
     n_commits = 0
 
-    def fails_once(path, sums, lock):
+    def fails_once(*args):
         nonlocal n_commits
         n_commits += 1
         if n_commits == 3:
             raise RuntimeError("out of luck")
-        return add_to_file(path, sums, lock)
+        return add_to_file(*args)
 
     monkeypatch.setattr(resumption_module, "add_to_file", fails_once)
     model = ELMRegressor(SPEC, random_state=0)

@@ -42,8 +42,9 @@ resumption._COMMIT_SHARE = resumption._COMMIT_SECONDS = 0
 add_to_file = resumption.add_to_file
 
 def add_and_rest(*args):
-    add_to_file(*args)
+    seen = add_to_file(*args)
     time.sleep(1)
+    return seen
 
 resumption.add_to_file = add_and_rest
 {call}
