@@ -235,6 +235,15 @@ def test_sums_contention(tmp_path):
 
 
 @pytest.mark.full
+def test_ledger_size(tmp_path):
+    done = run(BENCHMARKS / "ledger_size.py", "--tables", 20, "--repeats", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = table_rows(done.stdout)
+    assert row[0] == "20"
+    assert not list(tmp_path.iterdir()), "files were left behind"
+
+
+@pytest.mark.full
 def test_selection(tmp_path):
     done = run(BENCHMARKS / "selection.py", "--quick", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
