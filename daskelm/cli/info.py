@@ -21,7 +21,7 @@ from ..hdf5.file_rows import some
 from ..hdf5.kinds import dtype_of, is_numeric, kind_in_words
 from ..hdf5.layout import outsides_of, unwritten_rows
 from ..hdf5.links import datasets_in, links_in
-from ..hdf5.opening import file_sizes, opened
+from ..hdf5.opening import file_sizes, opened, reading
 from ..hdf5.paths import split_dataset
 from ..hdf5.rows import files_named, open_rows
 from ..hdf5.sparse_layout import layout_of, readable_layouts
@@ -87,7 +87,7 @@ def _all_datasets(path):
         links = [{"name": name, "to": link.target, "there": link.there} for name, link in links_in(file).items()]
         return found | ({"links": links} if links else {})
 
-    with opened(path) as (file, remote):
+    with opened(path) as (file, remote), reading(path, "its list of datasets"):
         return facts(file) if remote is None else remote.call(facts, file)
 
 
@@ -98,11 +98,10 @@ def _sparse_facts(file, name, layout):
 
 
 def _one_dataset(part, path, name):
-    if isinstance(part, SparsePart):
-        with opened(part.path) as (file, _):
+    with opened(part.path) as (file, remote), reading(part.path, f"the description of {part.dataset!r}"):
+        if isinstance(part, SparsePart):
             layout = layout_of(file[part.dataset], part.path)
             return {"datasets": [_sparse_facts(file, (name or part.dataset).lstrip("/"), layout)]}
-    with opened(part.path) as (file, remote):
         get = file.get if remote is None else partial(remote.call, file.get)
         facts = partial(_facts, (name or part.dataset).lstrip("/"), get(part.dataset))
         found = facts() if remote is None else remote.call(facts)

@@ -18,7 +18,7 @@ from .compressed_chunks import CompressedChunks
 from .external import SourceFiles, own_holes, status_of
 from .layout import Outside, bytes_of_chunks, intersection, outsides_of, union, unwritten
 from .netcdf import mark_missing
-from .opening import file_sizes, missing_file, need_filters, opened
+from .opening import file_sizes, missing_file, need_filters, opened, reading
 from .packing import Packing
 from .paths import is_url
 from .remote_rows import RemoteRows
@@ -193,26 +193,33 @@ class OpenPart:
         own_bytes = 0 if packed else cache_bytes
         self._file, self._remote = self._stack.enter_context(opened(part.path, rdcc_nbytes=own_bytes))
         try:
-            self._dataset = dataset = self._call(self._file.get, part.dataset)
-            if not isinstance(dataset, h5py.Dataset) or not _fits(dataset, part):
-                raise _changed(part, getattr(dataset, "shape", "no dataset"))
-            need_filters(dataset, part.path)
-            self._files: dict[str, os.stat_result] = {}
-            self._check_version(at_opening=True)
-            self._holes = list(part.holes)
-            self._opened_sources: dict[int, Outside] = {}
-            self._outsides = outsides_of(dataset) if self._remote is None else []
-            if len(self._outsides) != len(part.sources):
-                raise _changed(part, "other sources")
-            self._sources = self._stack.enter_context(SourceFiles(rdcc_nbytes=cache_bytes))
-            if self._remote is None and self._files[part.path].st_mtime_ns != part.modified:
-                self._holes += own_holes(dataset, self._outsides, part.missing, part.choice)
+            with reading(part.path, f"the description of {part.dataset!r}"):
+                self._take(part, cache_bytes)
+                self._rows = None
+                if self._remote is not None:
+                    self._rows = RemoteRows(self._remote, self._dataset, part.missing, part.choice)
+                self._view = view_of(self._dataset, part.choice)
         except BaseException:
             self._stack.close()
             raise
-        self._rows = None if self._remote is None else RemoteRows(self._remote, dataset, part.missing, part.choice)
-        self._view = view_of(dataset, part.choice)
         self._chunks = CompressedChunks(self._view) if packed and cached else None
+
+    def _take(self, part, cache_bytes):
+        """Find the dataset in the open file, and refuse it if it is not the one that was described."""
+        self._dataset = dataset = self._call(self._file.get, part.dataset)
+        if not isinstance(dataset, h5py.Dataset) or not _fits(dataset, part):
+            raise _changed(part, getattr(dataset, "shape", "no dataset"))
+        need_filters(dataset, part.path)
+        self._files: dict[str, os.stat_result] = {}
+        self._check_version(at_opening=True)
+        self._holes = list(part.holes)
+        self._opened_sources: dict[int, Outside] = {}
+        self._outsides = outsides_of(dataset) if self._remote is None else []
+        if len(self._outsides) != len(part.sources):
+            raise _changed(part, "other sources")
+        self._sources = self._stack.enter_context(SourceFiles(rdcc_nbytes=cache_bytes))
+        if self._remote is None and self._files[part.path].st_mtime_ns != part.modified:
+            self._holes += own_holes(dataset, self._outsides, part.missing, part.choice)
 
     def room(self, n_rows: int) -> np.ndarray:
         """An empty array for so many rows as they are in the file."""
@@ -302,20 +309,16 @@ class OpenPart:
             else:
                 packing.read(self._read_stored, a, b, target, self.part.path, self.part.whole_rows)
 
-        try:
-            if self._rows is None:
-                read(first, last)
-            else:
-                self._rows.read(first, last, read, coming)
-        except DaskelmError:
-            raise
-        except OSError as error:
-            if self._remote is None:
-                self._check_version()
-            raise FileFormatError(
-                f"{self.part.path}: rows {first} to {last - 1} of {self.part.dataset!r} cannot be read; the file is "
-                f"truncated or damaged ({error}). Copy or convert it again."
-            ) from None
+        with reading(self.part.path, f"rows {first} to {last - 1} of {self.part.dataset!r}"):
+            try:
+                if self._rows is None:
+                    read(first, last)
+                else:
+                    self._rows.read(first, last, read, coming)
+            except OSError as error:
+                if self._remote is None and not isinstance(error, DaskelmError):
+                    self._check_version()
+                raise
         if self.part.missing and self.part.packing is None and words is None:
             mark_missing(out, self.part.missing, self.part.path, first)
 

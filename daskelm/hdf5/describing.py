@@ -21,7 +21,7 @@ from .kinds import is_numeric
 from .links import datasets_in, links_in, listing, place_of_dataset
 from .naming import choice_in, dataset_or_names, is_table_of_records
 from .netcdf import conventions_of, is_scale
-from .opening import opened
+from .opening import opened, reading
 from .paths import is_url
 from .remote import RemoteFile
 from .remote_rows import check_kept_inside, fetched_bytes
@@ -54,14 +54,15 @@ def describe_all(paths: Sequence[str], asked: Asked) -> list[Described]:
 
 
 def _describe(path, remote, asked: Asked) -> Described:
+    what = "its list of datasets" if asked.dataset is None else f"the description of {asked.dataset!r}"
     if remote is not None:
-        with opened(path, remote) as (file, _):
+        with opened(path, remote) as (file, _), reading(path, what):
             found = remote.call(_describe_in, file, path, asked, remote.seen)
             remote.forget()
         return found if isinstance(found, Described) else _beside(path, remote, found, asked)
     # The time is taken first, so that all later changes have a later time.
     now = time.time_ns()
-    with opened(path) as (file, _):
+    with opened(path) as (file, _), reading(path, what):
         status = status_of(path)
         dataset = _found(file, path, asked)
         if isinstance(dataset, list):

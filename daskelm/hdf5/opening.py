@@ -17,7 +17,7 @@ from .formats import describe_format
 from .paths import check_regular, is_url
 from .remote import RemoteFile, Version, versions_of
 
-__all__ = ["file_sizes", "is_hdf5", "missing_file", "need_filters", "opened"]
+__all__ = ["file_sizes", "is_hdf5", "missing_file", "need_filters", "opened", "reading"]
 
 # Words of HDF5 about a file that has the mark of a writer.
 _STILL_WRITTEN = "already open for write"
@@ -59,8 +59,31 @@ def _open_file(path, **options):
         raise missing_file(path, "no such file, looked for") from None
     except PermissionError:
         raise
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _not_hdf5(path, error) from None
+
+
+@contextlib.contextmanager
+def reading(path: str, what: str) -> Iterator[None]:
+    """Makes one error of all those that h5py raises in a damaged file, with the file, and what was read of it."""
+    try:
+        yield
+    except (DaskelmError, MemoryError):
+        raise
+    except Exception as error:
+        if not _is_from_h5py(error):
+            raise
+        raise FileFormatError(
+            f"{path}: {what} cannot be read; the file is truncated or damaged ({type(error).__name__}: {error}). Copy "
+            "or convert it again."
+        ) from None
+
+
+def _is_from_h5py(error) -> bool:
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "h5py"
 
 
 def _not_hdf5(path, error):
