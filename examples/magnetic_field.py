@@ -207,7 +207,7 @@ def draw(results, truth, path: Path) -> Path:
         error = np.abs(result.on_map.reshape(field.shape) - field)
         shown = ax.pcolormesh(longitude, latitude, error, norm=LogNorm(1, 20_000), cmap="magma_r", shading="nearest")
         rms = np.sqrt(np.mean(np.square(result.predicted - truth)))
-        ax.set_title(f"{result.name}: {rms:,.0f} nT in {result.fit_seconds:.0f} s", loc="left", fontsize=10)
+        ax.set_title(f"{result.name}: {rms:,.0f} nT", loc="left", fontsize=10)
     for ax in (axes[0], *axes[2:]):
         ax.contour(*sea, levels=[0.5], colors="0.35", linewidths=0.5)
         ax.set(xticks=range(-180, 181, 60), yticks=range(-90, 91, 30), aspect="equal")
