@@ -49,15 +49,16 @@ class CodedColumns:
             place: {level: code for code, level in enumerate(levels)} for place, levels in (declared or {}).items()
         }
         self._declared = set(self._codes)
-        # Rows that had numbers, or levels, for columns that are codes in some blocks only.
-        self._numbers: set[int] = set()
+        # Rows that had levels, for columns that are codes in some blocks only.
         self._filled: dict[int, int] = {}
         self.gaps = np.zeros(0 if names is None else len(names), int)
+        # Columns that had numbers in some block.
+        self._numbers = np.zeros(len(self.gaps), bool)
 
     def forget(self) -> None:
         """Begin again with the first block; levels that were declared stay."""
         self._codes = {place: codes for place, codes in self._codes.items() if place in self._declared}
-        self._numbers, self._filled, self.gaps = set(), {}, np.zeros_like(self.gaps)
+        self._filled, self.gaps, self._numbers = {}, np.zeros_like(self.gaps), np.zeros_like(self._numbers)
 
     def coded(self, block: CodedBlock | np.ndarray) -> np.ndarray:
         """The numbers of the next block, with the codes of the whole table.
@@ -71,7 +72,7 @@ class CodedColumns:
         numbers, levels = block if isinstance(block, CodedBlock) else (block, {})
         numbers = numbers[:, None] if numbers.ndim == 1 else numbers
         if len(self.gaps) != numbers.shape[1]:
-            self.gaps = np.zeros(numbers.shape[1], int)
+            self.gaps, self._numbers = np.zeros(numbers.shape[1], int), np.zeros(numbers.shape[1], bool)
         missing = np.isnan(numbers) if numbers.dtype.kind == "f" else None
         if missing is not None:
             self.gaps += missing.sum(axis=0)
@@ -79,7 +80,7 @@ class CodedColumns:
             filled = len(numbers) if missing is None else int(len(numbers) - missing[:, place].sum())
             if not filled:
                 continue
-            if place not in levels or place in self._numbers:
+            if place not in levels or self._numbers[place]:
                 raise DataError(
                     f"data: column {self._name(place)!r} is text in some rows and numbers in others. Make it one of "
                     "both first, for example with astype."
@@ -88,11 +89,10 @@ class CodedColumns:
             of_table = self._global_codes(place, levels[place])
             has = slice(None) if missing is None else ~missing[:, place]
             numbers[has, place] = of_table[numbers[has, place].astype(np.intp)]
-        if missing is not None:
-            plain = [place for place in range(numbers.shape[1]) if place not in levels and place not in self._numbers]
-            self._numbers.update(place for place in plain if not missing[:, place].all())
-        else:
-            self._numbers.update(set(range(numbers.shape[1])) - set(levels))
+        plain = ~self._numbers
+        plain[list(levels)] = False
+        if plain.any():
+            self._numbers[plain] = True if missing is None else ~missing[:, plain].all(axis=0)
         return numbers
 
     def _global_codes(self, place, levels):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = ["BlockParser"]
 _WIDE = 100
 # True and false have one of these letters, and numbers have none. To search for one byte takes no time.
 _LETTERS_OF_TRUTH = (b"r", b"R", b"s", b"S")
+_LINE_FEED = ord("\n")
 
 
 class BlockParser:
@@ -59,7 +61,7 @@ class BlockParser:
         # The first text, and its line, of columns that hold numbers too.
         self.odd: dict[int, tuple[str, int]] = {}
         # The kind of each field: "number", "truth", "text"; or none yet, if all its rows are gaps.
-        self._kinds: list[str | None] = [None] * self.n_fields
+        self._kinds, self._all_decided = np.full(self.n_fields, None, object), False
         # Fields that pandas reads as numbers by itself. It takes "1,5" for 15 if commas stand between thousands.
         self._fast = np.full(self.n_fields, options.thousands is None)
         # A date such as 20130619 is no number.
@@ -78,11 +80,12 @@ class BlockParser:
         FileFormatError
             Bytes that are no text in the encoding.
         """
-        self._check_first(line, block)
         if self.n_fields >= _WIDE and (numbers := self._wide(block)) is not None:
-            for place in np.flatnonzero(~np.isnan(numbers).all(axis=0)).tolist():
-                self._kinds[place] = "number"
-            return CodedBlock(numbers[:, self.keep], {})
+            if not self._all_decided:
+                self._kinds[~np.isnan(numbers).all(axis=0)] = "number"
+                self._all_decided = all(self._kinds)
+            return CodedBlock(numbers if self.keep == list(range(self.n_fields)) else numbers[:, self.keep], {})
+        self._check_first(line, block)
         frame = self._frame(line, block)
         self._check_short(line, block, frame)
         if self._hides_truths(block, frame):
@@ -149,24 +152,27 @@ class BlockParser:
             return None
         if any(letter in block for letter in _LETTERS_OF_TRUTH) or AFTER_LAST in self.form.left_out.values():
             return None
-        lines = [line for line in block.split(b"\n") if line.strip()]
         if delimiter is None:
-            rows = [line.split() for line in lines]
-            if any(len(row) != self.n_fields for row in rows):
+            lines = [line.split() for line in block.split(b"\n") if line.strip()]
+            if any(len(line) != self.n_fields for line in lines):
                 return None
-            text = b"\n".join([field for row in rows for field in row])
+            n_rows, text = len(lines), b"\n".join([field for line in lines for field in line])
         else:
-            mark = delimiter.encode()
-            if any(line.count(mark) != self.n_fields - 1 for line in lines):
+            marks = _marks_of_lines(block, delimiter)
+            if not marks.all():
+                block = b"\n".join([line for line in block.split(b"\n") if line.strip()])
+                marks = _marks_of_lines(block, delimiter)
+            # A line of another length would shift those below.
+            if (marks != self.n_fields - 1).any():
                 return None
-            text = b"\n".join(lines).replace(mark, b"\n")
+            n_rows, text = len(marks), block.translate(bytes.maketrans(delimiter.encode(), b"\n"))
         try:
             column = self._reading(text, [0], float, skip_blank_lines=False)
         except ValueError:
             return None
-        if len(column) != len(lines) * self.n_fields:
+        if len(column) != n_rows * self.n_fields:
             return None
-        return column[0].to_numpy().reshape(len(lines), self.n_fields)
+        return column[0].to_numpy().reshape(n_rows, self.n_fields)
 
     def _hides_truths(self, block, frame):
         """Whether columns that pandas read as 0 and 1 may hold true and false, which it takes for numbers."""
@@ -314,6 +320,15 @@ class BlockParser:
 
     def _records(self, line, block):
         return records(_lines(block), line, self.form.delimiter, self.options.comment)
+
+
+def _marks_of_lines(block, delimiter) -> np.ndarray:
+    """How often each line of a block has the delimiter."""
+    # `bytes.count` and `bytes.replace` search for each of them anew, which takes ten times as long.
+    codes = np.frombuffer(block, np.uint8)
+    places, ends = codes == ord(delimiter), (np.flatnonzero(codes == _LINE_FEED) + 1).tolist()
+    ends += [len(codes)] if not ends or ends[-1] < len(codes) else []
+    return np.array([np.count_nonzero(places[begin:end]) for begin, end in pairwise([0, *ends])])
 
 
 def _zeros_and_ones(values):

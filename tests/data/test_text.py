@@ -552,3 +552,14 @@ def test_text_streams_in_bounded_memory(n_columns):
     before, after = map(int, done.stdout.split())
     assert after - before < 110_000
     assert from_hdf5("a.h5").shape == (30_000_000 // n_columns, n_columns)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n \n"])
+@pytest.mark.parametrize("delimiter", [",", "\t", " "])
+def test_wide_tables_with_blank_lines(short_blocks, delimiter, end):
+    rows = np.arange(5 * 120).reshape(5, 120) / 8
+    lines = [delimiter.join(map(str, row)) for row in rows.tolist()]
+    lines[2:2] = ["", "  " if delimiter != "\t" else ""]
+    found, names = table("\n".join(lines) + end, delimiter=delimiter, exclude=[3])
+    np.testing.assert_array_equal(found, np.delete(rows, 3, axis=1))
+    assert names is None
