@@ -282,6 +282,16 @@ def test_new_and_rare_levels_are_one_level():
     assert "seen once" not in model.hidden_layer_.coding.categories[0].levels
 
 
+def test_declared_levels_without_rows_are_the_level_of_all_others():
+    frame, y = table(gaps=False)
+    named = frame.astype({"zone": pd.CategoricalDtype([*(f"z{i}" for i in range(12)), "z98", "z99"])})
+    words, declared = (regressor().fit(one, y) for one in (frame, named))
+    assert declared.hidden_layer_.fingerprint == words.hidden_layer_.fingerprint
+    later = pd.DataFrame(named[:3].assign(zone=pd.Categorical(["z98", "z99", "z99"], named["zone"].cat.categories)))
+    same = later.assign(zone="another")
+    np.testing.assert_array_equal(declared.predict(later), words.predict(same))
+
+
 def test_a_gap_counts_as_the_mean_and_is_marked():
     frame, _ = table()
     layer = HiddenLayer([(3, "lin")], missing="indicator", random_state=0).fit(frame[["size", "count"]])
