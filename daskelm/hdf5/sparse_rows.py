@@ -17,7 +17,7 @@ from .dataset import is_version
 from .external import status_of
 from .file_rows import FileRows
 from .links import listing
-from .opening import need_filters, opened
+from .opening import need_filters, opened, reading
 from .paths import is_url
 from .sparse_layout import layout_of, sparse_groups
 
@@ -174,8 +174,9 @@ class _OpenSparse:
         self._context = opened(part.path, rdcc_nbytes=part.cache_bytes // 2)
         file, _ = self._context.__enter__()
         try:
-            group = file.get(part.dataset)
-            layout = layout_of(group, part.path) if isinstance(group, h5py.Group) else None
+            with reading(part.path, f"the description of {part.dataset!r}"):
+                group = file.get(part.dataset)
+                layout = layout_of(group, part.path) if isinstance(group, h5py.Group) else None
             if layout is None or layout[:3] != part.names or layout.shape != (part.n_rows, part.n_columns):
                 raise self._changed("another table")
             self._values, self._columns, self._edges = (file[name] for name in part.names)
@@ -200,14 +201,12 @@ class _OpenSparse:
 
     def read(self, first: int, last: int) -> SparseRows:
         """Rows first to last - 1 of the table."""
-        try:
+        with reading(self.part.path, f"rows {first} to {last - 1} of {self.part.dataset!r}"):
             edges = self._edges[first : last + 1].astype(np.int64)
             a, b = int(edges[0]), int(edges[-1])
             if a < 0 or b > len(self._values) or (np.diff(edges) < 0).any():
                 raise self._damaged(first, last, "edges of rows that fall, or lie outside of its numbers")
             values, columns = self._values[a:b], self._columns[a:b]
-        except OSError as error:
-            raise self._damaged(first, last, str(error)) from None
         if len(columns) and (columns.min() < 0 or columns.max() >= self.part.n_columns):
             raise self._damaged(first, last, f"columns beyond {self.part.n_columns - 1}")
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -270,7 +269,7 @@ def open_sparse(paths: Sequence[str], asked: Asked) -> SparseFileRows | None:
 def _described(path, name) -> SparsePart | None:
     """The description of a sparse table of a file: of that name, or the only table there is; else None."""
     now = time.time_ns()
-    with opened(path) as (file, _):
+    with opened(path) as (file, _), reading(path, "the description of its sparse tables"):
         status = status_of(path)
         group = _group(file, path, name)
         layout = None if group is None else layout_of(group, path)
