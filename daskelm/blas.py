@@ -1,4 +1,4 @@
-"""BLAS and LAPACK in place and without the GIL: H'H and xy' + yx' added to a triangle, H - 1r', H U^-1, Cholesky."""
+"""BLAS and LAPACK in place and without the GIL: sums of H'H, xy' + yx', H - 1r', H U^-1, Cholesky, eigenvectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from types import ModuleType
 import numpy as np
 from scipy.linalg import cython_blas, cython_lapack
 
-__all__ = ["add_gram", "add_outer", "add_outer_packed", "factorise", "solve_triangular_rows", "subtract_row"]
+__all__ = [
+    "add_gram",
+    "add_outer",
+    "add_outer_packed",
+    "eigenvectors",
+    "factorise",
+    "solve_triangular_rows",
+    "subtract_row",
+]
 
 
 def _without_gil(module: ModuleType, name: str, *argtypes):
@@ -34,6 +42,14 @@ _dtrsm = _without_gil(cython_blas, "dtrsm", _CHAR, _CHAR, _CHAR, _CHAR, _INT, _I
 _dsyr2 = _without_gil(cython_blas, "dsyr2", _CHAR, _INT, _ONE, _ARRAY, _INT, _ARRAY, _INT, _ARRAY, _INT)
 _dspr2 = _without_gil(cython_blas, "dspr2", _CHAR, _INT, _ONE, _ARRAY, _INT, _ARRAY, _INT, _ARRAY)
 _dpotrf = _without_gil(cython_lapack, "dpotrf", _CHAR, _INT, _ARRAY, _INT, _INT)
+_dsyev = _without_gil(cython_lapack, "dsyev", _CHAR, _CHAR, _INT, _ARRAY, _INT, _ARRAY, _ARRAY, _INT, _INT)
+_dsyevd = _without_gil(
+    cython_lapack, "dsyevd", _CHAR, _CHAR, _INT, _ARRAY, _INT, _ARRAY, _ARRAY, _INT, _ARRAY, _INT, _INT
+)
+# The most rows whose two squares of work LAPACK can count in 32 bits.
+_MOST_ROWS = 32_000
+# Numbers of work per row with which the QR method is as fast as it can be.
+_QR_WORK = 66
 
 
 def _syrk(name, number):
@@ -187,3 +203,43 @@ def factorise(A: np.ndarray) -> np.ndarray | None:
     # Read by columns, as LAPACK does, A is A', which is the same matrix.
     _dpotrf(b"U", size, A.ctypes.data, size, info)
     return None if info.value else A.T
+
+
+def eigenvectors(A: np.ndarray, *, room: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and eigenvectors of a symmetric matrix, in place.
+
+    They are those of NumPy, which holds five squares at once where this holds three: the matrix, and the work of divide
+    and conquer. With less room the QR method takes its place, which needs no square beside the matrix, and takes twice
+    the time.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n, n), float64, C-contiguous
+        Matrix; overwritten with the eigenvectors.
+    room : int, optional
+        Bytes that the work may take; without limit if not given.
+
+    Returns
+    -------
+    values : ndarray of shape (n,)
+        Eigenvalues, ascending.
+    vectors : ndarray of shape (n, n), Fortran-contiguous
+        Eigenvectors, one per column; a view of A.
+    """
+    if A.dtype != np.float64 or not A.flags.c_contiguous or not A.flags.writeable or A.shape != (len(A), len(A)):
+        raise TypeError(f"eigenvectors takes a writable square C-contiguous float64 array; got {A.dtype}, {A.shape}.")
+    n, info = len(A), ctypes.c_int(0)
+    size, values = ctypes.c_int(n), np.empty(n)
+    square = 1 + 6 * n + 2 * n * n
+    if n <= _MOST_ROWS and (room is None or 8 * square <= room):
+        work, integers = np.empty(square), np.empty(3 + 5 * n, np.int32)
+        n_work, n_integers = ctypes.c_int(len(work)), ctypes.c_int(len(integers))
+        places = A.ctypes.data, size, values.ctypes.data, work.ctypes.data
+        _dsyevd(b"V", b"L", size, *places, n_work, integers.ctypes.data, n_integers, info)
+    else:
+        work = np.empty(_QR_WORK * max(n, 1))
+        places = A.ctypes.data, size, values.ctypes.data, work.ctypes.data
+        _dsyev(b"V", b"L", size, *places, ctypes.c_int(len(work)), info)
+    if info.value:
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+    return values, A.T

@@ -125,12 +125,12 @@ def ask_workers(client, function: Callable, *arguments) -> Answers:
     ClusterError
         The scheduler is gone, or does not answer.
     """
+    # Dask's own questions to a scheduler that does not answer have no end.
+    ask_scheduler(client, int)
     with cluster_errors(client):
         workers = list(worker_facts(client))
         # A question that is no work finds those that do not answer.
         values = _collect(client, workers, _present, (), _ANSWER_SECONDS)
-        if not values and workers:
-            ask_scheduler(client, _present)
         broken = {worker: value for worker, value in values.items() if isinstance(value, Exception)}
         here = [worker for worker in values if worker not in broken]
         if function is not _present:
@@ -184,5 +184,5 @@ def ask_scheduler(client, function: Callable, *arguments) -> Any:
         except TimeoutError as error:
             raise ClusterError(
                 f"The scheduler must answer; got no answer within {_ANSWER_SECONDS:.0f} s from "
-                f"{client.scheduler.address}. Its process may be stopped, or the network to it cut."
+                f"{client.scheduler.address}. It may have ended, its process may be stopped, or the network be cut."
             ) from error

@@ -13,6 +13,7 @@ from ..passes.accumulate import accumulate
 from ..passes.curve_pass import LearningCurve, accumulate_with_curve
 from ..passes.learning_curve import check_callbacks, check_tol
 from ..passes.resume import accumulate_with_checkpoint, add_rows, remove_rows
+from ..passes.solution_memory import check_can_solve, with_solution_that_fits
 from ..passes.tasks import Job
 from ..ridge.solve import Solution
 from ..sums.file import read_sums
@@ -121,7 +122,7 @@ class FittingMethods(FitCallbacks):
             drawn = self._draw(rows, targets)
             # 3. The sums HH = H'H and HT = H'T over all rows.
             work = Job(drawn.layer, targets, rows.X, rows.y, rows.weights, folds_for(self.alpha, drawn.layer))
-            sums, curve = self._sum(work, checkpoint, curved, callbacks, tol)
+            sums, curve = self._sum(with_solution_that_fits(work, self.alpha), checkpoint, curved, callbacks, tol)
             # 4. The output weights B from HH and HT.
             solution = self._solution(sums)
             # 5. The result is kept; assigned last, so that a fit that fails changes nothing.
@@ -325,6 +326,7 @@ class FittingMethods(FitCallbacks):
         fitted = self._check_same_parameters(what)
         sums = own_sums(fitted, what, type(self).__name__) if sums is None else read_sums(sums)
         self._check_sums_match(sums)
+        check_can_solve(sums.n_neurons, sums.n_targets, self.alpha, len(sums.folds))
         return fitted.solved(sums, self._solution(sums))
 
     def select(

@@ -13,6 +13,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 
+from ..cluster.client import this_process
 from ..data.finite import check_weights
 from ..data.inputs import is_lazy, open_input, plain_values
 from ..data.source import in_memory, is_dask_array, is_path, n_columns, source_of
@@ -21,6 +22,7 @@ from ..exceptions import DataError, IncompatibleSumsError, InputTypeError, NotSo
 from ..hdf5.file_rows import some
 from ..passes.predict import UncertainOutput, numbers_of
 from ..passes.score import r2
+from ..passes.solution_memory import uncertainty_need
 from ..ridge.uncertainty import Uncertainty
 from .checking import check_bool
 from .fitted import Fitted
@@ -134,6 +136,8 @@ class RegressionMethods(RegressorMixin):
                 "with save(path, sums=True)."
             )
         if getattr(self, "_uncertain", (None,))[0] is not solution:
+            here = this_process(in_process=True)
+            uncertainty_need(sums.n_neurons).check(here.memory, here.name)
             error = sums.squared_error(solution.coef, solution.intercept)
             self._uncertain = solution, Uncertainty.of(sums.moments(centred=solution.centred), solution, error)
         return self._uncertain[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["add_triangle", "crop_packed", "diagonal", "move_transposed", "pack_in_place", "unpack"]
+__all__ = ["add_triangle", "crop_packed", "diagonal", "mirror_upper", "move_transposed", "pack_in_place", "unpack"]
 
 # Side of the square tiles that are transposed in cache.
 _TILE = 128
@@ -68,6 +68,13 @@ def unpack(packed: np.ndarray, n: int) -> np.ndarray:
     for i in range(n):
         S[i, i:] = packed[start : start + n - i]
         start += n - i
+    mirror_upper(S)
+    return S
+
+
+def mirror_upper(S: np.ndarray) -> None:
+    """Copy the upper triangle of a square to its lower one, in place."""
+    n = len(S)
     for i in range(0, n, _TILE):
         rows = slice(i, i + _TILE)
         # The diagonal tile has its lower triangle from its upper one.
@@ -77,7 +84,6 @@ def unpack(packed: np.ndarray, n: int) -> np.ndarray:
         for j in range(i + _TILE, n, _TILE):
             columns = slice(j, j + _TILE)
             S[columns, rows] = S[rows, columns].T
-    return S
 
 
 def diagonal(packed: np.ndarray, n: int) -> np.ndarray:

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .cholesky import CholeskyFactor, is_far_from_singular
+from .cholesky import CholeskyFactor, is_far_from_singular, one_norm
 from .eigen import GCV_GRID, EigenFactor
 from .moments import EPS, Moments
 
-__all__ = ["HeldOut", "Penalty", "penalty_by_folds", "penalty_by_sums", "squared_errors"]
+__all__ = ["ALL_CANDIDATES", "HeldOut", "Penalty", "penalty_by_folds", "penalty_by_sums", "squared_errors"]
 
 # Numbers of neurons up to which all candidates are scored by one eigen-decomposition per fold. Larger layers are scored
 # so with this many of their neurons, which shows where to begin the search with all.
-_ALL_CANDIDATES = 400
+ALL_CANDIDATES = 400
 # Squared error on rows held out, as a fraction of the variance, above which a model says nothing.
 _USELESS = 0.999
 # Numbers of neurons up to which BLAS has one thread: two were slower. NumPy and SciPy have a BLAS each, and the threads
@@ -107,7 +107,7 @@ def _penalty_by_folds(total, folds, per_target):
     if not trace > 0 or not total.informative.any():
         return Penalty(1.0, "folds")
     grid = GCV_GRID * trace / L
-    few = np.unique(np.linspace(0, L - 1, min(L, _ALL_CANDIDATES)).round().astype(int))
+    few = np.unique(np.linspace(0, L - 1, min(L, ALL_CANDIDATES)).round().astype(int))
     small = list(map(lambda fold: HeldOut(fold.train.of_neurons(few), fold.test.of_neurons(few), fold.n_folds), folds))
     # The same prior of the function means a penalty in proportion to the number of neurons.
     scale = len(few) / L
@@ -176,8 +176,10 @@ def _errors_by_eigen(fold: HeldOut, alphas: np.ndarray) -> np.ndarray:
 def _errors_by_cholesky(fold: HeldOut, alphas: np.ndarray) -> np.ndarray:
     errors = np.empty((len(alphas), fold.train.HT.shape[1]))
     for i, alpha in enumerate(alphas):
-        factor = CholeskyFactor(fold.train.HH, alpha)
-        errors[i] = _scored(fold, factor.solve(fold.train.HT)[:, None, :])[0] if factor.safe else np.inf
+        factor = CholeskyFactor(fold.train.HH, alpha, overwrite=True)
+        B = factor.solve(fold.train.HT)[:, None, :] if factor.safe else None
+        factor.restore()
+        errors[i] = np.inf if B is None else _scored(fold, B)[0]
     return errors
 
 
@@ -185,11 +187,11 @@ def _searched(total, folds, grid, start, per_target):
     """Scores of the candidates that a search from `start` tried, infinite for all others, and the indices chosen."""
     scores = np.full((len(grid), len(start)), np.inf)
     # Below this, rounding decides.
-    noise = len(total.HH) * EPS * float(np.abs(total.HH).sum(axis=0).max())
+    noise = len(total.HH) * EPS * one_norm(total.HH)
     last = len(grid) - 1
     first = min(int(np.searchsorted(grid, max(noise, total.least_alpha))), last)
     seen: set[int] = set()
-    around = {int(i) for i in np.clip(start + round(np.log10(len(total.HH) / _ALL_CANDIDATES)), first, last)}
+    around = {int(i) for i in np.clip(start + round(np.log10(len(total.HH) / ALL_CANDIDATES)), first, last)}
     while not around <= seen:
         for i in sorted(around - seen, reverse=True):
             scores[i] = _scores(total, folds, grid[i : i + 1], per_target, _errors_by_cholesky)[0]
@@ -214,7 +216,12 @@ def _to_vertex(scores, best):
 def _safe_candidate(total: Moments, grid: np.ndarray, first: int) -> int:
     """The first candidate from `first` on whose Cholesky factor of all rows is safe, so that it may be given back."""
     for i in range(first, len(grid)):
-        if is_far_from_singular(total.HH, grid[i]) or CholeskyFactor(total.HH, grid[i]).safe:
+        if is_far_from_singular(total.HH, grid[i]):
+            return i
+        factor = CholeskyFactor(total.HH, grid[i], overwrite=True)
+        safe = factor.safe
+        factor.restore()
+        if safe:
             return i
     return len(grid) - 1
 

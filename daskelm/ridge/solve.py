@@ -76,6 +76,7 @@ def solve(
     *,
     folds: Sequence[HeldOut] = (),
     per_target: bool = False,
+    overwrite: bool = False,
     warn: bool = True,
 ) -> Solution:
     """Solve B = (HH + alpha I)^-1 HT; about the means, so that the intercept is not penalised.
@@ -91,6 +92,8 @@ def solve(
         Folds of the same rows.
     per_target : bool, default=False
         Whether a penalty that is chosen is chosen for each target.
+    overwrite : bool, default=False
+        Whether HH of the moments is not needed afterwards, so that its memory can be used.
     warn : bool
         Whether to warn. Use False where other threads run, since warning filters are shared by all threads.
 
@@ -117,7 +120,7 @@ def solve(
                     stacklevel=4,
                 )
         else:
-            factor = EigenFactor(moments.HH)
+            factor = EigenFactor(moments.HH, overwrite=overwrite)
             penalty = penalty_by_sums(moments, factor, gcv=alpha == "gcv", per_target=per_target)
         return _solved(moments, penalty.alpha, penalty.method, factor, warn=False)
     return _solved(moments, alpha, "given", None, warn)

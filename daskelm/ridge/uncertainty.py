@@ -45,6 +45,8 @@ class Uncertainty:
     def of(cls, moments: Moments, solution: Solution, squared_error: np.ndarray) -> Uncertainty:
         """Uncertainty of the model that was solved from these sums, with its squared error (n_targets,) on their rows.
 
+        HH of the moments is overwritten.
+
         Raises
         ------
         DataError
@@ -52,7 +54,7 @@ class Uncertainty:
         """
         alpha = np.asarray(solution.alpha)
         if alpha.ndim:
-            eigen = EigenFactor(moments.HH)
+            eigen = EigenFactor(moments.HH, overwrite=True)
             shifted = eigen.values[:, None] + alpha
             root, shares = (
                 eigen.vectors,
@@ -86,11 +88,20 @@ class Uncertainty:
 
 
 def _inverse_root(HH, alpha):
-    """R with RR' = (HH + alpha I)^-1, or the pseudo-inverse where the solver computes the solution of least norm."""
-    cholesky = CholeskyFactor(HH, alpha)
+    """R with RR' = (HH + alpha I)^-1, or the pseudo-inverse where the solver computes the solution of least norm.
+
+    It takes the place of HH.
+    """
+    cholesky = CholeskyFactor(HH, alpha, overwrite=True)
     if cholesky.safe:
-        # LAPACK leaves entries of HH below the diagonal of the factor.
-        return np.triu(lapack.dtrtri(cholesky.U)[0])
-    eigen = EigenFactor(HH)
+        root = lapack.dtrtri(cholesky.U, overwrite_c=True)[0]
+        for column in range(len(root)):
+            # LAPACK leaves entries of HH below the diagonal of the factor.
+            root[column + 1 :, column] = 0
+        return root
+    cholesky.restore()
+    eigen = EigenFactor(HH, overwrite=True)
     shifted, kept = eigen.shifted(alpha)
-    return eigen.vectors[:, kept] / np.sqrt(shifted[kept])
+    root = eigen.vectors[:, len(kept) - np.count_nonzero(kept) :]
+    root /= np.sqrt(shifted[kept])
+    return root

@@ -16,6 +16,7 @@ from .content import LEAST_DISTINCT, MOST_HASHES, smallest
 from .ledger import Ledger
 
 __all__ = [
+    "ALL_AT_ONCE",
     "added",
     "content_of_both",
     "held_out",
@@ -35,8 +36,8 @@ _OWN = ("packed", "cross", "sum_H", "sum_T", "sum_TT", "reference_H", "reference
 # folds. With 5 or more rows per neuron they were in none of 768, where the error is 1.04 times as large with all
 # combinations. Folds of a third are large enough (500 neurons: in none of 384).
 _FEW_ROWS, _FEW_FOLDS = 3, 3
-# Numbers of neurons up to which the squares of all folds are kept in memory: 288 MB with three folds.
-_ALL_AT_ONCE = 2000
+# Numbers of neurons up to which the squares of all folds are kept in memory: 48 MB with three folds.
+ALL_AT_ONCE = 1000
 # After a subtraction, a weight below this fraction of the original is rounding.
 _ZERO_WEIGHT = 1e-14
 
@@ -101,7 +102,7 @@ def held_out(sums: Any, *, centred: bool = True) -> Sequence[HeldOut]:
     """
     plain = replace(sums, folds=())
     parts = [fold for fold in sums.folds if fold.n_counted > 0]
-    if sums.n_neurons > _ALL_AT_ONCE:
+    if sums.n_neurons > ALL_AT_ONCE:
         return _MadeInTurn(plain, parts, centred)
     numbers, sets = range(len(parts)), sets_of_folds(sums, parts)
     moments: dict = {}

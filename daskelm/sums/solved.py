@@ -37,5 +37,5 @@ def solve_sums(
             PenaltyWarning,
             stacklevel=4,
         )
-    solution = solve(total, alpha, folds=folds, per_target=per_target, warn=warn)
+    solution = solve(total, alpha, folds=folds, per_target=per_target, overwrite=True, warn=warn)
     return replace(solution, least_T=sums.least_T, most_T=sums.most_T)

@@ -153,7 +153,25 @@ def test_a_scheduler_that_is_gone(here, what):
             calls[what]()
 
 
-def test_a_command_whose_scheduler_ends(here):
+@pytest.fixture
+def scheduler(here):
+    """The process of a scheduler of its own, and its address."""
+    module = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen([sys.executable, *module, "--scheduler-file", "scheduler.json"], **quiet)
+    try:
+        end, address = time.monotonic() + 100, None
+        while address is None and time.monotonic() < end:
+            time.sleep(0.1)
+            with contextlib.suppress(OSError, ValueError):
+                address = json.loads(Path("scheduler.json").read_text())["address"]
+        yield server, address
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_command_whose_scheduler_ends(scheduler):
     """Exit code 3, in one line."""
     code = (
         "import contextlib, os, signal, sys\n"
@@ -169,40 +187,31 @@ def test_a_command_whose_scheduler_ends(here):
         "main()\n"
     )
     ELMRegressor(10, random_state=0).fit(X, T).save("model.h5")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-        + ["--scheduler-file", "scheduler.json"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        end = time.monotonic() + 100
-        while not Path("scheduler.json").exists() and time.monotonic() < end:
-            time.sleep(0.1)
-        time.sleep(0.5)
-        address = json.loads(Path("scheduler.json").read_text())["address"]
-        line = ["predict", "model.h5", "X.h5", "--out", "P.h5", "--scheduler", address, str(server.pid)]
-        environment = os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
-        ended = subprocess.run(
-            [sys.executable, "-c", code, *line], env=environment, capture_output=True, text=True, timeout=120
-        )
-    finally:
-        server.kill()
-        server.wait()
+    server, address = scheduler
+    line = ["predict", "model.h5", "X.h5", "--out", "P.h5", "--scheduler", address, str(server.pid)]
+    environment = os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
+    command = [sys.executable, "-c", code, *line]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 3, ended.stderr
     assert "Traceback" not in ended.stderr
     # Dask logs what it lost before.
     assert ended.stderr.splitlines()[-1].startswith("daskelm: error: The scheduler must ")
 
 
-def test_a_scheduler_that_is_stopped(client, monkeypatch):
-    async def forever(*arguments, **options):
-        await asyncio.sleep(1000)
-
-    monkeypatch.setattr(questions, "_ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(client, "run_on_scheduler", forever)
-    with pytest.raises(ClusterError, match=r"scheduler must answer; got no answer within 0 s from tcp://.*stopped"):
-        check_answering(client)
+def test_a_scheduler_that_is_stopped(scheduler):
+    server, address = scheduler
+    model = ELMRegressor(10, random_state=0).fit(X, T)
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}), Client(address) as client:
+        server.send_signal(signal.SIGSTOP)
+        for call in (
+            lambda: ELMRegressor(10, random_state=0).fit("X.h5", "T.h5"),
+            lambda: model.predict("X.h5", out="P.h5"),
+            lambda: model.score("X.h5", "T.h5"),
+            lambda: check_answering(client),
+        ):
+            with pytest.raises(ClusterError, match=r"must answer; got no answer within 2 s from tcp://.* be stopped"):
+                call()
+        server.kill()
 
 
 def without_daskelm():

@@ -53,7 +53,7 @@ def test_memory_that_is_quoted_is_what_is_projected():
         L = int(first.replace(",", ""))
         sizes = [PassSizes.of_pass(L, 100, 3, 10**6, n_threads) for n_threads in (1, 4, 8)]
         # What solving takes of squares is measured.
-        squares = [float(cell) for cell in solving.get(first, ())] or [n * 8 * L**2 / 2**30 for n in (3.5, 5.6)]
+        squares = [float(cell) for cell in solving.get(first, ())] or [n * 8 * L**2 / 2**30 for n in (2.0, 3.5)]
         folds = n_folds(L)
         partial = sizes[0].partial / 2**20
         of_file = partial, partial * (1 if folds == 1 else 1 + folds)

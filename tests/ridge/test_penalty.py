@@ -99,7 +99,7 @@ def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch,
     grid = GCV_GRID * np.trace(total.HH) / 60
     errors = module._scores(total, folds, grid, False, module._errors_by_eigen)[:, 0]
     everything = penalty_by_folds(total, folds, per_target=False)
-    monkeypatch.setattr(module, "_ALL_CANDIDATES", 20)
+    monkeypatch.setattr(module, "ALL_CANDIDATES", 20)
     calls = []
     factor = module.CholeskyFactor
     monkeypatch.setattr(module, "CholeskyFactor", lambda HH, alpha: calls.append(alpha) or factor(HH, alpha))
@@ -113,7 +113,7 @@ def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch,
 def test_folds_of_large_layers_are_made_in_turn(monkeypatch):
     sums = summed().normal_equations_
     at_once = held_out(sums)
-    monkeypatch.setattr("daskelm.sums.folds._ALL_AT_ONCE", 29)
+    monkeypatch.setattr("daskelm.sums.folds.ALL_AT_ONCE", 29)
     in_turn = held_out(sums)
     assert len(in_turn) == len(at_once) == 5
     for _ in range(2):
