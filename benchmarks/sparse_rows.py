@@ -44,7 +44,7 @@ HEAD = (
     "peak, MiB",
     "W, MiB",
 )
-# Packages whose documentation strings are told apart.
+# Packages that are recognised by their documentation.
 PACKAGES = (
     *("numpy", "scipy", "sklearn", "pandas", "dask", "distributed", "matplotlib", "networkx", "sympy", "IPython"),
     *("xarray", "pyarrow", "sphinx", "docutils", "bokeh", "zarr", "h5py", "polars", "onnx"),
