@@ -1,4 +1,4 @@
-"""Labels in HDF5: datasets of text, and codes with names (HDF5's enumerations) or levels (columns of daskelm)."""
+"""Labels in HDF5: text, and codes with names (HDF5's enumerations) or levels (columns of daskelm, AnnData)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _text(code, path, row):
 
 
 def _some(levels):
-    labels = [label for _, label in levels]
+    labels = [label for _, label in levels if label is not None]
     return ", ".join(map(repr, labels[:4])) + (f" and {len(labels) - 4} more" if len(labels) > 4 else "")
 
 
@@ -81,10 +81,27 @@ def words_of(dataset: h5py.Dataset, path: str) -> Words | None:
         return None
     if (names := h5py.check_enum_dtype(dataset.dtype)) is not None:
         return Words(tuple((int(code), name) for name, code in names.items()))
+    if (categories := _categories_beside(dataset)) is not None:
+        return Words(((-1, None), *enumerate(categories)))
     columns = columns_of(dataset, path)
     if columns is None or columns[0].levels is None:
         return None
     return Words(tuple(enumerate(columns[0].levels)))
+
+
+def _categories_beside(dataset) -> list | None:
+    """The categories that AnnData keeps beside codes, whose code -1 is a gap; None for any other dataset."""
+    group, beside = dataset.parent, dataset.attrs.get("categories")
+    if isinstance(beside, h5py.Reference):
+        # Until version 0.7, the codes have a reference to them.
+        found = dataset.file[beside] if beside else None
+    elif dataset.name.endswith("/codes") and group.attrs.get("encoding-type") in ("categorical", b"categorical"):
+        found = group.get("categories")
+    else:
+        return None
+    if not isinstance(found, h5py.Dataset) or found.ndim != 1 or dataset.dtype.kind not in "iu":
+        return None
+    return (found.asstr() if h5py.check_string_dtype(found.dtype) else found)[:].tolist()
 
 
 def _is_column(dataset):

@@ -54,6 +54,19 @@ def of_levels(codes=CODES, levels=("blau", "grün", "rot"), path="y.h5"):
     return path
 
 
+def of_anndata(codes=CODES, old=False):
+    """Categories as AnnData writes them, since version 0.8 and before."""
+    with h5py.File("y.h5ad", "w") as file:
+        if old:
+            file["obs/__categories/species"] = NAMES.astype(object)
+            file["obs/species"] = codes.astype("i1")
+            file["obs/species"].attrs["categories"] = file["obs/__categories/species"].ref
+        else:
+            file["obs/species/codes"], file["obs/species/categories"] = codes.astype("i1"), NAMES.astype(object)
+            file["obs/species"].attrs["encoding-type"] = "categorical"
+    return from_hdf5("y.h5ad", dataset="obs/species" if old else "obs/species/codes")
+
+
 def in_parts():
     for i, part in enumerate(np.array_split(LABELS.astype(object), 3)):
         write(part, f"y{i}.h5", dtype=h5py.string_dtype())
@@ -76,6 +89,8 @@ SOURCES = {
     "packed chunks, any length": lambda: write(LABELS.astype(object), chunks=(70,), compression="gzip"),
     "names of codes": lambda: write(CODES, dtype=h5py.enum_dtype({"rot": 2, "blau": 0, "grün": 1}, "i1")),
     "levels": of_levels,
+    "AnnData": of_anndata,
+    "AnnData 0.7": lambda: of_anndata(old=True),
     "levels in another order": lambda: of_levels(2 - CODES, ("rot", "grün", "blau")),
     "a dataset": lambda: h5py.File(write(FIXED))["species"],
     "from_hdf5": lambda: from_hdf5(write(FIXED), dataset="species", chunks=70),
@@ -383,3 +398,11 @@ def test_classes_on_the_command_line_are_words_or_numbers():
     assert load("m.h5").classes_.tolist() == ["1", "b"]
     run("init", "X.h5", "m.h5", "--classes", "2,1")
     assert load("m.h5").classes_.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_gap_of_anndata_is_no_class(no_client, old):
+    codes = CODES.copy()
+    codes[7] = -1
+    with pytest.raises(DataError, match=r"y must .*7"):
+        ELMClassifier(5, random_state=0).fit("X.h5", of_anndata(codes, old))
