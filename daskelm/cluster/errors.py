@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import dask
 
@@ -19,13 +20,16 @@ _AGAIN = (
 
 
 @contextlib.contextmanager
-def cluster_errors(client=None) -> Iterator[None]:
+def cluster_errors(client=None, reads: Callable[[Any], str | None] | None = None) -> Iterator[None]:
     """Context in which Dask's errors about what it lost become one of this library, with Dask's own as its cause.
 
     Parameters
     ----------
     client : distributed.Client, optional
         Where the work is done. If it has lost its scheduler, errors of the operating system are reported as that, too.
+    reads : callable, optional
+        Gives the files that the task with a key reads, in words, or None for a task that reads none: workers may die
+        of a damaged file.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def cluster_errors(client=None) -> Iterator[None]:
     except DaskelmError:
         raise
     except Exception as error:
-        text = _lost(error, client)
+        text = _lost(error, client, reads)
         if text is None:
             raise
         raise ClusterError(text if text is _ASYNCHRONOUS else f"{text} {_AGAIN}") from error
@@ -49,7 +53,7 @@ _ASYNCHRONOUS = (
 )
 
 
-def _lost(error, client) -> str | None:
+def _lost(error, client, reads) -> str | None:
     if "distributed" not in sys.modules:
         return None
     if isinstance(error, ValueError) and str(error).startswith("Missing dependency"):
@@ -65,10 +69,13 @@ def _lost(error, client) -> str | None:
     from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
     if isinstance(error, KilledWorker):
+        files = None if reads is None else reads(error.task)
+        damaged = f" It read {files}: HDF5 may die of a damaged file, so check it, or copy it again." if files else ""
         return (
             f"Task {error.task!r} must not end the workers that it runs on; {error.allowed_failures + 1} died, the "
             f"last at {error.last_worker.address}. Their logs tell why: mostly they took more memory than they may. "
             "Use workers with more memory, fewer threads per worker, smaller chunks of dask arrays, or fewer neurons."
+            f"{damaged}"
         )
     if isinstance(error, NoWorkerError | NoValidWorkerError):
         return (

@@ -36,6 +36,7 @@ def reduce_graph(
     split_every: int = 8,
     name: str = "merge",
     on_submitted: Callable[[list], None] = lambda futures: None,
+    reads: Callable[[Any], str | None] | None = None,
 ) -> None:
     """Reduce each segment of the leaf tasks of a graph to one value, and hand these over in order.
 
@@ -60,6 +61,8 @@ def reduce_graph(
         First word of the names of the merge tasks.
     on_submitted : callable
         Called with the futures of the leaves, on a cluster, before the reduction waits for them.
+    reads : callable, optional
+        As for `cluster_errors`.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def reduce_graph(
         reduce_locally(graph, segments, merge, receiver)
         return
     n_bytes = shared_bytes + _LEAF_BYTES * sum(map(len, segments))
-    with receiver, cluster_errors(client), sharing(n_bytes):
+    with receiver, cluster_errors(client, reads), sharing(n_bytes):
         trees = [MergeTree(client, merge, split_every, name) for _ in segments]
         _OnCluster(client, segments, trees, receiver).run(graph, on_submitted)
 

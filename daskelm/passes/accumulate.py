@@ -24,6 +24,7 @@ from ..data.row_chunks import aligned, chunk_keys, one_graph
 from ..data.source import Source, files_of, in_memory, n_columns, source_of
 from ..data.targets import Targets
 from ..exceptions import DataError
+from ..hdf5.file_rows import some
 from ..layer.layer import Layer
 from ..progress import RowProgress
 from ..sums.content import n_folds as n_folds_of
@@ -32,7 +33,7 @@ from ..sums.normal_equations import NormalEquations
 from ..sums.provenance import Origin, Provenance, Table, provenance_of
 from ..sums.row_cells import merge_ranges
 from .memory import block_rows, check_memory, held_bytes, rows_per_task, split_every
-from .tasks import Chunk, GramTask, Job, Pass, Runs, n_rows_of, run_on_chunks, run_task
+from .tasks import Chunk, FileRuns, GramTask, Job, Pass, Runs, n_rows_of, run_on_chunks, run_task
 
 __all__ = ["accumulate", "check_sums", "origins_of", "run_in_segments", "run_pass"]
 
@@ -170,7 +171,18 @@ def run_in_segments(
         shared_bytes=layer.nbytes + work.nbytes,
         split_every=split_every(layer.n_neurons),
         on_submitted=progress.started,
+        reads=partial(_files_read, [call for segment in segments for _, call in segment]),
     )
+
+
+def _files_read(calls, key) -> str | None:
+    """The files that the task with a key reads, in words; None for a task that reads none."""
+    if not isinstance(key, tuple) or not isinstance(key[-1], int) or key[-1] >= len(calls):
+        return None
+    task = calls[key[-1]][-1]
+    inputs = (task.X, task.y, task.weights) if isinstance(task, GramTask) else ()
+    names = [part.path for one in inputs if isinstance(one, FileRuns) for part, _, _ in one.files.ranges()]
+    return some(dict.fromkeys(names)) if names else None
 
 
 def _row_tasks(work, layer, targets, inputs, origins, ranges, client):

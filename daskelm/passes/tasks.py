@@ -29,6 +29,7 @@ from .memory import Need, PassSizes
 __all__ = [
     "Chunk",
     "Collector",
+    "FileRuns",
     "GramTask",
     "Job",
     "Pass",

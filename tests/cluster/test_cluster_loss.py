@@ -70,6 +70,32 @@ def test_workers_that_die_at_a_task(here):
             ELMRegressor(10, random_state=0).fit(data, "T.h5")
 
 
+def die_of(name):
+    """On a worker: reading a file of this name ends its process, as HDF5 does at some damaged files."""
+    import os
+
+    from daskelm.hdf5.dataset import OpenPart
+
+    read = OpenPart.read
+
+    def read_or_die(self, *args):
+        if os.path.basename(self.part.path) == name:
+            os._exit(1)
+        return read(self, *args)
+
+    OpenPart.read = read_or_die
+
+
+def test_the_file_that_a_worker_died_of_is_named(here):
+    make_hdf5(X - 1, "bad.h5")
+    make_hdf5(T + 1, "T2.h5")
+    with cluster_of(1, allowed_failures=0) as cluster, Client(cluster) as client:
+        model = ELMRegressor(10, random_state=0).initialize("X.h5")
+        client.run(die_of, "bad.h5")
+        with pytest.raises(ClusterError, match=r"1 died, .* It read \S*bad\.h5, \S*T2\.h5: HDF5 may die of"):
+            model.partial_fit(["X.h5", "bad.h5"], from_hdf5(["T.h5", "T2.h5"]))
+
+
 def test_a_cluster_without_workers_is_no_place_to_wait_for_ever(here):
     with cluster_of(0, no_workers_timeout="500ms") as cluster:
         with Client(cluster), pytest.raises(ClusterError, match=r"must have workers; for 0 s .* could run 'layer-"):
