@@ -15,8 +15,9 @@ from .tasks import Job
 
 __all__ = ["check_can_solve", "solution_bytes", "solution_need", "uncertainty_need", "with_solution_that_fits"]
 
-# The allocator of Linux gives back what tasks have freed, but for a heap of this size for each thread.
-_HEAP_BYTES = 64 * 2**20
+# The allocator of Linux gives back what tasks have freed, but for the heap of the last block of each thread: 32 MiB of
+# H and X, and small arrays.
+_HEAP_BYTES = 40 * 2**20
 _REMEDY = "fewer neurons, a number as alpha, or a machine with more memory for the process that calls fit or solve."
 
 

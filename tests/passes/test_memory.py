@@ -179,6 +179,36 @@ def test_measured_and_projected_memory_of_a_fit_and_its_solution(tmp_path, case)
     assert measured <= projected <= most * measured, (measured / 2**20, projected / 2**20)
 
 
+PREDICTS = """
+import re
+from pathlib import Path
+import numpy as np
+from daskelm import ELMRegressor
+
+X = np.random.default_rng(0).standard_normal((5000, 10))
+model = ELMRegressor(100, alpha=1.0, random_state=0).fit(X, X[:, 0] ** 2)
+model.predict("X.h5", out="P.h5")
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
+@pytest.mark.full
+def test_predictions_of_ten_million_rows_take_less_than_a_gibibyte(tmp_path):
+    n, block = 10**7, np.random.default_rng(0).standard_normal((10**5, 10)).astype("f4")
+    with h5py.File(tmp_path / "X.h5", "w") as file:
+        data = file.create_dataset("data", (n, 10), "f4", chunks=(10**5, 10))
+        for start in range(0, n, len(block)):
+            data[start : start + len(block)] = block
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", PREDICTS]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
+    assert 1024 * int(ended.stdout) < 2**30
+    with h5py.File(tmp_path / "P.h5") as file:
+        assert file["data"].shape == (n, 1)
+
+
 @pytest.fixture
 def limited(monkeypatch):
     """Sets the bytes that this process may use, as far as the solution of sums is concerned."""
