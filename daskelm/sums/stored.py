@@ -68,6 +68,7 @@ def check_state(state: Mapping) -> None:
     distinct = array_of(state.get("distinct", np.zeros(0, np.uint64)), "distinct", (None,), "u")
     check(len(distinct) <= MOST_HASHES and (distinct[1:] > distinct[:-1]).all(), "distinct must be few ordered hashes")
     largest = array_of(state.get("largest", np.zeros(0)), "largest", (None,), least=0)
+    check(distinct.dtype == np.uint64 and largest.dtype == np.float64, "distinct and largest must have their own types")
     check(len(largest) in (0, L + c + 2), f"largest must have {L + c + 2} numbers, or none")
     _check_squares(state["packed"], L, largest)
     _check_folds(state, L, c)
@@ -81,7 +82,8 @@ def _check_arrays(state, before, lengths, n_folds=()):
             # Files that were written before sums had these have none.
             continue
         sizes = tuple(lengths[one] for one in shape)
-        array_of(state.get(before + name), before + name, (*n_folds, *sizes), finite=not extremes)
+        found = array_of(state.get(before + name), before + name, (*n_folds, *sizes), finite=not extremes)
+        check(found.dtype == np.float64, f"{before + name} must be float64")
 
 
 def _check_squares(packed, L, largest):
@@ -123,6 +125,7 @@ def _check_ledger(state) -> int:
     for name, width in zip(_LEDGER, (3, 3, 4, 2, None), strict=True):
         shape = (None, width) if width else (None, 2, PIECES)
         found = array_of(state.get(name), name, shape, "u")
+        check(found.dtype == (np.uint64 if width else np.uint32), f"{name} must have its own type")
         if width:
             check((found[:, 0] < n).all() and (found[:, 1] < 2**62).all(), f"{name} must name tables and rows of them")
             check((found[1:, 0] >= found[:-1, 0]).all(), f"{name} must be in the order of the tables")
