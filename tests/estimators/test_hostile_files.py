@@ -352,7 +352,7 @@ SUMS = {
     ],
     "sum_T": [setting(sum_T=np.zeros(0)), setting(sum_T=np.zeros((1, 1)))],
     "sum_H": [setting(sum_H=np.zeros(8))],
-    "least_T": [setting(least_T=np.zeros(7)), setting(least_T=[np.nan])],
+    "least_T": [setting(least_T=lambda a: a[:0]), setting(least_T=np.zeros(7)), setting(least_T=[np.nan])],
     "distinct": [
         setting(distinct=lambda a: a[::-1].copy()),
         setting(distinct=np.arange(600, dtype=np.uint64)),
