@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 VERDICTS := benchmarks/small_tables.py benchmarks/flights_by_month.py benchmarks/worker_memory.py \
             benchmarks/sums_contention.py benchmarks/prediction.py benchmarks/scaling.py benchmarks/selection.py \
             benchmarks/selected_models.py benchmarks/coverage.py benchmarks/default_penalty.py benchmarks/text.py \
-            benchmarks/categories.py benchmarks/sparse_rows.py
+            benchmarks/categories.py
 HPELM := .venv-hpelm/bin/python
 # Generated pages of the API are removed first, so that none is left of a name that no longer exists.
 SPHINX = rm -rf docs/generated && $(BIN)/sphinx-build --quiet -E -c docs

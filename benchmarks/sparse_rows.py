@@ -6,7 +6,7 @@ Markdown table of seconds, and of memory beyond what the process and the weights
 times as many columns take more than twice the time, or memory grows by more than 256 MiB beside W.
 
 With ``--texts`` also prints how often the package is recognised from which a text comes, of the documentation strings
-of the packages installed here, with a third of the texts held out, for ridge and for several neurons.
+of the packages installed here, with three in ten texts held out, for ridge and for several neurons.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def documentation(most: int) -> tuple[list[str], list[str]]:
 
 def recognised(texts, labels, quick: bool) -> dict[str, float]:
     """Prints and returns how many of the held-out texts each model assigns to their package."""
-    texts, held_out, labels, truth = train_test_split(texts, labels, test_size=1 / 3, random_state=0)
+    texts, held_out, labels, truth = train_test_split(texts, labels, test_size=0.3, random_state=0)
     words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit(texts)
     X, X_test = words.transform(texts), words.transform(held_out)
     print(f"\n{len(texts):,} texts of {X.shape[1]:,} words, {X.nnz / len(texts):.0f} in a text\n")

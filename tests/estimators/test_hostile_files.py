@@ -553,7 +553,7 @@ def check_mutation(written, kind, data):
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
-@settings(max_examples=2500 if FULL else 25)
+@settings(max_examples=600 if FULL else 25)
 @given(places=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 255)), min_size=1, max_size=4))
 def test_bytes_that_are_changed_and_signed_anew(written, kind, places):
     data = written()[1][kind]
@@ -580,7 +580,7 @@ def places_in(value, place=()):
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
-@settings(max_examples=1500 if FULL else 25)
+@settings(max_examples=400 if FULL else 25)
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), ODD | st.none(), st.booleans()), min_size=1, max_size=3))
 def test_values_that_are_changed_and_signed_anew(written, kind, changes):
     def change(file):
@@ -625,7 +625,7 @@ ARRAY_CHANGES = {
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
-@settings(max_examples=1000 if FULL else 25)
+@settings(max_examples=300 if FULL else 25)
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from([*ARRAY_CHANGES])), min_size=1, max_size=3))
 def test_arrays_that_are_changed_and_signed_anew(written, kind, changes):
     def change(file):
