@@ -56,6 +56,7 @@ verdicts: .venv/.dev  ## Run the benchmarks that fail if they miss what the docu
 	@set -e; for script in $(VERDICTS); do echo "$$script"; $(BIN)/python $$script; done
 
 bench: .venv/.dev speed verdicts  ## Run the benchmarks, about half an hour
+	$(BIN)/python benchmarks/sparse_rows.py --texts --json bench-output/sparse.json
 	$(BIN)/python benchmarks/profile_fit.py --json bench-output/profile.json
 	$(BIN)/python benchmarks/peers.py --json bench-output/peers.json --plot bench-output/peers.png
 
