@@ -19,6 +19,7 @@ from ..hdf5.atomic import check_replaceable
 from ..hdf5.outputs import check_not_an_input
 from ..hdf5.paths import refuse_written
 from ..layer.layer import Layer
+from ..layer.specification import draws_by_rows
 from ..lazy import da
 from ..parquet.target import check_parquet_replaceable, is_parquet_name
 from ..passes.predict import RowFunction, apply
@@ -230,5 +231,5 @@ class BaseELM(FittedTable, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.missing != "indicator" and not draws_by_rows(self.neurons)
         return tags

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from ..exceptions import FileFormatError
 
-__all__ = ["SPARSE_ATTRIBUTES", "TARGET", "SparseLayout", "layout_of", "readable_layouts", "sparse_groups"]
+__all__ = ["SPARSE_ATTRIBUTES", "TARGET", "SparseLayout", "inside", "layout_of", "readable_layouts", "sparse_groups"]
 
 # Attributes of a group by which AnnData marks a table that is stored row by row, and all that it writes there.
 SPARSE_ATTRIBUTES = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0"}
@@ -45,11 +45,27 @@ def readable_layouts(file: h5py.File, path: str) -> dict[str, SparseLayout]:
     return found
 
 
+def inside(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """The object of a name that lies in the file itself; None where a link of another kind is on the way.
+
+    Such links may lead to pipes, which HDF5 would wait for.
+    """
+    item: Any = group
+    for step in [step for step in name.split("/") if step]:
+        try:
+            link = item.get(step, getlink=True) if isinstance(item, h5py.Group) else None
+        except TypeError:
+            # A link that another program defined.
+            return None
+        if not isinstance(link, h5py.HardLink):
+            return None
+        item = item.get(step)
+    return item
+
+
 def _groups_in(group, path, depth) -> Iterator[str]:
     for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            continue
-        item = group.get(name)
+        item = inside(group, name)
         if not isinstance(item, h5py.Group):
             continue
         if _kind(item) is not None:

@@ -19,7 +19,7 @@ from .file_rows import FileRows
 from .links import listing
 from .opening import need_filters, opened, reading
 from .paths import is_url
-from .sparse_layout import layout_of, sparse_groups
+from .sparse_layout import inside, layout_of, sparse_groups
 
 __all__ = ["SparseFileRows", "SparsePart", "open_sparse"]
 
@@ -305,8 +305,21 @@ def _group(file, path, name) -> h5py.Group | None:
                 "dataset=...)."
             )
         return file[groups[0]] if groups else None
-    item = file.get(name)
-    return item if isinstance(item, h5py.Group) and item.file == file else None
+    item = inside(file, name)
+    if item is None and (target := _soft_target(file, name)) is not None:
+        item = inside(file, target)
+    return item if isinstance(item, h5py.Group) else None
+
+
+def _soft_target(file, name):
+    """The name that a soft link at the end of a name stands for; None where it is no such link."""
+    above, _, last = name.strip("/").rpartition("/")
+    group = inside(file, above)
+    try:
+        link = group.get(last, getlink=True) if isinstance(group, h5py.Group) else None
+    except TypeError:
+        return None
+    return link.path if isinstance(link, h5py.SoftLink) and link.path.startswith("/") else None
 
 
 def _has_tables(file, group):

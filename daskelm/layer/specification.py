@@ -11,7 +11,7 @@ import numpy as np
 from ..exceptions import ParameterError
 from .neurons import Neurons, kind_name, projection_of
 
-__all__ = ["AUTO", "DRAWS", "UNCOUNTED", "Group", "needs_rows", "needs_targets", "parse_neurons"]
+__all__ = ["AUTO", "DRAWS", "UNCOUNTED", "Group", "draws_by_rows", "needs_rows", "needs_targets", "parse_neurons"]
 
 # The default layer passes every input through and adds this many tanh neurons, chosen by measurement
 # (docs/measurements.md, "Defaults").
@@ -90,6 +90,14 @@ def needs_rows(groups: Iterable[Group | Neurons]) -> bool:
     """Whether some of the neurons are drawn by rows, with their targets or without."""
     groups = list(groups)
     return needs_targets(groups) or any(isinstance(group, Group) and group.draw != "random" for group in groups)
+
+
+def draws_by_rows(neurons) -> bool:
+    """Whether the parameter `neurons` asks for draws by rows; False for a specification that is none."""
+    try:
+        return needs_rows(parse_neurons(neurons, UNCOUNTED, UNCOUNTED))
+    except ParameterError:
+        return False
 
 
 def _number_of_auto(neurons):

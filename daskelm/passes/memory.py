@@ -28,6 +28,8 @@ __all__ = [
 _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 8 * 2**20, 32 * 2**20
 # Bytes of one task's input that the error names.
 _LARGE_INPUT_BYTES = 64 * 2**20
+# Weights of fewer bytes are small beside a process.
+_LARGE_WEIGHTS = 16 * 2**20
 # Partial sums of this size and more are merged two at a time.
 _LARGE_BYTES = 8 * 2**20
 # Memory of a process before any work, with all modules loaded: the interpreter, NumPy, SciPy, scikit-learn, pandas,
@@ -192,6 +194,8 @@ def check_weights_fit(n_neurons: int, n_inputs: int) -> None:
     """Refuse to draw weights that this process cannot hold: they are drawn, and then kept in an array of their own."""
     remedy = "fewer neurons, or fewer columns of X, such as HashingVectorizer(n_features=2**16) makes of texts."
     work = f"for the weights of {n_neurons} neurons of {n_inputs} inputs"
+    if 16 * n_neurons * n_inputs < _LARGE_WEIGHTS:
+        return
     process = this_process(True)
     Need(work, {"process": BASE_BYTES, "weights": 16 * n_neurons * n_inputs}, remedy).check(
         process.memory, process.name
@@ -217,8 +221,9 @@ def check_memory(
         try:
             for process in processes:
                 for need in work.needs(PassSizes.of_pass(*sizes, process.n_threads, input_bytes=input_bytes)):
-                    parts = {**need.parts, "layer": layer_bytes}
-                    replace(need, parts=parts).check(process.memory, process.name)
+                    if layer_bytes >= _LARGE_WEIGHTS:
+                        need = replace(need, parts={**need.parts, "layer": layer_bytes})
+                    need.check(process.memory, process.name)
             return work
         except InsufficientMemoryError:
             if work.n_folds == 1:

@@ -76,7 +76,8 @@ def with_solution_that_fits(job: Job, alpha) -> Job:
     InsufficientMemoryError
         The sums and their solution do not fit; nothing was read yet.
     """
-    source, L, d = source_of(job.X), job.layer.n_neurons, job.layer.n_features
+    source = source_of(job.X)
+    L, d = job.layer.n_neurons, source.row_width
     here, n_tasks = this_process(source.in_process), 0
     if source.client() is None:
         size = rows_per_task(source.n_rows, L, d, here.n_threads)

@@ -347,7 +347,7 @@ def test_missing_files_are_refused_before_any_work(client, files, tmp_path):
 def test_jobs_that_cannot_fit_are_refused_with_both_numbers(client, files):
     with pytest.raises(InsufficientMemoryError, match=r"needs about [2-9]\.\d+ GiB for 16000 neurons.* has 2\.00 GiB"):
         ELMRegressor(16_000, random_state=0).fit(*files["one"])
-    with pytest.raises(MemoryError, match=r"This process needs about \d+\.\d+ GiB for 400000 neurons"):
+    with pytest.raises(MemoryError, match=r"This process needs about \d+\.\d+ GiB to solve 400000 neurons"):
         ELMRegressor([(400_000, "tanh")], random_state=0).fit(X, Y)
 
 

@@ -467,7 +467,7 @@ def test_alpha_is_checked_before_the_pass(monkeypatch):
 def test_what_does_not_fit_is_refused_before_the_pass(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 300 * 2**20)
     x = RNG.standard_normal((200, 2))
-    with pytest.raises(InsufficientMemoryError, match="This process needs about .* GiB for 1000 neurons"):
+    with pytest.raises(InsufficientMemoryError, match="This process needs about .* GiB to solve 1000 neurons"):
         ELMRegressor(1000, tol=1e-3).fit(x, x[:, 0])
 
 

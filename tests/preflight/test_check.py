@@ -182,7 +182,11 @@ def test_a_worker_without_daskelm(cluster, folder, at):
 
 
 def test_a_scheduler_without_daskelm(client, monkeypatch):
+    run_there = client.run_on_scheduler
+
     def run(function, *arguments):
+        if function.__module__.partition(".")[0] != "daskelm":
+            return run_there(function, *arguments)
         raise ModuleNotFoundError("No module named 'daskelm'")
 
     monkeypatch.setattr(client, "run_on_scheduler", run)
@@ -303,9 +307,10 @@ def test_memory_is_projected_as_a_fit_does(request, folder, monkeypatch, n_neuro
     monkeypatch.setattr(Need, "check", lambda need, memory, where: calls.append((need.work, need.parts, memory)))
     # Folds are left out where they do not fit, so that only one sum is asked for.
     ELMRegressor(n_neurons, alpha=1.0, random_state=0).fit("many.h5", "targets.h5")
-    of_fit = calls[:]
+    of_fit = [call for call in calls if "gram task" in call[0]]
+    calls.clear()
     check_job(Job([open_rows("many.h5"), open_rows("targets.h5")], n_neurons, 2), current_client())
-    of_check = calls[len(of_fit) :]
+    of_check = calls
     # A fit asks for each worker, and here these are alike.
     assert of_check == of_fit[:1]
     assert all(call == of_check[0] for call in of_fit)

@@ -102,7 +102,9 @@ def test_the_search_of_a_large_layer_finds_what_all_candidates_have(monkeypatch,
     monkeypatch.setattr(module, "ALL_CANDIDATES", 20)
     calls = []
     factor = module.CholeskyFactor
-    monkeypatch.setattr(module, "CholeskyFactor", lambda HH, alpha: calls.append(alpha) or factor(HH, alpha))
+    monkeypatch.setattr(
+        module, "CholeskyFactor", lambda HH, alpha, **how: calls.append(alpha) or factor(HH, alpha, **how)
+    )
     searched = penalty_by_folds(total, folds, per_target=False)
     found, best = (int(np.argmin(np.abs(grid - choice.alpha))) for choice in (searched, everything))
     assert errors[found] <= 1.01 * errors[best]
