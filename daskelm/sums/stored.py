@@ -9,7 +9,6 @@ import numpy as np
 
 from ..hdf5.sealed import content_of, read_sealed
 from ..hdf5.values import array_of, check, dtype_of_numbers, list_of, number_of, text_of, whole_of
-from ..ridge.packed import diagonal
 from .content import MOST_HASHES
 from .row_cells import PIECES
 
@@ -17,8 +16,6 @@ __all__ = ["check_state", "read_state"]
 
 # Most folds that sums have: sets of folds are held out in all combinations.
 _MOST_FOLDS = 8
-# A square about the mean may be negative by rounding, up to this part of the largest one.
-_ROUNDING = 1e-4
 # Cells of a table are gone through one by one. A table whose cells are not known has at most so many.
 _MOST_CELLS = 2**22
 _LEDGER = ("ledger_ranges", "ledger_anchors", "ledger_pieces", "ledger_cells", "ledger_digests")
@@ -70,7 +67,6 @@ def check_state(state: Mapping) -> None:
     largest = array_of(state.get("largest", np.zeros(0)), "largest", (None,), least=0)
     check(distinct.dtype == np.uint64 and largest.dtype == np.float64, "distinct and largest must have their own types")
     check(len(largest) in (0, L + c + 2), f"largest must have {L + c + 2} numbers, or none")
-    _check_squares(state["packed"], L, largest)
     _check_folds(state, L, c)
     check(_check_ledger(state) == n, "the ledger must have as many rows as n_samples")
 
@@ -86,12 +82,6 @@ def _check_arrays(state, before, lengths, n_folds=()):
         check(found.dtype == np.float64, f"{before + name} must be float64")
 
 
-def _check_squares(packed, L, largest):
-    squares = diagonal(packed, L)
-    most = max(np.abs(squares).max(), largest[:L].max(initial=0.0))
-    check((squares >= -_ROUNDING * most).all(), "packed must have a diagonal that is not negative")
-
-
 def _check_folds(state, L, c):
     if not any(name.startswith("folds_") for name in state):
         return
@@ -103,8 +93,6 @@ def _check_folds(state, L, c):
         kinds, least = ("iu", 0) if name == "n_counted" else ("f", None if name == "sum_counts" else 0)
         array_of(state.get(f"folds_{name}"), f"folds_{name}", (n_folds,), kinds, least=least)
     check((state["folds_n_counted"] <= state["folds_n_samples"]).all(), "folds cannot count more rows than they have")
-    for packed in state["folds_packed"]:
-        _check_squares(packed, L, np.abs(diagonal(state["packed"], L)))
 
 
 def _check_ledger(state) -> int:

@@ -340,7 +340,6 @@ SUMS = {
     "precision": [changing(precision="float16")],
     "packed": [
         setting(packed=lambda a: np.append(a, 1.0)),
-        setting(packed=lambda a: -a),
         setting(packed=lambda a: a * np.nan),
         setting(packed=lambda a: a.astype("i8")),
         setting(packed=lambda a: a.astype("f4")),
@@ -448,7 +447,7 @@ MODELS = {
     ],
     ("regressor", "sums"): [
         changing(**{f"{FITTED}__sums__state__n_samples": 999}),
-        setting(fitted__sums__packed=lambda a: -a),
+        setting(fitted__sums__packed=lambda a: a * np.nan),
         changing(**{f"{FITTED}__sums__state__ledger": {}}),
     ],
     ("classifier", "classes"): [
