@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -266,12 +267,18 @@ def open_sparse(paths: Sequence[str], asked: Asked) -> SparseFileRows | None:
     return SparseFileRows(tuple(parts), 0, n_rows, 2, first.n_columns, dtype)
 
 
-def _described(path, name) -> SparsePart | None:
-    """The description of a sparse table of a file: of that name, or the only table there is; else None."""
+def _described(path, name, followed: bool = False) -> SparsePart | None:
+    """The description of a sparse table of a file: of that name, or the only table there is; else None.
+
+    One link to another file is followed, to a regular file: HDF5 would wait for a pipe.
+    """
     now = time.time_ns()
     with opened(path) as (file, _), reading(path, "the description of its sparse tables"):
         status = status_of(path)
         group = _group(file, path, name)
+        target = None if group is not None or name is None or followed else _elsewhere(file, path, name)
+        if target is not None:
+            return _described(*target, followed=True)
         layout = None if group is None else layout_of(group, path)
         if group is None or layout is None:
             return None
@@ -309,6 +316,20 @@ def _group(file, path, name) -> h5py.Group | None:
     if item is None and (target := _soft_target(file, name)) is not None:
         item = inside(file, target)
     return item if isinstance(item, h5py.Group) else None
+
+
+def _elsewhere(file, path, name) -> tuple[str, str] | None:
+    """The regular file, and the name in it, that an external link of this file stands for; None for anything else."""
+    above, _, last = name.strip("/").rpartition("/")
+    group = inside(file, above)
+    try:
+        link = group.get(last, getlink=True) if isinstance(group, h5py.Group) else None
+    except TypeError:
+        return None
+    if not isinstance(link, h5py.ExternalLink):
+        return None
+    place = os.path.join(os.path.dirname(path), link.filename)
+    return (place, link.path) if os.path.isfile(place) else None
 
 
 def _soft_target(file, name):

@@ -108,7 +108,14 @@ def links():
     return "b.h5", "X"
 
 
-WRITERS = [anndata, packed, old_anndata, ten_x, matlab, unsorted, links]
+def external_link():
+    make_hdf5(TABLE, "far.h5")
+    with h5py.File("a.h5", "w") as file:
+        file["X"] = h5py.ExternalLink("far.h5", "/data")
+    return "a.h5", "X"
+
+
+WRITERS = [external_link, anndata, packed, old_anndata, ten_x, matlab, unsorted, links]
 
 
 @pytest.mark.parametrize("writer", WRITERS)
